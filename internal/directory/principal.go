@@ -1,0 +1,172 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"vitrine/internal/store"
+)
+
+// GlobalAdministrator is the directory role of a tenant's first service principal: it may do everything in the directory.
+// It gives no right on subscriptions; those are role assignments.
+const GlobalAdministrator = "Global Administrator"
+
+// ServicePrincipal is an application's presence in one tenant.
+type ServicePrincipal struct {
+	ObjectID       string    `json:"objectId"` // what role assignments name; differs from tenant to tenant
+	TenantID       string    `json:"tenantId"`
+	AppID          string    `json:"appId"`
+	DisplayName    string    `json:"displayName"`
+	HomeTenant     string    `json:"homeTenant"` // where the application is registered
+	AccountEnabled bool      `json:"accountEnabled"`
+	DirectoryRoles []string  `json:"directoryRoles,omitempty"`
+	Created        time.Time `json:"created"`
+}
+
+// Has says whether the principal holds a directory role.
+func (p ServicePrincipal) Has(role string) bool { return slices.Contains(p.DirectoryRoles, role) }
+
+// The key holds tenant and client ID, so that the store itself keeps them unique.
+func principalKey(tenantID, appID string) string {
+	return "directory/serviceprincipals/" + strings.ToLower(tenantID) + "/" + strings.ToLower(appID)
+}
+
+// CreateServicePrincipal makes the application known in a tenant, as an administrator's consent does, or returns the
+// service principal that is there already. ErrSingleTenant: the application may be used in its home tenant only.
+func (d *Directory) CreateServicePrincipal(ctx context.Context, tenantID, appID string) (ServicePrincipal, error) {
+	return update(ctx, d, func(tx store.Tx) (ServicePrincipal, error) {
+		return d.CreateServicePrincipalIn(tx, tenantID, appID)
+	})
+}
+
+// CreateServicePrincipalIn is CreateServicePrincipal as a part of tx.
+func (d *Directory) CreateServicePrincipalIn(tx store.Tx, tenantID, appID string) (ServicePrincipal, error) {
+	t, err := d.TenantIn(tx, tenantID)
+	if err != nil {
+		return ServicePrincipal{}, err
+	}
+	a, err := d.ApplicationIn(tx, appID)
+	if err != nil {
+		return ServicePrincipal{}, err
+	}
+	if a.TenantID != t.ID && !a.Multi() {
+		return ServicePrincipal{}, fmt.Errorf("application %s of tenant %s cannot be used in tenant %s: %w",
+			a.AppID, a.TenantID, t.ID, ErrSingleTenant)
+	}
+	sp, err := d.PrincipalIn(tx, t.ID, a.AppID)
+	if err == nil || !errors.Is(err, ErrPrincipalNotFound) {
+		return sp, err
+	}
+	sp = ServicePrincipal{ObjectID: uuid.NewString(), TenantID: t.ID, AppID: a.AppID, DisplayName: a.DisplayName,
+		HomeTenant: a.TenantID, AccountEnabled: true, Created: d.now().UTC()}
+	doc := store.Document{Key: principalKey(t.ID, a.AppID), Kind: KindServicePrincipal,
+		Terms: []string{"tenant:" + t.ID, "object:" + sp.ObjectID, "app:" + a.AppID}}
+	return sp, write(tx, doc, sp)
+}
+
+// Principal returns an application's service principal in a tenant, or ErrPrincipalNotFound.
+func (d *Directory) Principal(ctx context.Context, tenantID, appID string) (ServicePrincipal, error) {
+	return view(ctx, d, func(tx store.Tx) (ServicePrincipal, error) { return d.PrincipalIn(tx, tenantID, appID) })
+}
+
+// PrincipalIn is Principal as a part of tx.
+func (d *Directory) PrincipalIn(tx store.Tx, tenantID, appID string) (ServicePrincipal, error) {
+	p, _, err := d.principal(tx, tenantID, appID)
+	return p, err
+}
+
+func (d *Directory) principal(tx store.Tx, tenantID, appID string) (ServicePrincipal, store.Document, error) {
+	missing := fmt.Errorf("application %.64q in tenant %.64q: %w", appID, tenantID, ErrPrincipalNotFound)
+	t, a := canonicalID(tenantID), canonicalID(appID)
+	if t == "" || a == "" {
+		return ServicePrincipal{}, store.Document{}, missing
+	}
+	return read[ServicePrincipal](tx, principalKey(t, a), missing)
+}
+
+// PrincipalByObject returns the service principal with an object ID in a tenant, or ErrPrincipalNotFound, also when the
+// object belongs to another tenant.
+func (d *Directory) PrincipalByObject(ctx context.Context, tenantID, objectID string) (ServicePrincipal, error) {
+	return view(ctx, d, func(tx store.Tx) (ServicePrincipal, error) { return d.PrincipalByObjectIn(tx, tenantID, objectID) })
+}
+
+// PrincipalByObjectIn is PrincipalByObject as a part of tx.
+func (d *Directory) PrincipalByObjectIn(tx store.Tx, tenantID, objectID string) (ServicePrincipal, error) {
+	t, o := canonicalID(tenantID), canonicalID(objectID)
+	if t == "" || o == "" {
+		return ServicePrincipal{}, fmt.Errorf("object %.64q: %w", objectID, ErrPrincipalNotFound)
+	}
+	found, err := list[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal,
+		All: []string{"object:" + o, "tenant:" + t}, Limit: 1})
+	if err != nil {
+		return ServicePrincipal{}, err
+	}
+	if len(found) == 0 {
+		return ServicePrincipal{}, fmt.Errorf("object %s in tenant %s: %w", o, t, ErrPrincipalNotFound)
+	}
+	return found[0], nil
+}
+
+// Principals lists the service principals of a tenant.
+func (d *Directory) Principals(ctx context.Context, tenantID string) ([]ServicePrincipal, error) {
+	return view(ctx, d, func(tx store.Tx) ([]ServicePrincipal, error) {
+		return list[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: []string{"tenant:" + canonicalID(tenantID)}})
+	})
+}
+
+// SetAccountEnabled allows or stops sign-ins and tokens of a service principal.
+func (d *Directory) SetAccountEnabled(ctx context.Context, tenantID, appID string, enabled bool) error {
+	return d.store.Update(ctx, func(tx store.Tx) error {
+		return d.changePrincipal(tx, tenantID, appID, func(p *ServicePrincipal) { p.AccountEnabled = enabled })
+	})
+}
+
+// GrantDirectoryRoleIn gives a service principal a directory role, as a part of tx. Twice is once.
+func (d *Directory) GrantDirectoryRoleIn(tx store.Tx, tenantID, appID, role string) error {
+	if role != GlobalAdministrator {
+		return fmt.Errorf("directory role %.64q is not supported, only %q is: %w", role, GlobalAdministrator, ErrInvalid)
+	}
+	return d.changePrincipal(tx, tenantID, appID, func(p *ServicePrincipal) {
+		if !p.Has(role) {
+			p.DirectoryRoles = append(p.DirectoryRoles, role)
+		}
+	})
+}
+
+func (d *Directory) changePrincipal(tx store.Tx, tenantID, appID string, change func(*ServicePrincipal)) error {
+	p, doc, err := d.principal(tx, tenantID, appID)
+	if err != nil {
+		return err
+	}
+	change(&p)
+	return write(tx, doc, p)
+}
+
+// DeletePrincipal removes an application's service principal from a tenant. Its tokens stop working at once.
+func (d *Directory) DeletePrincipal(ctx context.Context, tenantID, appID string) error {
+	return d.store.Update(ctx, func(tx store.Tx) error {
+		_, doc, err := d.principal(tx, tenantID, appID)
+		if err != nil {
+			return err
+		}
+		return tx.Delete(doc.Key, doc.ETag)
+	})
+}
+
+// absent says whether a key is free.
+func absent(tx store.Tx, key string) (bool, error) {
+	_, err := tx.Get(key)
+	if errors.Is(err, store.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("directory: read %s: %w", key, err)
+	}
+	return false, nil
+}
