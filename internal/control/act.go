@@ -1,0 +1,201 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/arm/armjson"
+	"vitrine/internal/operation"
+	"vitrine/internal/store"
+)
+
+// remove serves DELETE: 204 when there is nothing, 202 when it takes long, 200 when it is gone at once.
+func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, error) {
+	if k.Spec.Delete == nil {
+		return nil, c.noVerb(p)
+	}
+	var answer *Response
+	err := c.store.Update(ctx, func(tx store.Tx) error {
+		w := &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), permission: k.Action + "/delete"}
+		if err := c.may(tx, p, w.permission, p.id); err != nil {
+			return err
+		}
+		old, err := k.existing(tx, p.id)
+		if err != nil {
+			return err
+		}
+		if old == nil {
+			answer = &Response{Status: http.StatusNoContent}
+			return nil
+		}
+		w.Old = old
+		if err := precondition(p.Header, true, etagOf(old)); err != nil {
+			return err
+		}
+		if err := idle(tx, p.id); err != nil {
+			return err
+		}
+		if err := k.Spec.Delete(ctx, w); err != nil {
+			return err
+		}
+		answer, err = k.gone(p, w)
+		return err
+	})
+	if err == nil {
+		c.kick()
+	}
+	return answer, err
+}
+
+func (k *kind[T]) gone(p *pass, w *Write[T]) (*Response, error) {
+	if w.op == nil {
+		answer := &Response{Status: http.StatusOK}
+		if k.Async.Echo {
+			body, err := armjson.Wire(w.Old)
+			if err != nil {
+				return nil, err
+			}
+			answer.Body = body
+		}
+		return answer, Remove(w.Tx, w.ID)
+	}
+	w.Old.SetState(arm.Deleting)
+	if err := Save(w.Tx, w.Old); err != nil {
+		return nil, err
+	}
+	if err := operation.Begin(w.Tx, *w.op); err != nil {
+		return nil, err
+	}
+	answer := &Response{Status: http.StatusAccepted, Header: http.Header{}}
+	k.follow(p, answer, w, true)
+	return answer, nil
+}
+
+// act serves POST …/resource/action.
+func (k *kind[T]) act(ctx context.Context, c *Control, p *pass) (*Response, error) {
+	for _, a := range k.Actions {
+		if strings.EqualFold(a.Name, p.tail) {
+			return k.run(ctx, c, p, a)
+		}
+	}
+	return nil, arm.Errorf(404, "NotFound", "The resource type '%s' has no action '%s'.", k.Type, p.tail)
+}
+
+func (k *kind[T]) run(ctx context.Context, c *Control, p *pass, a Action[T]) (*Response, error) {
+	permission := a.Permission
+	if permission == "" {
+		permission = k.Action + "/" + a.Name + "/action"
+	}
+	var answer *Response
+	err := c.store.Update(ctx, func(tx store.Tx) error {
+		if err := c.may(tx, p, permission, p.id); err != nil {
+			return err
+		}
+		r, err := k.existing(tx, p.id)
+		if err == nil && r == nil {
+			err = notFound(p.id)
+		}
+		if err != nil {
+			return err
+		}
+		body, err := k.body(p)
+		if err != nil {
+			return err
+		}
+		x := &Act[T]{Write: Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Old: r, New: r, Body: body, Query: p.Query,
+			Version: p.version, Now: c.now(), permission: permission}}
+		if err := idle(tx, p.id); err != nil {
+			return err
+		}
+		if err := a.Do(ctx, x); err != nil {
+			return err
+		}
+		answer, err = k.acted(p, x)
+		return err
+	})
+	if err == nil {
+		c.kick()
+	}
+	return answer, err
+}
+
+func (k *kind[T]) acted(p *pass, x *Act[T]) (*Response, error) {
+	if x.Changed {
+		if err := Save(x.Tx, x.New); err != nil {
+			return nil, err
+		}
+	}
+	if x.op == nil {
+		answer := &Response{Status: http.StatusOK}
+		if x.Output == nil {
+			return answer, nil
+		}
+		var err error
+		answer.Body, err = armjson.Wire(x.Output)
+		return answer, err
+	}
+	if err := operation.Begin(x.Tx, *x.op); err != nil {
+		return nil, err
+	}
+	answer := &Response{Status: http.StatusAccepted, Header: http.Header{}}
+	k.follow(p, answer, &x.Write, true)
+	return answer, nil
+}
+
+// body checks the request's JSON: well-formed, not nested beyond reason. An absent body is an empty object.
+func (k *kind[T]) body(p *pass) (json.RawMessage, error) {
+	raw := p.Body
+	if k.Reader != nil {
+		var err error
+		if raw, err = k.Reader(raw); err != nil {
+			return nil, err
+		}
+	}
+	return checkJSON(raw)
+}
+
+const maxDepth = 64
+
+func checkJSON(raw []byte) (json.RawMessage, error) {
+	if len(strings.TrimSpace(string(raw))) == 0 {
+		return json.RawMessage("{}"), nil
+	}
+	depth, inString, escaped := 0, false, false
+	for i, b := range raw {
+		switch {
+		case escaped:
+			escaped = false
+		case inString:
+			escaped, inString = b == '\\', b != '"'
+		case b == '"':
+			inString = true
+		case b == '{' || b == '[':
+			if depth++; depth > maxDepth {
+				return nil, badContent("nested deeper than 64 levels", i)
+			}
+		case b == '}' || b == ']':
+			depth--
+		}
+	}
+	var any json.RawMessage
+	if err := json.Unmarshal(raw, &any); err != nil {
+		var syntax *json.SyntaxError
+		position := int64(len(raw))
+		if errors.As(err, &syntax) {
+			position = syntax.Offset
+		}
+		return nil, badContent(err.Error(), int(position))
+	}
+	if any[0] != '{' {
+		return nil, badContent("an object is expected", 0)
+	}
+	return any, nil
+}
+
+func badContent(what string, position int) error {
+	return arm.Errorf(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%s, position %d.'.", what, position)
+}

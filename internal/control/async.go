@@ -1,0 +1,156 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/operation"
+	"vitrine/internal/store"
+)
+
+// follow adds the headers by which a client follows an operation. Retry-After is always 1: newer clients of Azure take 0
+// for absent and then wait 30 seconds.
+func (k *kind[T]) follow(p *pass, answer *Response, w *Write[T], location bool) {
+	answer.Header.Set("Retry-After", "1")
+	if k.Async.Family == "" { // resource groups: Location only
+		answer.Header.Set("Location", p.Base+"/subscriptions/"+p.id.Subscription+"/operationresults/"+w.op.ID+"?api-version="+string(p.version))
+		return
+	}
+	region := w.Location
+	if region == "" && w.Old != nil {
+		region = w.Old.Location
+	}
+	if region == "" && w.New != nil {
+		region = w.New.Location
+	}
+	url := p.Base + "/subscriptions/" + p.id.Subscription + "/providers/" + p.id.Namespace + "/locations/" + region + "/" + k.Async.Family + "/" + w.op.ID
+	if k.Async.Family == DeploymentFamily {
+		url = p.Base + p.id.String() + "/" + DeploymentFamily + "/" + w.op.ID
+	}
+	answer.Header.Set("Azure-AsyncOperation", url+"?api-version="+string(p.version))
+	if location {
+		answer.Header.Set("Location", url+"?monitor=true&api-version="+string(p.version))
+	}
+}
+
+// DeploymentFamily is the one family whose URLs stand below the resource itself.
+const DeploymentFamily = "operationStatuses"
+
+// families are the URL segments below …/locations/{region}/ that name operations.
+var families = [...]string{"capsoperations", "diskoperations", "operations"}
+
+// status serves the URLs that follow made. It answers nil when the path is not one of them.
+func (c *Control) status(ctx context.Context, p *pass) (*Response, error) {
+	id, monitor, ok := statusPath(p)
+	if !ok {
+		return nil, nil
+	}
+	if p.Method != http.MethodGet {
+		return nil, c.noVerb(p)
+	}
+	var o *operation.Operation
+	err := c.store.View(ctx, func(tx store.Tx) error {
+		if err := c.owned(tx, p); err != nil {
+			return err
+		}
+		found, err := operation.Get(tx, id)
+		if errors.Is(err, store.ErrNotFound) || err == nil && found.Tenant != p.Caller.Primary.TenantID {
+			return arm.Errorf(404, "NotFound", "The operation '%s' was not found.", id)
+		}
+		o = found
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if monitor {
+		return monitored(p, o)
+	}
+	return told(o)
+}
+
+// statusPath recognises an operation's URL and whether it asks for the result instead of the status. The ID is a random
+// GUID, known to nobody but those whom the first answer told it; the tenant is checked besides.
+func statusPath(p *pass) (id string, monitor, ok bool) {
+	if rest, found := strings.CutPrefix(strings.ToLower(p.tail), "operationresults/"); found && p.id.Namespace == "" {
+		return rest, true, true
+	}
+	if len(p.id.Types) != 2 || !strings.EqualFold(p.id.Types[0], "locations") {
+		return "", false, false
+	}
+	for _, f := range families {
+		if strings.EqualFold(p.id.Types[1], f) {
+			return p.id.Names[1], p.Query.Get("monitor") == "true", true
+		}
+	}
+	return "", false, false
+}
+
+// monitored is the answer of a Location URL: 202 until done, then the result itself.
+func monitored(p *pass, o *operation.Operation) (*Response, error) {
+	switch {
+	case !o.Terminal():
+		h := http.Header{"Retry-After": {"1"}}
+		h.Set("Location", p.Base+p.Path+"?"+p.Query.Encode())
+		return &Response{Status: http.StatusAccepted, Header: h}, nil
+	case o.Error != nil:
+		o.Error.Status = http.StatusConflict
+		return nil, o.Error
+	case len(o.Output) > 0:
+		return &Response{Status: http.StatusOK, Body: o.Output}, nil
+	}
+	return &Response{Status: http.StatusOK}, nil
+}
+
+const stamp = "2006-01-02T15:04:05.0000000-07:00" // Compute's: seven digits and +00:00
+
+// told is the answer of an Azure-AsyncOperation URL. A failed operation is told with status 200.
+func told(o *operation.Operation) (*Response, error) {
+	type properties struct {
+		Output json.RawMessage `json:"output"`
+	}
+	body := struct {
+		Start      string      `json:"startTime"`
+		End        string      `json:"endTime,omitempty"`
+		Status     string      `json:"status"`
+		Properties *properties `json:"properties,omitempty"`
+		Error      *arm.Error  `json:"error,omitempty"`
+		Name       string      `json:"name"`
+	}{Start: o.Start.UTC().Format(stamp), Status: "InProgress", Name: o.ID}
+	header := http.Header{"Retry-After": {"1"}}
+	if o.Terminal() {
+		body.Status, body.End, body.Error = string(o.Status), o.End.UTC().Format(stamp), o.Error
+		header = nil
+		if len(o.Output) > 0 {
+			body.Properties = &properties{o.Output}
+		}
+	}
+	raw, err := json.Marshal(body)
+	return &Response{Status: http.StatusOK, Header: header, Body: raw}, err
+}
+
+// Wait polls an operation until it ends, for callers inside this process such as the operator's socket.
+func (c *Control) Wait(ctx context.Context, id string) (*operation.Operation, error) {
+	timer := time.NewTicker(50 * time.Millisecond)
+	defer timer.Stop()
+	for {
+		var o *operation.Operation
+		err := c.store.View(ctx, func(tx store.Tx) (err error) {
+			o, err = operation.Get(tx, id)
+			return err
+		})
+		if err != nil || o.Terminal() {
+			return o, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-timer.C:
+		}
+	}
+}

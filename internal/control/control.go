@@ -1,0 +1,301 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sort"
+	"strings"
+	"time"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/authn"
+	"vitrine/internal/rbac"
+	"vitrine/internal/store"
+)
+
+// Control is the table of resource types and the pipeline over it.
+type Control struct {
+	store  *store.Store
+	rbac   *rbac.Engine
+	kick   func()
+	now    func() time.Time
+	log    *slog.Logger
+	types  map[string]entry // by lower-case type
+	routes []Route
+}
+
+// Config is what a Control needs.
+type Config struct {
+	Store *store.Store
+	RBAC  *rbac.Engine
+	Kick  func() // told after a transaction that began an operation
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// New makes an empty table.
+func New(c Config) *Control {
+	return &Control{store: c.Store, rbac: c.RBAC, kick: c.Kick, now: c.Now, log: c.Log, types: map[string]entry{}}
+}
+
+// Request is a request whose tokens were verified.
+type Request struct {
+	Method string
+	Path   string
+	Query  url.Values
+	Header http.Header
+	Body   []byte
+	Caller authn.Caller
+	Base   string // "https://management.azure.com", for absolute URLs in the answer
+}
+
+// Response is the answer; Body is JSON or empty.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Route serves a path that is not a resource: "/subscriptions/{subscription}/locations". Segments in braces match any
+// one name, without regard to case for the rest. Tenants of the path's subscription and token agree when Do is called.
+type Route struct {
+	Method  string
+	Pattern string
+	Do      func(ctx context.Context, c *Call) (any, error)
+}
+
+// Call is a request to a Route.
+type Call struct {
+	Request
+	Tx      store.Tx
+	Names   map[string]string // what the braces matched
+	Control *Control
+	Status  int // of the answer; 0: 200
+	Reply   http.Header
+}
+
+// entry is a Spec without its type parameter.
+type entry interface {
+	about() about
+	put(ctx context.Context, c *Control, p *pass) (*Response, error)
+	get(ctx context.Context, c *Control, p *pass) (*Response, error)
+	list(ctx context.Context, c *Control, p *pass) (*Response, error)
+	remove(ctx context.Context, c *Control, p *pass) (*Response, error)
+	act(ctx context.Context, c *Control, p *pass) (*Response, error)
+	part(ctx context.Context, c *Control, p *pass, part, name string) (*Response, error)
+}
+
+// about is what a manifest says of a type.
+type about struct {
+	Type     string
+	Level    Level
+	Versions []arm.Version
+	Actions  []string
+	Verbs    []string
+	Tracked  bool
+}
+
+// pass is one request on its way through the pipeline.
+type pass struct {
+	Request
+	id      arm.ID
+	tail    string
+	version arm.Version
+}
+
+// Register adds a type to the table.
+func Register[T any](c *Control, s Spec[T]) {
+	k := &kind[T]{Spec: s}
+	if k.Action == "" {
+		k.Action = s.Type
+	}
+	c.types[Kind(s.Type)] = k
+	for _, other := range s.Synonyms {
+		c.types[Kind(other)] = k
+	}
+}
+
+// Handle adds a route.
+func (c *Control) Handle(r Route) { c.routes = append(c.routes, r) }
+
+// Store is where the resources are.
+func (c *Control) Store() *store.Store { return c.store }
+
+// RBAC is who decides.
+func (c *Control) RBAC() *rbac.Engine { return c.rbac }
+
+// Do walks a request through the pipeline. An error is an *arm.Error or a fault of ours.
+func (c *Control) Do(ctx context.Context, r Request) (*Response, error) {
+	path, err := arm.ParsePath(r.Path)
+	if err != nil {
+		return nil, err
+	}
+	version, err := arm.VersionOf(r.Query)
+	if err != nil {
+		return nil, err
+	}
+	if s := path.ID.Subscription; s != "" && !arm.IsGUID(s) {
+		return nil, arm.Errorf(400, "InvalidSubscriptionId", "The provided subscription identifier '%s' is malformed or invalid.", s)
+	}
+	p := &pass{Request: r, id: path.ID, tail: path.Tail, version: version}
+	if answer, err := c.route(ctx, p); answer != nil || err != nil {
+		return answer, err
+	}
+	answer, err := c.dispatch(ctx, p)
+	if errors.Is(err, store.ErrConflict) {
+		return nil, arm.Errorf(409, "Conflict", "The resource '%s' was changed by another request at the same time. Please retry.", p.id)
+	}
+	return answer, err
+}
+
+// dispatch finds the type and the verb.
+func (c *Control) dispatch(ctx context.Context, p *pass) (*Response, error) {
+	if answer, err := c.status(ctx, p); answer != nil || err != nil {
+		return answer, err
+	}
+	if p.tail != "" && p.Method == http.MethodGet || p.id.Namespace == "" && p.tail != "" {
+		return c.collection(ctx, p)
+	}
+	k, ok := c.types[Kind(p.id.Type())]
+	if !ok {
+		if answer, err := c.inner(ctx, p); answer != nil || err != nil {
+			return answer, err
+		}
+		return nil, c.unknownType(p.id, p.id.Type(), p.version)
+	}
+	if err := level(k.about(), p.id); err != nil {
+		return nil, err
+	}
+	switch p.Method {
+	case http.MethodPut, http.MethodPatch:
+		if p.tail == "" {
+			return k.put(ctx, c, p)
+		}
+	case http.MethodGet, http.MethodHead:
+		return k.get(ctx, c, p)
+	case http.MethodDelete:
+		if p.tail == "" {
+			return k.remove(ctx, c, p)
+		}
+	case http.MethodPost:
+		if p.tail != "" {
+			return k.act(ctx, c, p)
+		}
+	}
+	return nil, c.noVerb(p)
+}
+
+func (c *Control) noVerb(p *pass) error {
+	return arm.Errorf(405, "MethodNotAllowed", "The resource type '%s' does not support the verb %s at '%s'.", p.id.Type(), p.Method, p.Path)
+}
+
+// collection lists a type, or serves a part of a resource such as …/virtualMachines/m/instanceView.
+func (c *Control) collection(ctx context.Context, p *pass) (*Response, error) {
+	typ := p.id.Type() + "/" + p.tail
+	if p.id.Namespace == "" && (p.id.ResourceGroup != "" || p.id.Subscription != "") {
+		typ = "Microsoft.Resources/" + p.tail
+	}
+	if k, ok := c.types[Kind(typ)]; ok && p.Method == http.MethodGet {
+		return k.list(ctx, c, p)
+	}
+	if k, ok := c.types[Kind(p.id.Type())]; ok && p.Method == http.MethodGet {
+		return k.part(ctx, c, p, p.tail, "")
+	}
+	return nil, c.unknownType(p.id, typ, p.version)
+}
+
+// inner serves …/deployments/d/operations/7: a named part of a resource.
+func (c *Control) inner(ctx context.Context, p *pass) (*Response, error) {
+	n := len(p.id.Types)
+	if n < 2 || p.Method != http.MethodGet {
+		return nil, nil
+	}
+	outer := *p
+	outer.id = p.id.Parent()
+	if k, ok := c.types[Kind(outer.id.Type())]; ok {
+		return k.part(ctx, c, &outer, p.id.Types[n-1], p.id.Names[n-1])
+	}
+	return nil, nil
+}
+
+// level refuses a resource at a place where its type does not live.
+func level(a about, id arm.ID) error {
+	at := InTenant
+	switch {
+	case id.Scope != "":
+		at = Extension
+	case id.ResourceGroup != "":
+		at = InGroup
+	case id.Subscription != "":
+		at = InSubscription
+	}
+	if at == a.Level || a.Level == Extension || id.Namespace == "" {
+		return nil
+	}
+	return arm.Errorf(404, "InvalidResourceType", "The resource type '%s' does not exist at the scope of '%s'.", a.Type, id)
+}
+
+// unknownType words the absence of a type or of its whole namespace.
+func (c *Control) unknownType(id arm.ID, typ string, v arm.Version) error {
+	ns, rest, _ := strings.Cut(typ, "/")
+	var versions []string
+	known := false
+	for name, k := range c.types {
+		if strings.HasPrefix(name, strings.ToLower(ns)+"/") {
+			known = true
+			for _, v := range k.about().Versions {
+				versions = append(versions, string(v))
+			}
+		}
+	}
+	if !known {
+		return arm.Errorf(404, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", ns)
+	}
+	sort.Strings(versions)
+	versions = compact(versions)
+	return arm.Errorf(404, "InvalidResourceType",
+		"The resource type '%s' could not be found in the namespace '%s' for api version '%s'. The supported api-versions are '%s'.",
+		rest, ns, v, strings.Join(versions, ","))
+}
+
+func compact(sorted []string) []string {
+	var out []string
+	for _, s := range sorted {
+		if len(out) == 0 || out[len(out)-1] != s {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Tracked tells whether resources of a kind have a location and tags, and so are listed among a group's resources.
+func (c *Control) Tracked(kind string) bool {
+	k, ok := c.types[kind]
+	return ok && k.about().Tracked
+}
+
+// Type is one line of a provider's manifest.
+type Type struct {
+	Name     string // without the namespace
+	Versions []arm.Version
+}
+
+// Namespaces gives the manifest of every provider: its types, sorted.
+func (c *Control) Namespaces() map[string][]Type {
+	all := map[string][]Type{}
+	seen := map[string]bool{}
+	for _, k := range c.types {
+		a := k.about()
+		if ns, name, _ := strings.Cut(a.Type, "/"); !seen[a.Type] {
+			seen[a.Type] = true
+			all[ns] = append(all[ns], Type{Name: name, Versions: a.Versions})
+		}
+	}
+	for _, types := range all {
+		sort.Slice(types, func(i, j int) bool { return types[i].Name < types[j].Name })
+	}
+	return all
+}

@@ -1,0 +1,149 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/arm/armjson"
+	"vitrine/internal/store"
+)
+
+// Resource is one resource, as stored and, without what is private, as answered. The order of the members is Compute's.
+type Resource[T any] struct {
+	Name       string            `json:"name" arm:"readonly"`
+	ID         string            `json:"id" arm:"readonly"`
+	Type       string            `json:"type" arm:"readonly"`
+	Etag       string            `json:"etag" arm:"readonly"`
+	Location   string            `json:"location"`
+	Tags       map[string]string `json:"tags"`
+	Kind       string            `json:"kind"`
+	ManagedBy  string            `json:"managedBy" arm:"readonly"`
+	SKU        *SKU              `json:"sku"`
+	Zones      []string          `json:"zones"`
+	Plan       json.RawMessage   `json:"plan"`
+	Identity   json.RawMessage   `json:"identity"`
+	Properties T                 `json:"properties"`
+	Created    string            `json:"createdAt" arm:"private"` // RFC 3339, UTC
+	Changed    string            `json:"changedAt" arm:"private"`
+	Unknown    armjson.Unknown   `json:"-"`
+
+	etag int64 // of the stored document
+}
+
+// SKU is a resource's size and price class.
+type SKU struct {
+	Name     string          `json:"name"`
+	Tier     string          `json:"tier"`
+	Capacity int             `json:"capacity"`
+	Unknown  armjson.Unknown `json:"-"`
+}
+
+// ParsedID is the resource's ID; it was parsed when the resource was written.
+func (r *Resource[T]) ParsedID() arm.ID {
+	p, err := arm.ParsePath(r.ID)
+	if err != nil {
+		return arm.ID{}
+	}
+	return p.ID
+}
+
+// State is the provisioning state, or Succeeded for a type that has none.
+func (r *Resource[T]) State() string {
+	if p, ok := any(&r.Properties).(arm.Provisioned); ok && p.State() != "" {
+		return p.State()
+	}
+	return arm.Succeeded
+}
+
+// SetState sets the provisioning state of a type that has one.
+func (r *Resource[T]) SetState(s string) {
+	if p, ok := any(&r.Properties).(arm.Provisioned); ok {
+		p.SetState(s)
+	}
+}
+
+// Kind is the store's kind of a resource type's documents.
+func Kind(typ string) string { return strings.ToLower(typ) }
+
+// Get reads a resource; store.ErrNotFound when there is none or when it is of another type.
+func Get[T any](tx store.Tx, id arm.ID) (*Resource[T], error) {
+	d, err := tx.Get(id.Key())
+	if err != nil {
+		return nil, err
+	}
+	return parse[T](d)
+}
+
+// Find is Get for an ID in text; a malformed one is not found.
+func Find[T any](tx store.Tx, id string) (*Resource[T], error) {
+	parsed, err := arm.ParseID(id)
+	if err != nil {
+		return nil, store.ErrNotFound
+	}
+	return Get[T](tx, parsed)
+}
+
+func parse[T any](d store.Document) (*Resource[T], error) {
+	var r Resource[T]
+	if err := armjson.Load(d.Body, &r); err != nil {
+		return nil, fmt.Errorf("document %s: %w", d.Key, err)
+	}
+	r.etag = d.ETag
+	return &r, nil
+}
+
+// Select reads the resources that a query names; Kind must be set.
+func Select[T any](tx store.Tx, q store.Query) ([]*Resource[T], error) {
+	docs, err := tx.List(q)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*Resource[T], 0, len(docs))
+	for _, d := range docs {
+		r, err := parse[T](d)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// Indexed is what properties offer that are searched by more than their ID.
+type Indexed interface {
+	Terms() []string
+}
+
+// Save writes a resource that was made by New or read by Get in the same transaction. store.ErrConflict when another
+// writer came first.
+func Save[T any](tx store.Tx, r *Resource[T]) error {
+	id := r.ParsedID()
+	body, err := armjson.Store(r)
+	if err != nil {
+		return err
+	}
+	terms := []string{"location:" + r.Location}
+	if i, ok := any(&r.Properties).(Indexed); ok {
+		terms = append(terms, i.Terms()...)
+	}
+	r.etag, err = tx.Put(store.Document{Key: id.Key(), Kind: Kind(id.Type()), Terms: terms, Body: body, ETag: r.etag})
+	return err
+}
+
+// Remove deletes a resource's document; one that is gone already is no error.
+func Remove(tx store.Tx, id arm.ID) error {
+	if err := tx.Delete(id.Key(), 0); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// Make starts a resource that the server itself creates, such as a machine's disk.
+func Make[T any](id arm.ID, location string, now time.Time) *Resource[T] {
+	stamp := now.UTC().Format(time.RFC3339Nano)
+	return &Resource[T]{Name: id.Name(), ID: id.String(), Type: id.Type(), Location: location, Created: stamp, Changed: stamp}
+}

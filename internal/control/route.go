@@ -1,0 +1,72 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"vitrine/internal/arm/armjson"
+	"vitrine/internal/store"
+)
+
+// route serves the paths that are not resources. It answers nil when none matches.
+func (c *Control) route(ctx context.Context, p *pass) (*Response, error) {
+	segments := strings.FieldsFunc(p.Path, func(r rune) bool { return r == '/' })
+	for _, r := range c.routes {
+		names, ok := match(r.Pattern, segments)
+		if !ok || r.Method != p.Method {
+			continue
+		}
+		call := &Call{Request: p.Request, Names: names, Control: c, Reply: http.Header{}}
+		var body []byte
+		f := func(tx store.Tx) error {
+			if err := c.owned(tx, p); err != nil {
+				return err
+			}
+			call.Tx, call.Status = tx, http.StatusOK
+			value, err := r.Do(ctx, call)
+			if err != nil {
+				return err
+			}
+			body, err = render(value)
+			return err
+		}
+		run := c.store.Update
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			run = c.store.View
+		}
+		if err := run(ctx, f); err != nil {
+			return nil, err
+		}
+		c.kick()
+		return &Response{Status: call.Status, Header: call.Reply, Body: body}, nil
+	}
+	return nil, nil
+}
+
+func render(value any) ([]byte, error) {
+	switch v := value.(type) {
+	case nil:
+		return nil, nil
+	case json.RawMessage:
+		return v, nil
+	}
+	return armjson.Wire(value)
+}
+
+func match(pattern string, segments []string) (map[string]string, bool) {
+	want := strings.FieldsFunc(pattern, func(r rune) bool { return r == '/' })
+	if len(want) != len(segments) {
+		return nil, false
+	}
+	names := map[string]string{}
+	for i, w := range want {
+		if strings.HasPrefix(w, "{") {
+			names[strings.Trim(w, "{}")] = segments[i]
+		} else if !strings.EqualFold(w, segments[i]) {
+			return nil, false
+		}
+	}
+	return names, true
+}

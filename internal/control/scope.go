@@ -1,0 +1,129 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/authn"
+	"vitrine/internal/store"
+)
+
+// The kinds of the documents that the pipeline itself reads.
+const (
+	SubscriptionKind = "microsoft.resources/subscriptions"
+	GroupKind        = "microsoft.resources/resourcegroups"
+)
+
+// Subscription is the document of a subscription; its key is that of its ID.
+type Subscription struct {
+	ID     string `json:"subscriptionId"`
+	Name   string `json:"displayName"`
+	State  string `json:"state"` // "Enabled"
+	Tenant string `json:"tenantId"`
+}
+
+// ReadSubscription returns a subscription; store.ErrNotFound.
+func ReadSubscription(tx store.Tx, id string) (Subscription, error) {
+	var s Subscription
+	d, err := tx.Get(arm.ID{Subscription: id}.Key())
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(d.Body, &s)
+}
+
+// WriteSubscription creates a subscription; store.ErrConflict when it exists.
+func WriteSubscription(tx store.Tx, s Subscription) error {
+	body, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Put(store.Document{Key: arm.ID{Subscription: s.ID}.Key(), Kind: SubscriptionKind,
+		Terms: []string{"tenant:" + strings.ToLower(s.Tenant)}, Body: body})
+	return err
+}
+
+// TenantOf says which tenant owns a subscription; store.ErrNotFound.
+func TenantOf(tx store.Tx, subscription string) (string, error) {
+	if !arm.IsGUID(subscription) {
+		return "", store.ErrNotFound
+	}
+	s, err := ReadSubscription(tx, subscription)
+	return s.Tenant, err
+}
+
+// owned checks that the token is of the tenant that owns the path's subscription.
+func (c *Control) owned(tx store.Tx, p *pass) error {
+	if p.id.Subscription == "" {
+		return nil
+	}
+	tenant, err := TenantOf(tx, p.id.Subscription)
+	if errors.Is(err, store.ErrNotFound) {
+		return arm.Errorf(404, "SubscriptionNotFound", "The subscription '%s' could not be found.", p.id.Subscription)
+	}
+	if err != nil {
+		return err
+	}
+	if !strings.EqualFold(tenant, p.Caller.Primary.TenantID) {
+		return authn.WrongTenant(p.Caller.Primary.TenantID, tenant)
+	}
+	return nil
+}
+
+// may runs the checks that come before anything about the resource is said: token's tenant and role.
+func (c *Control) may(tx store.Tx, p *pass, action string, scope arm.ID) error {
+	if err := c.owned(tx, p); err != nil {
+		return err
+	}
+	return c.rbac.Check(tx, p.Caller.Primary, action, scope)
+}
+
+// placed checks that what holds the resource exists: its group, and the outer resource of a child.
+func placed(tx store.Tx, id arm.ID, writing bool) error {
+	if id.ResourceGroup != "" && id.Namespace != "" {
+		d, err := tx.Get(id.Group().Key())
+		if errors.Is(err, store.ErrNotFound) {
+			return arm.Errorf(404, "ResourceGroupNotFound", "Resource group '%s' could not be found.", id.ResourceGroup)
+		}
+		if err != nil {
+			return err
+		}
+		var group struct {
+			Properties struct{ ProvisioningState string }
+		}
+		if err := json.Unmarshal(d.Body, &group); err != nil {
+			return err
+		}
+		if writing && group.Properties.ProvisioningState == arm.Deleting {
+			return arm.Errorf(409, "ResourceGroupBeingDeleted", "The resource group '%s' is in deprovisioning state and cannot perform this operation.", id.ResourceGroup)
+		}
+	}
+	if len(id.Names) < 2 {
+		return nil
+	}
+	if _, err := tx.Get(id.Parent().Key()); errors.Is(err, store.ErrNotFound) {
+		if writing {
+			return arm.Errorf(404, "ParentResourceNotFound", "Can not perform requested operation on nested resource. Parent resource '%s' not found.", strings.Join(id.Parent().Names, "/"))
+		}
+		return notFound(id.Parent())
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+func notFound(id arm.ID) error {
+	if id.ResourceGroup != "" && id.Namespace == "" {
+		return arm.Errorf(404, "ResourceGroupNotFound", "Resource group '%s' could not be found.", id.ResourceGroup)
+	}
+	name := id.Namespace
+	for i, t := range id.Types {
+		name += "/" + t + "/" + id.Names[i]
+	}
+	if id.ResourceGroup == "" {
+		return arm.Errorf(404, "ResourceNotFound", "The Resource '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", name)
+	}
+	return arm.Errorf(404, "ResourceNotFound", "The Resource '%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", name, id.ResourceGroup)
+}

@@ -1,0 +1,134 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/authn"
+	"vitrine/internal/operation"
+	"vitrine/internal/rbac"
+	"vitrine/internal/store"
+)
+
+// Level says where a type's resources live.
+type Level int
+
+// The levels.
+const (
+	InGroup Level = iota
+	InSubscription
+	InTenant
+	Extension // below any scope: role assignments, locks
+)
+
+// Spec says everything there is to say about a resource type. A function that is nil is a verb that is off.
+type Spec[T any] struct {
+	Type     string                       // in canonical case: "Microsoft.Compute/galleries/images"
+	Level    Level                        //
+	Versions []arm.Version                // the api-versions that the provider's manifest lists; any other is accepted too
+	Noun     string                       // prefix of targets: "galleryImage" gives galleryImage.properties.osType; empty: bare names
+	Tracked  bool                         // has location and tags
+	Async    Async                        // how long-running work is told
+	Synonyms []string                     // other spellings of the type's last part that clients send
+	Action   string                       // prefix of permissions when it is not Type
+	Reader   func([]byte) ([]byte, error) // turns what clients of this type send into JSON; nil: it is JSON
+
+	Name     func(name string) *arm.Error                            // the rule for names; nil: ARM's own
+	Validate func(*Resource[T]) []*arm.Error                         // pure; finds every fault, not the first
+	Links    func(old, next *Resource[T]) []rbac.Link                // what next leans on that old (nil on create) did not
+	Put      func(context.Context, *Write[T]) error                  // create or replace, in the transaction
+	Patch    bool                                                    // PATCH merges and then goes the way of Put
+	Delete   func(context.Context, *Write[T]) error                  // take away, in the transaction; Old is set, New nil
+	View     func(context.Context, *Read[T]) error                   // completes an answer with what other documents know
+	Get      func(store.Tx, arm.ID) (*Resource[T], error)            // replaces the reading by ID; store.ErrNotFound
+	List     func(context.Context, *Listing) ([]*Resource[T], error) // replaces the listing by ID
+	Actions  []Action[T]
+	Parts    map[string]func(context.Context, *Read[T], string) (any, error) // GET …/resource/part[/name]
+}
+
+// Async says how a type's long-running work shows.
+type Async struct {
+	Create   int    // status of a PUT that creates; 0: 201
+	Update   int    // status of a PUT on what exists; 0: 200, or 202 where Create is 202
+	Echo     bool   // DELETE answers with what it deleted
+	First    string // provisioningState in the first answer of a create; empty: Creating
+	Family   string // of the status URL: "capsOperations", "DiskOperations", "operations"; empty: no status URL
+	Location bool   // a PUT's answer carries Location too, as for disks
+}
+
+// Action is a POST on a resource.
+type Action[T any] struct {
+	Name       string // "beginGetAccess"
+	Permission string // empty: Type/Name/action
+	Do         func(context.Context, *Act[T]) error
+}
+
+// Write is one PUT, PATCH or DELETE in its transaction.
+type Write[T any] struct {
+	Tx       store.Tx
+	Caller   authn.Caller
+	ID       arm.ID
+	Old      *Resource[T] // nil when it does not exist yet
+	New      *Resource[T] // nil on DELETE
+	Body     json.RawMessage
+	Query    url.Values
+	Version  arm.Version
+	Now      time.Time
+	Location string // of the operation; the resource's unless set
+
+	permission string
+	op         *operation.Operation
+}
+
+// Begin makes the request long-running: work is what the engine runs, input what it needs (principals, never tokens).
+func (w *Write[T]) Begin(work string, input any) error {
+	raw, err := json.Marshal(input)
+	if err != nil {
+		return err
+	}
+	w.op = &operation.Operation{ID: uuid.NewString(), Work: work, Resource: w.ID.Key(), Action: w.permission,
+		Tenant: w.Caller.Primary.TenantID, Input: raw, Start: w.Now}
+	return nil
+}
+
+// Named gives the operation that Begin made another ID, for families whose URLs are not GUIDs.
+func (w *Write[T]) Named(id string) { w.op.ID = id }
+
+// OperationID is the ID of the operation that Begin made, or empty.
+func (w *Write[T]) OperationID() string {
+	if w.op == nil {
+		return ""
+	}
+	return w.op.ID
+}
+
+// Act is one POST in its transaction. Old and New are the same resource; it is saved when Changed or long-running.
+type Act[T any] struct {
+	Write[T]
+	Output  any // the answer of a synchronous action; nil: empty body
+	Changed bool
+}
+
+// Read is a resource on its way to a client.
+type Read[T any] struct {
+	Tx       store.Tx
+	Caller   authn.Caller
+	Resource *Resource[T]
+	Query    url.Values
+	Version  arm.Version
+	Base     string // "https://management.azure.com", as the client called us
+}
+
+// Listing is a request for a list that a Spec serves itself.
+type Listing struct {
+	Tx     store.Tx
+	Caller authn.Caller
+	Scope  arm.ID // whose list
+	Query  url.Values
+	Grants *rbac.Grants
+}

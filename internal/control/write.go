@@ -1,0 +1,294 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/arm/armjson"
+	"vitrine/internal/operation"
+	"vitrine/internal/store"
+)
+
+// kind is a Spec in the table.
+type kind[T any] struct{ Spec[T] }
+
+func (k *kind[T]) about() about {
+	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Verbs: []string{"read"}}
+	if k.Put != nil {
+		a.Verbs = append(a.Verbs, "write")
+	}
+	if k.Spec.Delete != nil {
+		a.Verbs = append(a.Verbs, "delete")
+	}
+	for _, x := range k.Actions {
+		a.Actions = append(a.Actions, x.Name)
+	}
+	return a
+}
+
+// put serves PUT and PATCH.
+func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, error) {
+	if k.Put == nil || p.Method == http.MethodPatch && !k.Patch {
+		return nil, c.noVerb(p)
+	}
+	var answer *Response
+	err := c.store.Update(ctx, func(tx store.Tx) error {
+		w, err := k.prepare(c, tx, p)
+		if err != nil {
+			return err
+		}
+		if err := k.Put(ctx, w); err != nil {
+			return err
+		}
+		answer, err = k.commit(p, w)
+		return err
+	})
+	if err == nil {
+		c.kick()
+	}
+	return answer, err
+}
+
+// prepare runs every check of a write, in ARM's order.
+func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
+	w := &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), permission: k.Action + "/write"}
+	if err := c.may(tx, p, w.permission, p.id); err != nil {
+		return nil, err
+	}
+	if err := placed(tx, p.id, true); err != nil {
+		return nil, err
+	}
+	old, err := k.existing(tx, p.id)
+	if err != nil {
+		return nil, err
+	}
+	w.Old = old
+	if err := k.decode(w, p); err != nil {
+		return nil, err
+	}
+	if err := precondition(p.Header, old != nil, etagOf(old)); err != nil {
+		return nil, err
+	}
+	if err := idle(tx, p.id); err != nil {
+		return nil, err
+	}
+	if k.Links == nil {
+		return w, nil
+	}
+	return w, c.rbac.Linked(tx, p.Caller, p.id, w.permission, k.Links(w.Old, w.New))
+}
+
+func (k *kind[T]) read(tx store.Tx, id arm.ID) (*Resource[T], error) {
+	if k.Get != nil {
+		return k.Get(tx, id)
+	}
+	return Get[T](tx, id)
+}
+
+func (k *kind[T]) existing(tx store.Tx, id arm.ID) (*Resource[T], error) {
+	old, err := k.read(tx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return old, err
+}
+
+// decode makes the model of the request, merged with what exists, and reports every fault at once.
+func (k *kind[T]) decode(w *Write[T], p *pass) error {
+	body, err := k.body(p)
+	if err != nil {
+		return err
+	}
+	w.Body = body
+	stamp := w.Now.UTC().Format(time.RFC3339Nano)
+	w.New = &Resource[T]{Created: stamp}
+	var faults []*arm.Error
+	switch {
+	case p.Method == http.MethodPatch && w.Old == nil:
+		return notFound(p.id)
+	case p.Method == http.MethodPatch:
+		copied, err := clone(w.Old)
+		if err != nil {
+			return err
+		}
+		w.New = copied
+		faults = armjson.Merge(body, w.New, "")
+	default:
+		faults = armjson.Decode(body, w.New, "")
+	}
+	if w.Old != nil {
+		armjson.Carry(w.Old, w.New)
+		w.New.etag = w.Old.etag
+		faults = append(faults, armjson.Changed(w.Old, w.New, "")...)
+	} else {
+		w.New.Name, w.New.ID, w.New.Type = p.id.Name(), p.id.String(), k.Type
+		faults = append(faults, k.name(p.id.Name())...)
+	}
+	w.New.Changed = stamp
+	faults = append(faults, k.tracked(w)...)
+	for _, f := range faults {
+		f.Target = k.target(f.Target)
+		f.Message = strings.ReplaceAll(f.Message, "'properties.", "'"+k.target("properties."))
+	}
+	if k.Validate != nil && len(faults) == 0 {
+		faults = k.Validate(w.New)
+	}
+	return arm.Join(faults)
+}
+
+func clone[T any](r *Resource[T]) (*Resource[T], error) {
+	raw, err := armjson.Store(r)
+	if err != nil {
+		return nil, err
+	}
+	var out Resource[T]
+	err = armjson.Load(raw, &out)
+	out.etag = r.etag
+	return &out, err
+}
+
+// target gives a path the prefix that the provider uses: galleryImage.properties.osType, or plain osProfile.
+func (k *kind[T]) target(path string) string {
+	rest, inside := strings.CutPrefix(path, "properties.")
+	switch {
+	case !inside:
+		return path
+	case k.Noun == "":
+		return rest
+	}
+	return k.Noun + "." + path
+}
+
+func (k *kind[T]) name(name string) []*arm.Error {
+	if k.Name == nil {
+		return nil
+	}
+	if fault := k.Name(name); fault != nil {
+		return []*arm.Error{fault}
+	}
+	return nil
+}
+
+// tracked checks location and tags.
+func (k *kind[T]) tracked(w *Write[T]) []*arm.Error {
+	if !k.Tracked {
+		return nil
+	}
+	faults := checkTags(w.New.Tags)
+	if w.New.Location == "" && w.Old != nil {
+		w.New.Location = w.Old.Location
+	}
+	if w.New.Location == "" {
+		return append(faults, arm.Errorf(400, "LocationRequired", "The location property is required for this definition."))
+	}
+	l, ok := arm.LocationOf(w.New.Location)
+	if !ok {
+		var names []string
+		for _, l := range arm.Locations() {
+			names = append(names, l.Name)
+		}
+		return append(faults, arm.Errorf(400, "LocationNotAvailableForResourceType",
+			"The provided location '%s' is not available for resource type '%s'. List of available regions for the resource type is '%s'.", w.New.Location, k.Type, strings.Join(names, ",")))
+	}
+	w.New.Location = l.Name
+	if w.Old != nil && w.Old.Location != l.Name {
+		faults = append(faults, arm.Errorf(409, "InvalidResourceLocation",
+			"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
+			w.ID.Name(), w.Old.Location, w.ID.ResourceGroup, l.Name))
+	}
+	return faults
+}
+
+func checkTags(tags map[string]string) []*arm.Error {
+	var faults []*arm.Error
+	if len(tags) > 50 {
+		faults = append(faults, arm.Errorf(400, "TooManyTags", "The tags property has %d tags; a resource may have at most 50.", len(tags)).At("tags"))
+	}
+	for name, value := range tags {
+		if len(name) > 512 || len(value) > 256 {
+			faults = append(faults, arm.Errorf(400, "InvalidTagNameOrValue", "The tag '%.64s' is too long: a name may have 512 characters, a value 256.", name).At("tags"))
+		}
+	}
+	return faults
+}
+
+// idle refuses a write while another one on the same resource is under way.
+func idle(tx store.Tx, id arm.ID) error {
+	open, err := operation.Open(tx, id.Key())
+	if err != nil || len(open) == 0 {
+		return err
+	}
+	return arm.Errorf(409, "Conflict", "Another operation is in progress on the resource '%s'. Please retry after it has ended.", id)
+}
+
+func etagOf[T any](r *Resource[T]) string {
+	if r == nil {
+		return ""
+	}
+	return `"` + strconv.FormatInt(r.etag, 10) + `"`
+}
+
+// precondition applies If-Match and If-None-Match (the RPC contract's table).
+func precondition(h http.Header, exists bool, etag string) error {
+	match, none := h.Get("If-Match"), h.Get("If-None-Match")
+	switch {
+	case match != "" && (!exists || match != "*" && strings.TrimPrefix(match, "W/") != etag):
+		return arm.Errorf(412, "PreconditionFailed", "The condition '%s' in the If-Match header was not satisfied.", match)
+	case none == "*" && exists:
+		return arm.Errorf(412, "PreconditionFailed", "The condition '*' in the If-None-Match header was not satisfied.")
+	}
+	return nil
+}
+
+// first says with which status and provisioning state a write answers.
+func (k *kind[T]) first(created, long bool) (status int, state string) {
+	status, state = http.StatusOK, arm.Updating
+	switch {
+	case created:
+		status, state = http.StatusCreated, arm.Creating
+		if k.Async.Create != 0 {
+			status = k.Async.Create
+		}
+		if k.Async.First != "" {
+			state = k.Async.First
+		}
+	case k.Async.Update != 0:
+		status = k.Async.Update
+	case k.Async.Create == http.StatusAccepted:
+		status = http.StatusAccepted
+	}
+	if !long {
+		state = arm.Succeeded
+		if status == http.StatusAccepted {
+			status = http.StatusOK
+		}
+	}
+	return status, state
+}
+
+// commit writes resource and operation and words the first answer.
+func (k *kind[T]) commit(p *pass, w *Write[T]) (*Response, error) {
+	status, state := k.first(w.Old == nil, w.op != nil)
+	w.New.SetState(state)
+	if err := Save(w.Tx, w.New); err != nil {
+		return nil, err
+	}
+	body, err := armjson.Wire(w.New)
+	if err != nil {
+		return nil, err
+	}
+	answer := &Response{Status: status, Header: http.Header{}, Body: body}
+	if w.op == nil {
+		return answer, nil
+	}
+	if err := operation.Begin(w.Tx, *w.op); err != nil {
+		return nil, err
+	}
+	k.follow(p, answer, w, k.Async.Location)
+	return answer, nil
+}

@@ -1,0 +1,13 @@
+// Package operation carries work that outlives the request which began it: importing, replicating, creating machines.
+//
+// It owns the operation's document, the workers and the rules of resuming. It does not know what a step does. The
+// document is written in the transaction that writes the resource, so neither exists without the other:
+//
+//	request ──Begin(tx)──▶ document (Pending, due now) ──claim by lease──▶ worker ──▶ step, step, … ──▶ Finish(tx)
+//	                                                                          │ each step's name is recorded when done
+//	crash ──▶ the lease ends ──▶ another worker claims ──▶ goes on after the last recorded step
+//
+// A step must be safe to run twice. A step that fails with an *arm.Error ends the operation with that error; with Again
+// it is tried later without counting; with anything else it is tried again a few times, and then the operation ends with
+// InternalServerError. Before a failed operation ends, its work's Undo takes back what was built outside the store.
+package operation

@@ -1,0 +1,124 @@
+package operation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/store"
+)
+
+const (
+	leaseTime = 10 * time.Second // a crash costs at most this much waiting
+	renewTime = 3 * time.Second
+	pollTime  = 500 * time.Millisecond // for work that other servers began and for delayed steps
+	maxTries  = 5
+)
+
+// Work is how one kind of operation is done.
+type Work struct {
+	// Steps lists the work in order. It is called anew after each resumption and must give the same names.
+	Steps func(ctx context.Context, r *Run) []Step
+	// Undo takes back what the steps built outside the store; called before a failed or cancelled operation ends.
+	Undo func(ctx context.Context, r *Run) error
+	// Finish writes the end into the resource, in the transaction that ends the operation. failure is nil on success.
+	Finish func(tx store.Tx, r *Run, failure *arm.Error) error
+}
+
+// Engine runs operations.
+type Engine struct {
+	store *store.Store
+	works map[string]Work
+	owner string
+	log   *slog.Logger
+	kick  chan struct{}
+}
+
+// New makes an engine. owner names this process among all that share the store.
+func New(s *store.Store, owner string, works map[string]Work, log *slog.Logger) *Engine {
+	return &Engine{store: s, works: works, owner: owner, log: log, kick: make(chan struct{}, 1)}
+}
+
+// Kick tells the workers that a transaction began an operation, so that they need not wait for their next look.
+func (e *Engine) Kick() {
+	select {
+	case e.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Run works with n workers until ctx ends; steps under way are cancelled and resumed by the next engine.
+func (e *Engine) Run(ctx context.Context, n int) {
+	var group sync.WaitGroup
+	for range n {
+		group.Go(func() { e.worker(ctx) })
+	}
+	group.Wait()
+}
+
+func (e *Engine) worker(ctx context.Context) {
+	timer := time.NewTicker(pollTime)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		lease, err := e.store.Claim(ctx, Kind, e.owner, leaseTime)
+		if err == nil {
+			e.Kick() // there may be more
+			e.work(ctx, lease)
+			continue
+		}
+		if !errors.Is(err, store.ErrNothing) && ctx.Err() == nil {
+			e.log.Error("claim", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-e.kick:
+		case <-timer.C:
+		}
+	}
+}
+
+// work runs a claimed operation as far as it goes, holding its lease.
+func (e *Engine) work(ctx context.Context, lease store.Lease) {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &Run{engine: e, lease: lease, log: e.log}
+	if err := json.Unmarshal(lease.Body, &r.Operation); err != nil {
+		e.log.Error("operation cannot be read", "key", lease.Key, "error", err)
+		cancel()
+		return
+	}
+	r.log = e.log.With("operation", r.ID, "work", r.Work, "resource", r.Resource)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { e.keep(ctx, cancel, lease) })
+	err := r.advance(ctx)
+	cancel()
+	keeper.Wait()
+	if err != nil && !errors.Is(err, store.ErrLease) && !errors.Is(err, context.Canceled) {
+		r.log.Error("operation", "error", err)
+	}
+	background, stop := context.WithTimeout(context.Background(), renewTime)
+	defer stop()
+	if err := e.store.Release(background, lease); err != nil && !errors.Is(err, store.ErrLease) && !errors.Is(err, store.ErrNotFound) {
+		r.log.Warn("release", "error", err)
+	}
+}
+
+// keep renews the lease until ctx ends; when it is lost, the work is cancelled since another worker has it.
+func (e *Engine) keep(ctx context.Context, cancel func(), lease store.Lease) {
+	timer := time.NewTicker(renewTime)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			if _, err := e.store.Renew(ctx, lease, leaseTime); errors.Is(err, store.ErrLease) {
+				cancel()
+				return
+			}
+		}
+	}
+}

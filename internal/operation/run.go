@@ -1,0 +1,174 @@
+package operation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/store"
+)
+
+// Run is an operation in a worker's hands.
+type Run struct {
+	Operation
+	engine *Engine
+	lease  store.Lease
+	log    *slog.Logger
+}
+
+// Log is the logger that names the operation.
+func (r *Run) Log() *slog.Logger { return r.log }
+
+// Read decodes the input of the operation into v.
+func (r *Run) Read(v any) error { return json.Unmarshal(r.Input, v) }
+
+// Recall decodes what Keep kept into v; nothing kept leaves v as it is.
+func (r *Run) Recall(v any) error {
+	if len(r.State) == 0 {
+		return nil
+	}
+	return json.Unmarshal(r.State, v)
+}
+
+// Update runs f in a transaction that fails unless this worker still holds the operation.
+func (r *Run) Update(ctx context.Context, f func(store.Tx) error) error {
+	return r.engine.store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.Fence(r.lease); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
+
+// View runs f in a reading transaction.
+func (r *Run) View(ctx context.Context, f func(store.Tx) error) error {
+	return r.engine.store.View(ctx, f)
+}
+
+// Keep records v as the state for later steps.
+func (r *Run) Keep(ctx context.Context, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	r.State = raw
+	return r.record(ctx, time.Now(), nil)
+}
+
+// record writes the operation and, in the same transaction, what f writes.
+func (r *Run) record(ctx context.Context, due time.Time, f func(store.Tx) error) error {
+	return r.Update(ctx, func(tx store.Tx) error {
+		stored, d, err := load(tx, r.ID)
+		if err != nil {
+			return err
+		}
+		r.Cancel = stored.Cancel
+		if f != nil {
+			if err := f(tx); err != nil {
+				return err
+			}
+		}
+		return save(tx, &r.Operation, d.ETag, due)
+	})
+}
+
+// advance runs the steps that are not done, then ends the operation.
+func (r *Run) advance(ctx context.Context) error {
+	work, ok := r.engine.works[r.Work]
+	if !ok {
+		return r.end(ctx, Work{}, fmt.Errorf("no work is called %q", r.Work))
+	}
+	if r.Error != nil {
+		return r.conclude(ctx, work)
+	}
+	if r.Status == Pending {
+		r.Status = Running
+		if err := r.record(ctx, time.Now(), nil); err != nil {
+			return err
+		}
+	}
+	for _, step := range work.Steps(ctx, r) {
+		if slices.Contains(r.Done, step.Name) {
+			continue
+		}
+		if r.Cancel {
+			return r.end(ctx, work, arm.Errorf(409, "OperationPreempted", "The operation was canceled."))
+		}
+		if err := step.Do(); err != nil {
+			return r.setback(ctx, work, step, err)
+		}
+		r.Done, r.Tries = append(r.Done, step.Name), 0
+		if err := r.record(ctx, time.Now(), nil); err != nil {
+			return err
+		}
+	}
+	return r.end(ctx, work, nil)
+}
+
+// setback decides what a step's error means.
+func (r *Run) setback(ctx context.Context, work Work, step Step, err error) error {
+	var again Again
+	var visible *arm.Error
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() // shutting down, or the lease is lost: not the step's fault
+	case errors.As(err, &again):
+		return r.record(ctx, time.Now().Add(again.After), nil)
+	case errors.As(err, &visible):
+		return r.end(ctx, work, err)
+	}
+	r.Tries++
+	r.log.Warn("step failed", "step", step.Name, "try", r.Tries, "error", err)
+	if r.Tries >= maxTries {
+		return r.end(ctx, work, fmt.Errorf("step %s: %w", step.Name, err))
+	}
+	return r.record(ctx, time.Now().Add(time.Second<<(r.Tries-1)), nil)
+}
+
+// end writes the terminal status. A failure is recorded before it is undone, so that a crash in between resumes with the
+// undoing and never with steps whose products are half gone.
+func (r *Run) end(ctx context.Context, work Work, cause error) error {
+	if cause != nil {
+		r.Error = failure(cause, r.ID)
+		r.log.Info("operation failed", "code", r.Error.Code, "error", cause)
+		if err := r.record(ctx, time.Now(), nil); err != nil {
+			return err
+		}
+	}
+	return r.conclude(ctx, work)
+}
+
+func (r *Run) conclude(ctx context.Context, work Work) error {
+	if r.Error != nil && work.Undo != nil {
+		if err := work.Undo(ctx, r); err != nil {
+			return r.setbackOfUndo(ctx, err)
+		}
+	}
+	r.Status, r.End = Succeeded, time.Now()
+	switch {
+	case r.Error != nil && r.Cancel:
+		r.Status = Canceled
+	case r.Error != nil:
+		r.Status = Failed
+	}
+	return r.record(ctx, time.Time{}, func(tx store.Tx) error {
+		if work.Finish == nil {
+			return nil
+		}
+		return work.Finish(tx, r, r.Error)
+	})
+}
+
+// setbackOfUndo tries the whole end again later: what was built must not be left behind.
+func (r *Run) setbackOfUndo(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	r.log.Error("undo failed; it is tried again", "error", err)
+	return r.record(ctx, time.Now().Add(5*time.Second), nil)
+}

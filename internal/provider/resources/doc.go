@@ -1,0 +1,9 @@
+// Package resources serves Microsoft.Resources: tenants, subscriptions, locations, provider manifests, resource groups,
+// lists of resources and deployments.
+//
+// It owns the documents of resource groups and deployments. Subscriptions are written by the operator. Deleting a group
+// and running a deployment go through the same pipeline as a client's requests, as the principals who asked:
+//
+//	DELETE group ─▶ operation ─▶ for each resource: control.Do(DELETE) ─▶ group's document is removed
+//	PUT deployment ─▶ operation ─▶ template's plan ─▶ for each resource that is ready: control.Do(PUT)
+package resources

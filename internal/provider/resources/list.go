@@ -1,0 +1,119 @@
+package resources
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/control"
+	"vitrine/internal/store"
+)
+
+type resourceView struct {
+	ID         string            `json:"id"`
+	Name       string            `json:"name"`
+	Type       string            `json:"type"`
+	Location   string            `json:"location"`
+	Tags       map[string]string `json:"tags,omitempty"`
+	Kind       string            `json:"kind,omitempty"`
+	SKU        json.RawMessage   `json:"sku,omitempty"`
+	Identity   json.RawMessage   `json:"identity,omitempty"`
+	Zones      []string          `json:"zones,omitempty"`
+	ManagedBy  string            `json:"managedBy,omitempty"`
+	Created    string            `json:"createdTime,omitempty"`
+	Changed    string            `json:"changedTime,omitempty"`
+	State      string            `json:"provisioningState,omitempty"`
+	Properties struct {
+		ProvisioningState string
+	} `json:"properties,omitzero"`
+	CreatedAt string `json:"createdAt,omitempty"`
+	ChangedAt string `json:"changedAt,omitempty"`
+}
+
+// listResources serves the generic list: the tracked resources that the caller may read, filtered.
+func listResources(_ context.Context, c *control.Call) (any, error) {
+	f, err := parseResourceFilter(c.Query.Get("$filter"))
+	if err != nil {
+		return nil, err
+	}
+	scope := arm.ID{Subscription: c.Names["subscription"], ResourceGroup: c.Names["group"]}
+	if f.group != "" {
+		scope.ResourceGroup = f.group
+	}
+	grants, err := c.Control.RBAC().Grants(c.Tx, c.Caller.Primary)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := c.Tx.List(store.Query{Prefix: scope.Key() + "/"})
+	if err != nil {
+		return nil, err
+	}
+	expand := strings.ToLower(c.Query.Get("$expand"))
+	list := []resourceView{}
+	for _, d := range docs {
+		var v resourceView
+		if !c.Control.Tracked(d.Kind) || d.Kind == control.GroupKind {
+			continue
+		}
+		if err := json.Unmarshal(d.Body, &v); err != nil {
+			return nil, err
+		}
+		id, err := arm.ParseID(v.ID)
+		if err != nil {
+			return nil, err
+		}
+		if f.matches(v) && grants.Allows(v.Type+"/read", id) {
+			list = append(list, v.expanded(expand))
+		}
+	}
+	return control.Raw(map[string]any{"value": list})
+}
+
+// expanded keeps of the stored document what the list shows.
+func (v resourceView) expanded(expand string) resourceView {
+	if strings.Contains(expand, "createdtime") {
+		v.Created = v.CreatedAt
+	}
+	if strings.Contains(expand, "changedtime") {
+		v.Changed = v.ChangedAt
+	}
+	if strings.Contains(expand, "provisioningstate") {
+		v.State = v.Properties.ProvisioningState
+	}
+	v.CreatedAt, v.ChangedAt, v.Properties.ProvisioningState = "", "", ""
+	return v
+}
+
+type resourceFilter struct{ group, typ, name, location, tag, value string }
+
+// parseResourceFilter knows "field eq 'value'" terms joined by and; any other filter is refused by name.
+func parseResourceFilter(text string) (resourceFilter, error) {
+	var f resourceFilter
+	fields := map[string]*string{"resourcegroup": &f.group, "resourcetype": &f.typ, "name": &f.name, "location": &f.location,
+		"tagname": &f.tag, "tagvalue": &f.value}
+	for _, term := range strings.Split(text, " and ") {
+		term = strings.TrimSpace(term)
+		if term == "" {
+			continue
+		}
+		parts := strings.SplitN(term, " ", 3)
+		if len(parts) != 3 || !strings.EqualFold(parts[1], "eq") || fields[strings.ToLower(parts[0])] == nil {
+			return f, arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", text)
+		}
+		*fields[strings.ToLower(parts[0])] = strings.Trim(parts[2], "'")
+	}
+	return f, nil
+}
+
+func (f resourceFilter) matches(v resourceView) bool {
+	eq := func(want, got string) bool { return want == "" || strings.EqualFold(want, got) }
+	if !eq(f.typ, v.Type) || !eq(f.name, v.Name) || !eq(strings.ReplaceAll(f.location, " ", ""), v.Location) {
+		return false
+	}
+	if f.tag == "" {
+		return true
+	}
+	value, ok := v.Tags[f.tag]
+	return ok && eq(f.value, value)
+}

@@ -1,0 +1,188 @@
+package resources
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sort"
+	"strings"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/control"
+	"vitrine/internal/store"
+)
+
+// routes adds the paths that are not resources.
+func (p *Provider) routes() {
+	get, post := http.MethodGet, http.MethodPost
+	for _, r := range []control.Route{
+		{Method: get, Pattern: "/tenants", Do: tenants},
+		{Method: get, Pattern: "/subscriptions", Do: subscriptions},
+		{Method: get, Pattern: "/subscriptions/{subscription}", Do: subscription},
+		{Method: get, Pattern: "/subscriptions/{subscription}/locations", Do: within(locations)},
+		{Method: get, Pattern: "/subscriptions/{subscription}/providers", Do: within(manifests)},
+		{Method: get, Pattern: "/subscriptions/{subscription}/providers/{namespace}", Do: within(manifest)},
+		{Method: post, Pattern: "/subscriptions/{subscription}/providers/{namespace}/register", Do: within(manifest)},
+		{Method: get, Pattern: "/subscriptions/{subscription}/resources", Do: within(listResources)},
+		{Method: get, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/resources", Do: within(listResources)},
+	} {
+		p.control.Handle(r)
+	}
+}
+
+type tenantView struct {
+	ID       string `json:"id"`
+	TenantID string `json:"tenantId"`
+	Category string `json:"tenantCategory"`
+}
+
+// tenants lists the caller's own tenant: a service principal is nowhere else.
+func tenants(_ context.Context, c *control.Call) (any, error) {
+	t := c.Caller.Primary.TenantID
+	return control.Values([]tenantView{{ID: "/tenants/" + t, TenantID: t, Category: "Home"}}), nil
+}
+
+type subscriptionView struct {
+	ID                  string   `json:"id"`
+	AuthorizationSource string   `json:"authorizationSource"`
+	ManagedByTenants    []string `json:"managedByTenants" arm:"always"`
+	SubscriptionID      string   `json:"subscriptionId"`
+	TenantID            string   `json:"tenantId"`
+	DisplayName         string   `json:"displayName"`
+	State               string   `json:"state"`
+	Policies            policies `json:"subscriptionPolicies"`
+}
+
+type policies struct {
+	LocationPlacementID string `json:"locationPlacementId"`
+	QuotaID             string `json:"quotaId"`
+	SpendingLimit       string `json:"spendingLimit"`
+}
+
+func viewOf(s control.Subscription) subscriptionView {
+	return subscriptionView{ID: "/subscriptions/" + s.ID, AuthorizationSource: "RoleBased", ManagedByTenants: []string{},
+		SubscriptionID: s.ID, TenantID: s.Tenant, DisplayName: s.Name, State: s.State,
+		Policies: policies{"Internal_2014-09-01", "Internal_2014-09-01", "Off"}}
+}
+
+// subscriptions lists those of the caller's tenant in or below which it holds any right.
+func subscriptions(_ context.Context, c *control.Call) (any, error) {
+	grants, err := c.Control.RBAC().Grants(c.Tx, c.Caller.Primary)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := c.Tx.List(store.Query{Kind: control.SubscriptionKind, All: []string{"tenant:" + strings.ToLower(c.Caller.Primary.TenantID)}})
+	if err != nil {
+		return nil, err
+	}
+	views := []subscriptionView{}
+	for _, d := range docs {
+		var s control.Subscription
+		if err := json.Unmarshal(d.Body, &s); err != nil {
+			return nil, err
+		}
+		if grants.Within(arm.ID{Subscription: s.ID}) {
+			views = append(views, viewOf(s))
+		}
+	}
+	return control.Values(views), nil
+}
+
+func subscription(ctx context.Context, c *control.Call) (any, error) {
+	return within(func(_ context.Context, c *control.Call) (any, error) {
+		s, err := control.ReadSubscription(c.Tx, c.Names["subscription"])
+		return viewOf(s), err
+	})(ctx, c)
+}
+
+// within lets through who holds any right in or below the subscription.
+func within(f func(context.Context, *control.Call) (any, error)) func(context.Context, *control.Call) (any, error) {
+	return func(ctx context.Context, c *control.Call) (any, error) {
+		scope := arm.ID{Subscription: c.Names["subscription"]}
+		grants, err := c.Control.RBAC().Grants(c.Tx, c.Caller.Primary)
+		if err != nil {
+			return nil, err
+		}
+		if !grants.Within(scope) {
+			return nil, c.Control.RBAC().Check(c.Tx, c.Caller.Primary, "Microsoft.Resources/subscriptions/read", scope)
+		}
+		return f(ctx, c)
+	}
+}
+
+type locationView struct {
+	ID          string           `json:"id"`
+	Name        string           `json:"name"`
+	Type        string           `json:"type"`
+	DisplayName string           `json:"displayName"`
+	Regional    string           `json:"regionalDisplayName"`
+	Metadata    locationMetadata `json:"metadata"`
+}
+
+type locationMetadata struct {
+	RegionType string `json:"regionType"`
+	Category   string `json:"regionCategory"`
+	Geography  string `json:"geographyGroup"`
+}
+
+func locations(_ context.Context, c *control.Call) (any, error) {
+	var views []locationView
+	for _, l := range arm.Locations() {
+		views = append(views, locationView{ID: "/subscriptions/" + c.Names["subscription"] + "/locations/" + l.Name, Name: l.Name, Type: "Region",
+			DisplayName: l.DisplayName, Regional: fmt.Sprintf("(%s) %s", l.Group, l.DisplayName), Metadata: locationMetadata{"Physical", "Recommended", l.Group}})
+	}
+	return control.Values(views), nil
+}
+
+type manifestView struct {
+	ID           string     `json:"id"`
+	Namespace    string     `json:"namespace"`
+	Policy       string     `json:"registrationPolicy"`
+	State        string     `json:"registrationState"`
+	ResourceType []typeView `json:"resourceTypes" arm:"always"`
+}
+
+type typeView struct {
+	Name         string        `json:"resourceType"`
+	Locations    []string      `json:"locations"`
+	Versions     []arm.Version `json:"apiVersions"`
+	Capabilities string        `json:"capabilities"`
+}
+
+func manifestOf(subscription, namespace string, types []control.Type) manifestView {
+	v := manifestView{ID: "/subscriptions/" + subscription + "/providers/" + namespace, Namespace: namespace,
+		Policy: "RegistrationRequired", State: "Registered", ResourceType: []typeView{}}
+	var regions []string
+	for _, l := range arm.Locations() {
+		regions = append(regions, l.DisplayName)
+	}
+	for _, t := range types {
+		v.ResourceType = append(v.ResourceType, typeView{t.Name, regions, t.Versions, "None"})
+	}
+	return v
+}
+
+func manifests(_ context.Context, c *control.Call) (any, error) {
+	all := c.Control.Namespaces()
+	var names []string
+	for name := range all {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var views []manifestView
+	for _, name := range names {
+		views = append(views, manifestOf(c.Names["subscription"], name, all[name]))
+	}
+	return control.Values(views), nil
+}
+
+// manifest serves one provider; registering is the same answer, since every provider that we have is registered.
+func manifest(_ context.Context, c *control.Call) (any, error) {
+	for name, types := range c.Control.Namespaces() {
+		if strings.EqualFold(name, c.Names["namespace"]) {
+			return manifestOf(c.Names["subscription"], name, types), nil
+		}
+	}
+	return nil, arm.Errorf(404, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", c.Names["namespace"])
+}
