@@ -1,0 +1,67 @@
+package app
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config is what an installation is started with.
+type Config struct {
+	Data       string   // the data folder; made when absent, mode 0700
+	Listen     string   // "127.0.0.1:8440"; port 0 picks a free one
+	ReadyFile  string   // written when the server answers; empty: none
+	KeyFile    string   // master key; empty: DATA/master.key
+	Database   string   // PostgreSQL DSN; empty: SQLite in the data folder
+	AllowHosts []string // further hosts that the proxy tunnels to
+	Domains    []string // the operator's own names, for which the CA may vouch
+	Internet   bool     // machines may open connections to the outside
+	Accel      string   // "kvm", "tcg"; empty: what a probe proves
+	Self       []string // how to start this program's hidden subcommands; {"/proc/self/exe"}
+	MaxCPUs    int      // of a machine; 0: 2
+	MaxMemory  int      // MiB of a machine; 0: 1024
+	Version    string
+	Log        *slog.Logger
+	Now        func() time.Time
+}
+
+func (c *Config) complete() error {
+	if c.Data == "" {
+		return fmt.Errorf("a data folder is needed")
+	}
+	data, err := filepath.Abs(c.Data)
+	if err != nil {
+		return err
+	}
+	c.Data = data
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return err
+	}
+	if c.KeyFile == "" {
+		c.KeyFile = filepath.Join(data, "master.key")
+	}
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if len(c.Self) == 0 {
+		c.Self = []string{"/proc/self/exe"}
+	}
+	if c.MaxCPUs == 0 {
+		c.MaxCPUs = 2
+	}
+	if c.MaxMemory == 0 {
+		c.MaxMemory = 1024
+	}
+	return nil
+}
+
+// DefaultListen is where the server listens unless told otherwise.
+const DefaultListen = "127.0.0.1:8440"

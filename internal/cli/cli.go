@@ -1,0 +1,149 @@
+// Package cli is the command line: one file per command, each saying in its help as whom it acts.
+//
+// It owns flags, output and exit codes. It speaks to a server through package client, except for serve and the hidden
+// commands, which are processes of the server itself. Data passes like this:
+//
+//	argv ─▶ cobra ─▶ command ─▶ client.Operator (Unix socket) or client.ARM (through the proxy, with a token) ─▶ out
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"vitrine/internal/client"
+)
+
+// ExitCode is an error that says how the program ends; its message, if any, was printed already.
+type ExitCode int
+
+func (e ExitCode) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// env is what every command works with.
+type env struct {
+	data     string
+	in       io.Reader
+	out, err io.Writer
+	format   string // "json" or "table"
+}
+
+// Main runs the command line and returns the exit code: 0, 1 for a failure, 2 for a wrong call.
+func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	e := &env{in: in, out: out, err: errOut}
+	root := e.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	var code ExitCode
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintln(errOut, "vitrine:", err)
+	if errors.As(err, new(usageError)) {
+		return 2
+	}
+	return 1
+}
+
+// usageError is a call with wrong words.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+func (e *env) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "vitrine",
+		Short: "A VM image gallery that organisations share, driven by the tools of Azure",
+		Long: `Vitrine is a VM image gallery that several organisations share. It speaks Azure's own wire protocol, so that an
+unmodified az, Terraform or SDK drives it, and its machines really boot, under QEMU.`,
+		Example: `  vitrine serve &
+  vitrine tenant create contoso -o json
+  eval "$(vitrine env)"
+  az login --service-principal -u APP_ID -p PASSWORD --tenant TENANT_ID
+  vitrine demo`,
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentFlags().StringVar(&e.data, "data", defaultData(), "the data folder")
+	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "operator", Title: "Operator's acts:"}, &cobra.Group{ID: "use", Title: "Using it:"})
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("server", e.serve(), e.doctor(), e.ca())
+	add("operator", e.tenant(), e.subscription(), e.app(), e.role(), e.token())
+	add("use", e.env(), e.exec(), e.image(), e.vm(), e.demo())
+	root.AddCommand(e.supervise(), e.netstack())
+	return root
+}
+
+// printing adds -o to a command that prints a thing.
+func (e *env) printing(c *cobra.Command) *cobra.Command {
+	c.Flags().StringVarP(&e.format, "output", "o", "table", "json or table")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "table"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func defaultData() string {
+	base := os.Getenv("XDG_DATA_HOME")
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "vitrine-data"
+		}
+		base = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(base, "vitrine")
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	return "development"
+}
+
+// server finds the running server, and operator its socket.
+func (e *env) server() (client.Server, error) { return client.ReadServer(e.data) }
+
+func (e *env) operator() (*client.Operator, error) {
+	s, err := e.server()
+	if err != nil {
+		return nil, err
+	}
+	return client.NewOperator(s.Operator), nil
+}
+
+// post sends an operator's act and prints what came of it.
+func post[T any](ctx context.Context, e *env, path string, in any) error {
+	o, err := e.operator()
+	if err != nil {
+		return err
+	}
+	var out T
+	if err := o.Do(ctx, path, in, &out); err != nil {
+		return err
+	}
+	return e.print(out)
+}

@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vitrine/internal/app"
+	"vitrine/internal/vm/netstack"
+	"vitrine/internal/vm/qemu"
+)
+
+func (e *env) serve() *cobra.Command {
+	var cfg app.Config
+	var logFormat, logLevel string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `serve runs the server: one listener that is a CONNECT proxy for Azure's hosts and takes TLS for them directly, and
+an operator's socket in the data folder. Everything else is refused. Machines outlive the server; the next one finds them.`,
+		Example: `  vitrine serve
+  vitrine serve --data /srv/vitrine --listen 127.0.0.1:0 --ready-file /run/vitrine.json
+  vitrine serve --allow-host pypi.org --vm-internet`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logger(cmd, logFormat, logLevel)
+			if err != nil {
+				return err
+			}
+			cfg.Data, cfg.Log, cfg.Version = e.data, log, version()
+			a, err := app.New(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			defer a.Close()
+			s := a.Server()
+			fmt.Fprintf(e.out, "ready: proxy %s, operator socket %s\n", s.Proxy, s.Operator)
+			return a.Run(cmd.Context())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&cfg.Listen, "listen", app.DefaultListen, "address of the proxy; port 0 picks a free one")
+	f.StringVar(&cfg.ReadyFile, "ready-file", "", "file to write, as JSON, once the server answers")
+	f.StringVar(&cfg.KeyFile, "key-file", "", "master key (default DATA/master.key)")
+	f.StringVar(&cfg.Database, "database", "", "PostgreSQL connection string (default SQLite in the data folder)")
+	f.StringArrayVar(&cfg.AllowHosts, "allow-host", nil, "a further host that the proxy tunnels to; may be repeated")
+	f.StringArrayVar(&cfg.Domains, "domain", nil, "a name of the operator's own that the CA may vouch for; may be repeated")
+	f.BoolVar(&cfg.Internet, "vm-internet", false, "machines may open connections to the outside")
+	f.StringVar(&cfg.Accel, "accel", "", "kvm or tcg (default what a probe proves)")
+	f.StringVar(&logFormat, "log-format", "text", "text or json")
+	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	return c
+}
+
+func logger(cmd *cobra.Command, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usageError{err}
+	}
+	options := &slog.HandlerOptions{Level: l}
+	switch strings.ToLower(format) {
+	case "text":
+		return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), options)), nil
+	}
+	return nil, usageError{fmt.Errorf("unknown log format %q; it is text or json", format)}
+}
+
+// supervise and netstack are processes of the server that outlive it.
+func (e *env) supervise() *cobra.Command {
+	var dir string
+	c := &cobra.Command{Use: "supervise", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return qemu.Supervise(cmd.Context(), dir) }}
+	c.Flags().StringVar(&dir, "dir", "", "the machine's folder")
+	return c
+}
+
+func (e *env) netstack() *cobra.Command {
+	var dir string
+	c := &cobra.Command{Use: "netstack", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return netstack.Run(cmd.Context(), dir) }}
+	c.Flags().StringVar(&dir, "dir", "", "the network's folder")
+	return c
+}
