@@ -1,0 +1,200 @@
+// Package blob keeps objects, immutable bytes by key, and is the port behind which files or an object store lie.
+//
+// It owns the rules of keys, the limits, and what a put, a read and a listing mean. It does not know what the bytes
+// are; engines name and verify them. A Bucket is what callers hold, a Driver what a back-end implements:
+//
+//	engine ── Put, Batch, Get, Stat, List, Delete ──▶ Bucket (checks) ──▶ Driver (memblob, fileblob)
+//
+// Objects never change: a Put of a key that exists keeps the old bytes and says so. Whatever Put or Commit has
+// acknowledged survives a crash of the machine, where the back-end has a disk at all. Every back-end passes the suite
+// in blobtest.
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+)
+
+// Limits that hold for every back-end.
+const (
+	MaxKey    = 512       // bytes of a key
+	MaxObject = 256 << 20 // bytes of an object
+)
+
+// The failures that callers tell apart with errors.Is.
+var (
+	ErrNotFound = errors.New("blob: object not found")
+	ErrKey      = errors.New("blob: bad key")
+	ErrRange    = errors.New("blob: range outside the object")
+	ErrTooLarge = errors.New("blob: object too large")
+)
+
+// Info describes an object.
+type Info struct {
+	Key      string
+	Size     int64
+	Modified time.Time // when it was put, by the back-end's clock
+}
+
+// Driver is what a back-end implements. Keys, limits and ranges have been checked by Bucket.
+type Driver interface {
+	// Put stores data under key unless the key exists, atomically and durably; created says which of the two it was.
+	Put(ctx context.Context, key string, data []byte) (created bool, err error)
+	// Get returns length bytes from offset, or all that follow if length is negative. ErrNotFound; ErrRange.
+	Get(ctx context.Context, key string, offset, length int64) ([]byte, error)
+	// Stat describes an object, or ErrNotFound.
+	Stat(ctx context.Context, key string) (Info, error)
+	// List returns up to limit objects whose keys begin with prefix and are greater than after, in bytewise key order.
+	List(ctx context.Context, prefix, after string, limit int) ([]Info, error)
+	// Delete removes an object; one that does not exist is no error.
+	Delete(ctx context.Context, key string) error
+	// Batch begins a group of puts that are made durable together.
+	Batch(ctx context.Context) (Batch, error)
+}
+
+// Batch gathers puts whose cost of durability is paid once. Its methods may be called by several goroutines, except
+// that Commit or Discard comes last, once.
+type Batch interface {
+	// Put adds an object. It may become visible at once or at Commit; it is durable after Commit only.
+	Put(ctx context.Context, key string, data []byte) error
+	// Commit makes all of them visible and durable. On an error some may be.
+	Commit(ctx context.Context) error
+	// Discard gives up what is not visible yet. After Commit it does nothing.
+	Discard()
+}
+
+// Bucket is a set of objects as callers see it.
+type Bucket struct{ d Driver }
+
+// New wraps a back-end.
+func New(d Driver) *Bucket { return &Bucket{d: d} }
+
+// Put stores data under key unless the key exists; created says which of the two it was. data is not kept.
+func (b *Bucket) Put(ctx context.Context, key string, data []byte) (created bool, err error) {
+	if err := check(key, data); err != nil {
+		return false, err
+	}
+	return b.d.Put(ctx, key, data)
+}
+
+// Get returns the whole object, or ErrNotFound.
+func (b *Bucket) Get(ctx context.Context, key string) ([]byte, error) {
+	if err := CheckKey(key); err != nil {
+		return nil, err
+	}
+	return b.d.Get(ctx, key, 0, -1)
+}
+
+// GetRange returns exactly length bytes from offset; ErrRange if the object has fewer.
+func (b *Bucket) GetRange(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	if err := CheckKey(key); err != nil {
+		return nil, err
+	}
+	if offset < 0 || length < 0 || length > MaxObject {
+		return nil, fmt.Errorf("%w: %d bytes from %d", ErrRange, length, offset)
+	}
+	return b.d.Get(ctx, key, offset, length)
+}
+
+// Stat describes an object, or ErrNotFound.
+func (b *Bucket) Stat(ctx context.Context, key string) (Info, error) {
+	if err := CheckKey(key); err != nil {
+		return Info{}, err
+	}
+	return b.d.Stat(ctx, key)
+}
+
+// Delete removes an object; one that does not exist is no error.
+func (b *Bucket) Delete(ctx context.Context, key string) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	return b.d.Delete(ctx, key)
+}
+
+// List returns one page: at most limit (1 to 10,000) objects whose keys begin with prefix and are greater than after.
+func (b *Bucket) List(ctx context.Context, prefix, after string, limit int) ([]Info, error) {
+	if limit < 1 || limit > 10_000 {
+		return nil, fmt.Errorf("blob: a page has 1 to 10000 objects, not %d", limit)
+	}
+	if prefix != "" {
+		if err := CheckKey(strings.TrimSuffix(prefix, "/")); err != nil {
+			return nil, err
+		}
+	}
+	return b.d.List(ctx, prefix, after, limit)
+}
+
+// All walks every object under prefix, a page at a time. What is put or deleted meanwhile may or may not be seen.
+func (b *Bucket) All(ctx context.Context, prefix string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		const page = 1000
+		for after := ""; ; {
+			infos, err := b.List(ctx, prefix, after, page)
+			if err != nil {
+				yield(Info{}, err)
+				return
+			}
+			for _, i := range infos {
+				if !yield(i, nil) {
+					return
+				}
+				after = i.Key
+			}
+			if len(infos) < page {
+				return
+			}
+		}
+	}
+}
+
+// Batch begins a group of puts.
+func (b *Bucket) Batch(ctx context.Context) (Batch, error) {
+	d, err := b.d.Batch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return checkedBatch{d}, nil
+}
+
+type checkedBatch struct{ Batch }
+
+func (c checkedBatch) Put(ctx context.Context, key string, data []byte) error {
+	if err := check(key, data); err != nil {
+		return err
+	}
+	return c.Batch.Put(ctx, key, data)
+}
+
+func check(key string, data []byte) error {
+	if len(data) > MaxObject {
+		return fmt.Errorf("%w: %q has %d bytes, more than %d", ErrTooLarge, key, len(data), MaxObject)
+	}
+	return CheckKey(key)
+}
+
+// CheckKey says whether key may name an object: segments of [a-z0-9._-] joined by single slashes, none of which begins
+// with a dot. So no key climbs out of a folder, hides in it, or means two objects where upper and lower case are one.
+func CheckKey(key string) error {
+	if key == "" || len(key) > MaxKey {
+		return fmt.Errorf("%w: %.80q has %d bytes, not 1 to %d", ErrKey, key, len(key), MaxKey)
+	}
+	start := true
+	for i := range len(key) {
+		c := key[i]
+		switch {
+		case c == '/' && !start && i < len(key)-1:
+			start = true
+			continue
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_', c == '.' && !start:
+		default:
+			return fmt.Errorf("%w: %.80q, at byte %d", ErrKey, key, i)
+		}
+		start = false
+	}
+	return nil
+}

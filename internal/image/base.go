@@ -1,0 +1,146 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"vitrine/internal/digest"
+)
+
+// basePath is DIR/cache/bases/<region>/<domain>/<id>.raw.
+func (s *Store) basePath(region string, ref Ref) string {
+	return filepath.Join(s.baseDir(), region, ref.Domain, ref.ID+".raw")
+}
+
+// Base gives the path of a read-only sparse raw file with the disk's content, for an overlay to stand on. The first
+// call makes it, every chunk verified; callers that come meanwhile wait for the same. The work goes on when a caller
+// gives up. Pin the manifest in the region before: bases without pin are collected.
+func (s *Store) Base(ctx context.Context, region string, ref Ref) (string, error) {
+	if err := errors.Join(ref.check(), checkName("region", region)); err != nil {
+		return "", err
+	}
+	path := s.basePath(region, ref)
+	if s.haveBase(path, ref.Size) {
+		return path, nil
+	}
+	result := s.bases.DoChan(path, func() (any, error) {
+		s.flying.Add(1)
+		defer s.flying.Done()
+		if s.haveBase(path, ref.Size) {
+			return nil, nil
+		}
+		return nil, s.hydrate(s.life, region, ref, path)
+	})
+	select {
+	case r := <-result:
+		if r.Err != nil {
+			return "", fmt.Errorf("base of %s: %w", ref, r.Err)
+		}
+		return path, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func (s *Store) haveBase(path string, size int64) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular() && st.Size() == size
+}
+
+// hydrate writes a file under another name, which is its own only when it is complete and on the disk.
+func (s *Store) hydrate(ctx context.Context, region string, ref Ref, path string) error {
+	r, err := s.Open(ctx, region, ref)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.MkdirAll(s.halfDir(), 0o700), os.MkdirAll(filepath.Dir(path), 0o700)); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(s.halfDir(), ref.ID+"-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if err := f.Truncate(ref.Size); err != nil {
+		return err
+	}
+	if err := r.writeTo(ctx, f); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Chmod(0o400), f.Sync()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// writeTo writes the chunks to their places in f, which is sparse.
+func (r *Reader) writeTo(ctx context.Context, f *os.File) error {
+	g, ctx := errgroup.WithContext(ctx)
+	next := make(chan entry)
+	g.Go(func() error {
+		defer close(next)
+		for _, e := range r.entries {
+			select {
+			case next <- e:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	for range r.store.Workers {
+		g.Go(func() error {
+			buffer := make([]byte, 0, maxChunk)
+			for e := range next {
+				plain, err := r.store.fetch(ctx, r.bucket, r.region, r.domain, e, buffer)
+				if err != nil {
+					return err
+				}
+				if _, err := f.WriteAt(plain, e.offset); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+type baseFile struct {
+	ref  Ref // without size
+	path string
+}
+
+// basesOf lists the base files of a region; other names in the folders are not ours to judge.
+func (s *Store) basesOf(region string) []baseFile {
+	paths, err := filepath.Glob(filepath.Join(s.baseDir(), region, "*", "*.raw"))
+	if err != nil {
+		return nil // the pattern has no fault: region is a checked name
+	}
+	var list []baseFile
+	for _, p := range paths {
+		ref := Ref{Domain: filepath.Base(filepath.Dir(p)), ID: strings.TrimSuffix(filepath.Base(p), ".raw")}
+		if _, err := digest.ParseHex(ref.ID); err == nil && checkName("domain", ref.Domain) == nil {
+			list = append(list, baseFile{ref, p})
+		}
+	}
+	return list
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -1,0 +1,452 @@
+package image
+
+import (
+	"bytes"
+	"container/list"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"vitrine/internal/blob"
+	"vitrine/internal/blob/fileblob"
+	"vitrine/internal/blob/memblob"
+	"vitrine/internal/store"
+	"vitrine/internal/store/memstore"
+)
+
+const dom = "tenant-1"
+
+// world is a Store with its buckets in memory.
+type world struct {
+	*Store
+	buckets map[string]*blob.Bucket
+}
+
+func newWorld(t testing.TB, change ...func(*Config)) *world {
+	t.Helper()
+	w := &world{buckets: map[string]*blob.Bucket{"eastus": memblob.New(), "westus": memblob.New()}}
+	c := Config{Dir: t.TempDir(), Store: store.New(memstore.Open()), Workers: 3, Buckets: func(region string) (*blob.Bucket, error) {
+		if b, ok := w.buckets[region]; ok {
+			return b, nil
+		}
+		return nil, errors.New("no such region")
+	}}
+	for _, f := range change {
+		f(&c)
+	}
+	s, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.Store = s
+	return w
+}
+
+func (w *world) count(t testing.TB, region, prefix string) (n int) {
+	t.Helper()
+	for _, err := range w.buckets[region].All(t.Context(), prefix) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}
+
+func (w *world) pack(t testing.TB, region string, disk []byte) Ref {
+	t.Helper()
+	ref, err := w.Pack(t.Context(), region, dom, bytes.NewReader(disk), int64(len(disk)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+func (w *world) pin(t testing.TB, ref Ref, region, holder string) {
+	t.Helper()
+	if err := w.Store.Store.Update(t.Context(), func(tx store.Tx) error { return w.Pin(tx, ref, region, holder) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) unpin(t testing.TB, ref Ref, region, holder string) {
+	t.Helper()
+	if err := w.Store.Store.Update(t.Context(), func(tx store.Tx) error { return w.Unpin(tx, ref, region, holder) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// disk makes n bytes: stretches of noise, of text and of zeros, whose bounds are not blocks'.
+func disk(seed uint64, n int) []byte {
+	r := rand.New(rand.NewPCG(seed, 1))
+	b := make([]byte, n)
+	for at := 0; at < n; {
+		end := min(n, at+1+r.IntN(400_000))
+		switch r.IntN(3) {
+		case 0:
+			for i := at; i < end; i++ {
+				b[i] = byte(r.Uint32())
+			}
+		case 1:
+			for i := at; i < end; i++ {
+				b[i] = "the quick brown fox "[r.IntN(20)]
+			}
+		}
+		at = end
+	}
+	return b
+}
+
+func read(t testing.TB, r io.ReaderAt, size int64) []byte {
+	t.Helper()
+	b := make([]byte, size)
+	if n, err := r.ReadAt(b, 0); int64(n) != size || err != nil && !errors.Is(err, io.EOF) {
+		t.Fatalf("ReadAt = %d, %v", n, err)
+	}
+	return b
+}
+
+func TestRoundTrip(t *testing.T) {
+	w := newWorld(t)
+	for _, size := range []int{512, 4096, 4096 + 512, segment - 512, segment, 3*segment + 1536, 9 << 20} {
+		want := disk(uint64(size), size)
+		want[size-1] = 1 // the last block is not whole: it must be kept all the same
+		var last int64
+		ref, err := w.Pack(t.Context(), "eastus", dom, bytes.NewReader(want), int64(size), func(done int64) {
+			if done < last {
+				t.Errorf("progress fell from %d to %d", last, done)
+			}
+			last = done
+		})
+		if err != nil || last != int64(size) || ref.Size != int64(size) {
+			t.Fatalf("Pack = %v, %v, progress %d of %d", ref, err, last, size)
+		}
+		r, err := w.Open(t.Context(), "eastus", ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(read(t, r, r.Size()), want) {
+			t.Fatalf("size %d: other bytes came back", size)
+		}
+		rng := rand.New(rand.NewPCG(7, 7))
+		for range 200 {
+			off := rng.IntN(size)
+			p := make([]byte, 1+rng.IntN(100_000))
+			n, err := r.ReadAt(p, int64(off))
+			wantN := min(len(p), size-off)
+			if n != wantN || (n < len(p)) != errors.Is(err, io.EOF) || !bytes.Equal(p[:n], want[off:off+n]) {
+				t.Fatalf("size %d: ReadAt(%d, %d) = %d, %v", size, len(p), off, n, err)
+			}
+		}
+	}
+}
+
+// How a source is laid out must not show in the name.
+func TestSameNameHoweverRead(t *testing.T) {
+	w := newWorld(t)
+	want := disk(3, 20<<20)
+	clear(want[5<<20 : 9<<20])
+	dense := w.pack(t, "eastus", want)
+	path := filepath.Join(t.TempDir(), "sparse")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for at := 0; at < len(want); at += 512 { // only what is not zero is written: holes where the file system can
+		if p := want[at : at+512]; !isZero(p) {
+			if _, err := f.WriteAt(p, int64(at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := f.Truncate(int64(len(want))); err != nil {
+		t.Fatal(err)
+	}
+	sparse, err := w.Pack(t.Context(), "westus", dom, f, int64(len(want)), nil)
+	if err != nil || sparse != dense {
+		t.Errorf("sparse file: %v, %v, want %v", sparse, err, dense)
+	}
+	r, err := w.Open(t.Context(), "eastus", dense)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := w.Pack(t.Context(), "eastus", dom, r, r.Size(), nil)
+	if err != nil || again != dense {
+		t.Errorf("packed from its own reader: %v, %v", again, err)
+	}
+}
+
+func TestDedup(t *testing.T) {
+	w := newWorld(t)
+	a := disk(4, 16<<20)
+	w.pack(t, "eastus", a)
+	n := w.count(t, "eastus", "chunks/")
+	w.pack(t, "eastus", a)
+	if again := w.count(t, "eastus", "chunks/"); again != n {
+		t.Errorf("the same disk again made %d chunks of %d", again, n)
+	}
+	// The same content moved by blocks shares nearly everything; moved by bytes it cannot.
+	moved := append(bytes.Repeat([]byte{9}, 5*block), a[:len(a)-5*block]...)
+	w.pack(t, "eastus", moved)
+	if fresh := w.count(t, "eastus", "chunks/") - n; fresh > n/10 {
+		t.Errorf("moved by 5 blocks: %d new chunks beside %d", fresh, n)
+	}
+	if _, err := w.Pack(t.Context(), "eastus", "tenant-2", bytes.NewReader(a), int64(len(a)), nil); err != nil {
+		t.Fatal(err)
+	}
+	if other := w.count(t, "eastus", "chunks/tenant-2/"); other != n {
+		t.Errorf("another domain has %d chunks, want its own %d", other, n)
+	}
+}
+
+func TestZerosAreFree(t *testing.T) {
+	w := newWorld(t)
+	f, err := os.Create(filepath.Join(t.TempDir(), "empty"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const size = 8 << 40
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := w.Pack(t.Context(), "eastus", dom, f, size, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.pack(t, "eastus", make([]byte, 1<<20))
+	if n := w.count(t, "eastus", "chunks/"); n != 0 {
+		t.Errorf("zeros made %d chunks", n)
+	}
+	r, err := w.Open(t.Context(), "eastus", ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := r.Ranges(t.Context(), 0, size); err != nil || len(list) != 0 {
+		t.Errorf("Ranges = %v, %v", list, err)
+	}
+}
+
+func TestPackRefuses(t *testing.T) {
+	w := newWorld(t)
+	for name, f := range map[string]func() error{
+		"domain":   func() error { _, err := w.Pack(t.Context(), "eastus", "../x", nil, 512, nil); return err },
+		"region":   func() error { _, err := w.Pack(t.Context(), "../x", dom, nil, 512, nil); return err },
+		"size":     func() error { _, err := w.Pack(t.Context(), "eastus", dom, nil, 513, nil); return err },
+		"no size":  func() error { _, err := w.Pack(t.Context(), "eastus", dom, nil, 0, nil); return err },
+		"too much": func() error { _, err := w.Pack(t.Context(), "eastus", dom, nil, MaxSize+512, nil); return err },
+		"ref":      func() error { _, err := w.Open(t.Context(), "eastus", Ref{dom, "x", 512}); return err },
+		"upload":   func() error { return w.CreateUpload("../x", 512) },
+	} {
+		if err := f(); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v, want ErrInvalid", name, err)
+		}
+	}
+	if _, err := w.Pack(t.Context(), "eastus", dom, bytes.NewReader(make([]byte, 512)), 1024, nil); err == nil {
+		t.Error("a source that ends early was packed")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.Pack(ctx, "eastus", dom, bytes.NewReader(disk(1, 9<<20)), 9<<20, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled Pack = %v", err)
+	}
+	if n := w.count(t, "eastus", "manifests/"); n != 0 {
+		t.Errorf("%d manifests after failures", n)
+	}
+}
+
+// A flipped byte anywhere in any object is found, and named.
+func TestCorruption(t *testing.T) {
+	w := newWorld(t)
+	want := disk(5, 2<<20)
+	ref := w.pack(t, "eastus", want)
+	w.pin(t, ref, "eastus", "/holder")
+	b := w.buckets["eastus"]
+	for _, prefix := range []string{"chunks/", "manifests/"} {
+		for info, err := range b.All(t.Context(), prefix) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			good, err := b.Get(t.Context(), info.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, at := range []int{0, 1, len(good) / 2, len(good) - 1} {
+				bad := bytes.Clone(good)
+				bad[at] ^= 0x40
+				w.replace(t, info.Key, bad)
+				w.wantCorrupt(t, ref, info.Key)
+			}
+			w.replace(t, info.Key, good[:len(good)-1])
+			w.wantCorrupt(t, ref, info.Key)
+			w.replace(t, info.Key, good)
+		}
+	}
+	w.forgetAll(ref)
+	r, err := w.Open(t.Context(), "eastus", ref)
+	if err != nil || !bytes.Equal(read(t, r, ref.Size), want) {
+		t.Errorf("after repair: %v", err)
+	}
+}
+
+func (w *world) replace(t *testing.T, key string, data []byte) {
+	t.Helper()
+	b := w.buckets["eastus"]
+	if err := b.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Put(t.Context(), key, data); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) forgetAll(ref Ref) {
+	w.cache.forget("eastus", ref)
+	w.cache.chunks, w.cache.used = map[string]*list.Element{}, 0
+	w.cache.order.Init()
+}
+
+func (w *world) wantCorrupt(t *testing.T, ref Ref, key string) {
+	t.Helper()
+	w.forgetAll(ref)
+	r, err := w.Open(t.Context(), "eastus", ref)
+	if err == nil {
+		_, err = r.ReadAt(make([]byte, ref.Size), 0)
+	}
+	var c *CorruptError
+	if !errors.As(err, &c) || c.Key != key || c.Region != "eastus" {
+		t.Fatalf("damage of %s: %v", key, err)
+	}
+	if _, err := w.Base(t.Context(), "eastus", ref); !errors.As(err, &c) || c.Key != key {
+		t.Fatalf("base on damage of %s: %v", key, err)
+	}
+	if err := w.Replicate(t.Context(), ref, "eastus", "westus", nil); !errors.As(err, &c) {
+		t.Fatalf("replica of damage of %s: %v", key, err)
+	}
+	if n := w.count(t, "westus", "manifests/"); n != 0 {
+		t.Fatalf("a damaged manifest was replicated")
+	}
+}
+
+func TestReplicate(t *testing.T) {
+	w := newWorld(t)
+	want := disk(6, 8<<20)
+	ref := w.pack(t, "eastus", want)
+	if ok, err := w.Has(t.Context(), "westus", ref); ok || err != nil {
+		t.Fatalf("Has before = %v, %v", ok, err)
+	}
+	// One chunk is there already: it must not travel.
+	var first blob.Info
+	for i, err := range w.buckets["eastus"].All(t.Context(), "chunks/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		first = i
+		break
+	}
+	if _, err := w.buckets["westus"].Put(t.Context(), first.Key, []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	var done, total int64
+	if err := w.Replicate(t.Context(), ref, "eastus", "westus", func(d, n int64) { done, total = d, n }); err != nil {
+		t.Fatal(err)
+	}
+	if done != total || total == 0 {
+		t.Errorf("progress ended at %d of %d", done, total)
+	}
+	if kept, err := w.buckets["westus"].Get(t.Context(), first.Key); err != nil || string(kept) != "kept" {
+		t.Errorf("a present chunk was written again: %v", err)
+	}
+	if a, b := w.count(t, "eastus", ""), w.count(t, "westus", ""); a != b {
+		t.Errorf("%d objects there, %d here", b, a)
+	}
+	if ok, err := w.Has(t.Context(), "westus", ref); !ok || err != nil {
+		t.Errorf("Has = %v, %v", ok, err)
+	}
+	if err := w.Replicate(t.Context(), Ref{dom, ref.ID[:63] + "0", 512}, "eastus", "westus", nil); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Replicate of nothing = %v", err)
+	}
+}
+
+func TestBase(t *testing.T) {
+	w := newWorld(t)
+	want := disk(8, 8<<20)
+	ref := w.pack(t, "eastus", want)
+	var wg sync.WaitGroup
+	paths := make([]string, 8)
+	for i := range paths {
+		wg.Go(func() {
+			var err error
+			if paths[i], err = w.Base(t.Context(), "eastus", ref); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	got, err := os.ReadFile(paths[0])
+	if err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("base: %v", err)
+	}
+	st, err := os.Stat(paths[0])
+	if err != nil || st.Mode().Perm() != 0o400 {
+		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+	if half, err := os.ReadDir(w.halfDir()); err != nil || len(half) != 0 {
+		t.Errorf("left over: %v, %v", half, err)
+	}
+}
+
+func TestFilesFromEndToEnd(t *testing.T) {
+	root := t.TempDir()
+	b, err := fileblob.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	w.buckets["eastus"] = b
+	want := disk(9, 6<<20)
+	ref := w.pack(t, "eastus", want)
+	r, err := w.Open(t.Context(), "eastus", ref)
+	if err != nil || !bytes.Equal(read(t, r, ref.Size), want) {
+		t.Fatalf("from files: %v", err)
+	}
+}
+
+func BenchmarkPack(b *testing.B) {
+	for _, kind := range []string{"memory", "files"} {
+		b.Run(kind, func(b *testing.B) {
+			d := disk(11, 256<<20)
+			b.SetBytes(int64(len(d)))
+			for b.Loop() {
+				w := newWorld(b)
+				if kind == "files" {
+					bucket, err := fileblob.Open(b.TempDir())
+					if err != nil {
+						b.Fatal(err)
+					}
+					w.buckets["eastus"] = bucket
+				}
+				w.pack(b, "eastus", d)
+			}
+		})
+	}
+}
+
+func BenchmarkHashBlock(b *testing.B) {
+	p := disk(1, block)
+	b.SetBytes(block)
+	for b.Loop() {
+		hashBlock(p)
+	}
+}

@@ -1,0 +1,229 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vitrine/internal/image/format"
+)
+
+const page = 512 // what a page blob is written in
+
+// UploadInfo describes an upload.
+type UploadInfo struct {
+	ID       string
+	Size     int64 // bytes on the wire, a VHD's footer included
+	Modified time.Time
+}
+
+// CreateUpload makes a sparse file of zeros for a client to write into; one that exists with this size stays as it is.
+// Of a disk uploaded as a fixed VHD, size is the disk's plus format.FooterSize.
+func (s *Store) CreateUpload(id string, size int64) error {
+	if err := errors.Join(checkName("upload", id), checkSize(size)); err != nil {
+		return err
+	}
+	if st, err := os.Lstat(s.uploadPath(id)); err == nil {
+		if st.Size() != size {
+			return fmt.Errorf("%w: upload %s exists with %d bytes, not %d", ErrInvalid, id, st.Size(), size)
+		}
+		return nil
+	}
+	if err := os.MkdirAll(s.halfDir(), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(s.halfDir(), "upload-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := errors.Join(f.Truncate(size), f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("create upload: %w", err)
+	}
+	if err := os.Rename(f.Name(), s.uploadPath(id)); err != nil {
+		return fmt.Errorf("create upload: %w", err)
+	}
+	return syncDir(s.uploadDir())
+}
+
+func (s *Store) uploadPath(id string) string { return filepath.Join(s.uploadDir(), id) }
+
+// OpenUpload opens one for reading and writing; ErrUpload. Close it.
+func (s *Store) OpenUpload(id string) (*Upload, error) {
+	if err := checkName("upload", id); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(s.uploadPath(id), os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrUpload, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &Upload{f: f, size: st.Size()}, nil
+}
+
+// RemoveUpload removes one; one that does not exist is no error.
+func (s *Store) RemoveUpload(id string) error {
+	if err := checkName("upload", id); err != nil {
+		return err
+	}
+	if err := os.Remove(s.uploadPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Uploads lists all of them, so that the abandoned ones can be removed.
+func (s *Store) Uploads() ([]UploadInfo, error) {
+	entries, err := os.ReadDir(s.uploadDir())
+	if err != nil {
+		return nil, err
+	}
+	var list []UploadInfo
+	for _, e := range entries {
+		st, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, UploadInfo{e.Name(), st.Size(), st.ModTime()})
+	}
+	return list, nil
+}
+
+// FinishUpload checks the fixed VHD that was uploaded and packs the disk in it. The upload stays until RemoveUpload. A
+// fault of what was sent is a *format.Error.
+func (s *Store) FinishUpload(ctx context.Context, id, region, domain string) (Ref, error) {
+	u, err := s.OpenUpload(id)
+	if err != nil {
+		return Ref{}, err
+	}
+	defer u.Close()
+	if err := u.Sync(); err != nil {
+		return Ref{}, err
+	}
+	size, err := format.CheckFixedVHD(u, u.Size())
+	if err != nil {
+		return Ref{}, err
+	}
+	return s.Pack(ctx, region, domain, u, size, nil)
+}
+
+// Upload is an open upload. It may be used by many goroutines.
+type Upload struct {
+	f    *os.File
+	size int64
+}
+
+// Size in bytes on the wire.
+func (u *Upload) Size() int64 { return u.size }
+
+// ReadAt implements io.ReaderAt.
+func (u *Upload) ReadAt(p []byte, off int64) (int, error) { return u.f.ReadAt(p, off) }
+
+// WriteAt writes whole pages of 512 bytes inside the size. They last a crash of the machine after Sync.
+func (u *Upload) WriteAt(p []byte, off int64) (int, error) {
+	if err := u.checkPages(off, int64(len(p))); err != nil {
+		return 0, err
+	}
+	return u.f.WriteAt(p, off)
+}
+
+// Clear makes whole pages zero.
+func (u *Upload) Clear(off, n int64) error {
+	if err := u.checkPages(off, n); err != nil {
+		return err
+	}
+	err := unix.Fallocate(int(u.f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		_, err = io.Copy(io.NewOffsetWriter(u.f, off), io.LimitReader(zeros{}, n))
+	}
+	return err
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func (u *Upload) checkPages(off, n int64) error {
+	if off < 0 || n <= 0 || off%page != 0 || n%page != 0 || off > u.size || n > u.size-off {
+		return fmt.Errorf("%w: %d bytes at %d of an upload of %d (pages are of 512)", ErrInvalid, n, off, u.size)
+	}
+	return nil
+}
+
+// Sync waits until all that was written is on the disk.
+func (u *Upload) Sync() error { return u.f.Sync() }
+
+// Close releases it.
+func (u *Upload) Close() error { return u.f.Close() }
+
+// Modified is when it was last written.
+func (u *Upload) Modified() (time.Time, error) {
+	st, err := u.f.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return st.ModTime(), nil
+}
+
+// NextData implements Sparse, as exact as the file system is.
+func (u *Upload) NextData(off int64) (Range, error) { return seekData(u.f, off) }
+
+// Ranges lists the pages inside [off, off+n) that are not zero, neighbours merged. It looks at the bytes: a client
+// that resumes must not be told that a block holds what only its neighbour in the same file system block got.
+func (u *Upload) Ranges(ctx context.Context, off, n int64) ([]Range, error) {
+	data, err := ranges(u, off, n)
+	if err != nil {
+		return nil, err
+	}
+	var list []Range
+	buffer := make([]byte, 1<<20)
+	for _, d := range data {
+		d.Start = d.Start / page * page
+		for d.Start < d.End {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			got, err := u.f.ReadAt(buffer[:min(int64(len(buffer)), d.End-d.Start)], d.Start)
+			if got == 0 {
+				return nil, err
+			}
+			list = appendPages(list, buffer[:got], d.Start)
+			d.Start += int64(got)
+		}
+	}
+	return list, nil
+}
+
+// appendPages adds the pages of b, which lies at offset at, that are not zero.
+func appendPages(list []Range, b []byte, at int64) []Range {
+	var blank [page]byte
+	for ; len(b) > 0; at += page {
+		n := min(page, len(b))
+		if !bytes.Equal(b[:n], blank[:n]) {
+			if k := len(list); k > 0 && list[k-1].End == at {
+				list[k-1].End = at + int64(n)
+			} else {
+				list = append(list, Range{at, at + int64(n)})
+			}
+		}
+		b = b[n:]
+	}
+	return list
+}
