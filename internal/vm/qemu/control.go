@@ -1,0 +1,37 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"vitrine/internal/proc"
+	"vitrine/internal/vm"
+)
+
+// controlVersion is the version of what is said on the control socket: one request and one response per connection.
+// A newer server meets older supervisors, so operations are added, never changed.
+const controlVersion = 1
+
+type request struct {
+	Op    string        `json:"op"` // status, wait, poweroff, kill, reset
+	Grace time.Duration `json:"grace,omitempty"`
+}
+
+type response struct {
+	Version int       `json:"version"`
+	Status  vm.Status `json:"status"`
+	Error   string    `json:"error,omitempty"`
+}
+
+// ask puts one request to a supervisor.
+func ask(ctx context.Context, socket string, q request) (response, error) {
+	var r response
+	if err := proc.Ask(ctx, socket, q, &r); err != nil {
+		return r, err
+	}
+	if r.Error != "" {
+		return r, errors.New("supervisor: " + r.Error)
+	}
+	return r, nil
+}
