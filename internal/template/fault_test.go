@@ -1,0 +1,123 @@
+package template_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"vitrine/internal/template"
+)
+
+func TestFaults(t *testing.T) {
+	for name, c := range map[string]struct{ doc, want string }{
+		"no schema":    {`{"contentVersion":"1","resources":[]}`, "Required property '$schema' not found in JSON. Path 'properties.template', line 1, position 1."},
+		"no object":    {`[]`, "must be of type 'Object'"},
+		"member":       {document(`"resource":[]`), "Could not find member 'resource' on object of type 'Template'."},
+		"no name":      {resources(`{"type":"a/b","apiVersion":"1"}`), "Required property 'name' not found in JSON. Path 'properties.template.resources[0]'"},
+		"segments":     {resources(resource("M.N/a/b", "x", "")), "The template resource 'x' for type 'M.N/a/b' at line '1' and column"},
+		"double":       {resources(resource("M.N/a", "x", ""), resource("m.n/A", "X", "")), "The resource 'm.n/A/X' at line '1' and column"},
+		"dependsOn":    {resources(resource("M.N/a", "x", `"dependsOn":["[resourceId('M.N/v/s', 'p', 'c')]"]`)), "The resource 'M.N/v/s/p/c' is not defined in the template."},
+		"ambiguous":    {resources(resource("M.N/a", "x", ""), resource("M.N/b", "x", ""), resource("M.N/c", "y", `"dependsOn":["x"]`)), "the name of several resources"},
+		"circle":       {resources(resource("M.N/a", "x", `"dependsOn":["y"]`), resource("M.N/a", "y", `"dependsOn":["x"]`)), "Circular dependency detected on resource: '" + groupID + "/providers/M.N/a/x'."},
+		"itself":       {resources(resource("M.N/a", "x", `"dependsOn":["x"]`)), "Circular dependency"},
+		"variables":    {document(`"variables":{"a":"[variables('b')]","b":"[variables('a')]"}`), "circular reference"},
+		"late name":    {resources(resource("M.N/a", "[reference('x').y]", "")), "The template language function 'reference' is not expected at this location."},
+		"late count":   {resources(resource("M.N/a", "x", `"copy":{"name":"l","count":"[reference('y').n]"}`)), "is not expected at this location"},
+		"late default": {document(`"parameters":{"p":{"type":"string","defaultValue":"[reference('y').n]"}}`), "is not expected at this location"},
+		"condition":    {resources(resource("M.N/a", "x", `"condition":"yes"`)), "the condition must be of type 'Boolean'"},
+		"count":        {resources(resource("M.N/a", "x", `"copy":{"name":"l","count":801}`)), "an integer from 0 to 800"},
+		"mode":         {resources(resource("M.N/a", "x", `"copy":{"name":"l","count":1,"mode":"odd"}`)), "neither 'parallel' nor 'serial'"},
+		"type":         {document(`"parameters":{"p":{"type":"date"}}`), "has the type 'date'"},
+		"parameter":    {document(`"variables":{"v":"[parameters('q')]"}`), "The template variable 'v' at line '1' and column '138' is not valid: The template parameter 'q' is not found."},
+		"symbolic":     {document(`"languageVersion":"2.0"`), "languageVersion"},
+		"function":     {resources(resource("M.N/a", "x", `"properties":{"p":["[foo('x')]"]}`)), "The template resource 'x' at line '1' and column '206' is not valid: The template function 'foo' is not valid."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, errs := expand(t, c.doc, "")
+			if len(errs) == 0 || !strings.Contains(errs[0].Message, c.want) || errs[0].Code != template.CodeInvalidTemplate {
+				t.Errorf("got %v\nwant %s", errs, c.want)
+			}
+		})
+	}
+}
+
+func TestFaultPosition(t *testing.T) {
+	doc := "{\n \"$schema\": \"s\", \"contentVersion\": \"1\",\n \"resources\": [\n  {\"type\":\"M.N/a\",\"name\":\"x\",\"apiVersion\":\"1\",\n   \"properties\": {\"p\": [1, \"[foo()]\"]}}]}"
+	_, errs := expand(t, doc, "")
+	if len(errs) != 1 || errs[0].Line != 5 || errs[0].Position != 28 || errs[0].Path != "properties.template.resources[0].properties.p[1]" {
+		t.Errorf("%+v", errs[0])
+	}
+}
+
+func TestEveryFaultAtOnce(t *testing.T) {
+	_, errs := expand(t, document(`"variables":{"a":"[foo()]","b":"[bar()]"}`), "")
+	if len(errs) != 2 {
+		t.Errorf("%d faults: %v", len(errs), errs)
+	}
+}
+
+// Templates made to eat memory or time are refused, quickly.
+func TestBounds(t *testing.T) {
+	doubling := func(expression string) string {
+		parts := []string{`"v0":"xxxxxxxxxxxxxxxx"`}
+		for i := range 40 {
+			parts = append(parts, fmt.Sprintf(`"v%d":%s`, i+1, strings.ReplaceAll(expression, "@", fmt.Sprintf("variables('v%d')", i))))
+		}
+		return document(`"variables":{` + strings.Join(parts, ",") + `}`)
+	}
+	many := func(n int, entry string) string {
+		parts := make([]string, n)
+		for i := range parts {
+			parts[i] = fmt.Sprintf(entry, i)
+		}
+		return strings.Join(parts, ",")
+	}
+	for name, doc := range map[string]string{
+		"text doubles":      doubling(`"[concat(@, @)]"`),
+		"arrays double":     doubling(`"[createArray(@, @)]"`),
+		"literals double":   doubling(`{"a":"[@]","b":"[@]"}`),
+		"deep expression":   document(`"variables":{"v":"[` + strings.Repeat("toLower(", 500) + "'x'" + strings.Repeat(")", 500) + `]"}`),
+		"long expression":   document(`"variables":{"v":"[concat('` + strings.Repeat("x", 25000) + `')]"}`),
+		"deep JSON":         document(`"variables":{"v":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`),
+		"parameters":        document(`"parameters":{` + many(257, `"p%d":{"type":"int","defaultValue":1}`) + `}`),
+		"outputs":           document(`"outputs":{` + many(65, `"p%d":{"type":"int","value":1}`) + `}`),
+		"resources":         resources(many(801, `{"type":"M.N/a","name":"x%d","apiVersion":"1"}`)),
+		"copies":            resources(resource("M.N/a", "[concat('x', copyIndex())]", `"copy":{"name":"l","count":500}`), resource("M.N/b", "[concat('x', copyIndex())]", `"copy":{"name":"m","count":500}`)),
+		"nested copies":     resources(resource("M.N/a", "[concat('x', copyIndex())]", `"copy":{"name":"l","count":800},"properties":{"copy":[{"name":"p","count":800,"input":{"copy":[{"name":"q","count":800,"input":1}]}}]}`)),
+		"depth by variable": doubling(`"[createArray(createArray(createArray(createArray(@))))]"`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			if _, errs := expand(t, doc, ""); len(errs) == 0 {
+				t.Error("accepted")
+			}
+			if d := time.Since(start); d > 10*time.Second {
+				t.Errorf("took %v", d)
+			}
+		})
+	}
+}
+
+func FuzzExpand(f *testing.F) {
+	for _, s := range []string{`concat('a', copyIndex())`, `reference('x').y[0]`, `if(equals(1,2),'a',null())`, `format('{0,9:D3}', 1)`, `split('a,b', createArray(','))`, `range(0,99)`, `substring('abc',1)`, `dateTimeAdd('2020-01-01','P1D','o')`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, expression string) {
+		quoted, err := json.Marshal("[" + expression + "]")
+		if err != nil {
+			t.Skip()
+		}
+		doc := document(`"outputs":{"o":{"type":"string","value":` + string(quoted) + `}},"resources":[` +
+			`{"type":"M.N/a","name":"x","apiVersion":"1","copy":{"name":"l","count":1},"properties":{"v":` + string(quoted) + `}}]`)
+		p, errs := expand(t, doc, "")
+		if errs != nil {
+			return
+		}
+		_, _ = p.Outputs(state{})
+		if b, err := p.Body(0, state{}); err == nil && !json.Valid(b) {
+			t.Errorf("invalid JSON %s", b)
+		}
+	})
+}
