@@ -162,7 +162,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() { failed <- a.operate(ctx) })
 	group.Go(func() { a.engine.Run(ctx, workers) })
 	group.Go(func() { a.every(ctx, time.Hour, "signing keys", a.tokens.Tend) })
-	a.rooms.run(ctx, &group)
+	a.tend(ctx, &group)
 	if err := a.announce(); err != nil {
 		failed <- err
 	}
@@ -178,7 +178,7 @@ func (a *App) Run(ctx context.Context) error {
 // operate serves the operator's socket.
 func (a *App) operate(ctx context.Context) error {
 	h := operator.New(operator.Config{Store: a.store, Directory: a.directory, Tokens: a.tokens, Control: a.control, Server: a.server,
-		Renew: a.renew, Dial: a.rooms.dial, Log: a.cfg.Log, Now: a.cfg.Now})
+		Renew: a.renew, Dial: a.rooms.dial, Serial: a.rooms.runtime.SerialLog, Log: a.cfg.Log, Now: a.cfg.Now})
 	s := web.Server(web.Serve(web.Config{Log: a.cfg.Log}, h), a.cfg.Log)
 	s.ConnContext = operator.WithPeer
 	done := context.AfterFunc(ctx, func() {
@@ -232,7 +232,9 @@ func (a *App) Close() {
 			_ = l.Close() // Run has closed it already, in the ordinary course
 		}
 	}
-	a.rooms.close()
+	if err := a.rooms.close(); err != nil {
+		a.cfg.Log.Error("image store", "error", err)
+	}
 	if a.store != nil {
 		if err := a.store.Close(); err != nil {
 			a.cfg.Log.Error("store", "error", err)

@@ -2,50 +2,155 @@ package app
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
+	"time"
 
-	"vitrine/internal/directory"
+	"vitrine/internal/arm"
+	"vitrine/internal/blob"
+	"vitrine/internal/blob/fileblob"
+	"vitrine/internal/dataplane"
+	"vitrine/internal/image"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/authorization"
+	"vitrine/internal/provider/disk"
+	"vitrine/internal/provider/gallery"
+	"vitrine/internal/provider/machine"
+	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/store"
+	"vitrine/internal/vm"
+	"vitrine/internal/vm/netstack"
+	"vitrine/internal/vm/qemu"
 )
 
 // rooms are the providers and back-ends that need more than registering.
 type rooms struct {
-	blobs http.Handler
-	dial  func(ctx context.Context, host, port string) (net.Conn, error)
+	images   *image.Store
+	disks    *disk.Provider
+	machines *machine.Provider
+	networks *network.Provider
+	runtime  vm.Runtime
+	blobs    http.Handler
+	dial     func(ctx context.Context, host, port string) (net.Conn, error)
 }
 
-func (r *rooms) run(ctx context.Context, group *sync.WaitGroup) {}
+// tend starts what looks after the rooms: machines and networks that should run, leftovers that should go.
+func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
+	group.Go(func() { a.rooms.machines.Run(ctx) })
+	group.Go(func() { a.every(ctx, 2*time.Second, "networks", a.rooms.networks.Reconcile) })
+	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of disks", a.rooms.disks.Sweep) })
+	group.Go(func() { a.every(ctx, time.Hour, "collection", a.collect) })
+}
 
-func (r *rooms) close() {}
+// collect frees the image bytes that nobody names any more, region by region.
+func (a *App) collect(ctx context.Context) error {
+	for _, l := range arm.Locations() {
+		report, err := a.rooms.images.Collect(ctx, l.Name)
+		if err != nil {
+			return err
+		}
+		if report.Manifests+report.Objects > 0 {
+			a.cfg.Log.Info("collected", "region", l.Name, "manifests", report.Manifests, "objects", report.Objects, "bytes", report.Bytes)
+		}
+	}
+	return nil
+}
+
+func (r *rooms) close() error {
+	if r.images == nil {
+		return nil
+	}
+	return r.images.Close()
+}
 
 // provide registers every provider and plugs one into another.
 func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
+	if err := a.openRooms(ctx); err != nil {
+		return nil, err
+	}
+	r := &a.rooms
+	authorization.Register(a.control, principals{a.directory})
+	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer})
+	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
+		s, err := r.disks.Source(tx, id)
+		return gallery.DiskSource(s), err
+	}})
+	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: galleries, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay, Now: a.cfg.Now})
+	var err error
+	r.machines, err = machine.Register(a.control, machine.Config{Images: images{galleries}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
+		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
+	if err != nil {
+		return nil, err
+	}
+	r.blobs, r.dial = dataplane.New(grants{r.disks}, a.cfg.Now), r.networks.Dial
+	return merge(groups.Works(), galleries.Works(), r.disks.Works(), r.networks.Works(), r.machines.Works()), nil
+}
+
+// openRooms makes the back-ends: image bytes by region, machines, networks.
+func (a *App) openRooms(ctx context.Context) error {
+	r := &a.rooms
+	var err error
+	r.images, err = image.New(image.Config{Store: a.store, Dir: filepath.Join(a.cfg.Data, "image"), Now: a.cfg.Now, Buckets: a.buckets()})
+	if err != nil {
+		return err
+	}
+	accel := a.cfg.Accel
+	if accel == "" {
+		var why string
+		accel, why = qemu.ProbeAccel(ctx, a.cfg.Data)
+		a.cfg.Log.Info("acceleration", "accel", accel, "why", why)
+	}
+	r.runtime, err = qemu.Open(ctx, qemu.Config{Data: a.cfg.Data, Self: a.self("supervise"), Accel: accel, Log: a.cfg.Log})
+	if err != nil {
+		return err
+	}
+	stacks, err := netstack.Open(ctx, netstack.Config{Data: a.cfg.Data, Self: a.self("netstack"), Log: a.cfg.Log})
+	if err != nil {
+		return err
+	}
+	r.networks = network.Register(a.control, network.Config{Networks: stacks, Internet: a.cfg.Internet, Log: a.cfg.Log})
+	return nil
+}
+
+func (a *App) self(command string) []string {
+	return append(append([]string(nil), a.cfg.Self...), command)
+}
+
+// buckets opens a region's bucket once.
+func (a *App) buckets() func(region string) (*blob.Bucket, error) {
+	var mu sync.Mutex
+	open := map[string]*blob.Bucket{}
+	return func(region string) (*blob.Bucket, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if b := open[region]; b != nil {
+			return b, nil
+		}
+		b, err := fileblob.Open(filepath.Join(a.cfg.Data, "regions", region))
+		if err == nil {
+			open[region] = b
+		}
+		return b, err
+	}
+}
+
+func (r *rooms) overlay(ctx context.Context, base, path string, size int64) error {
+	d := vm.NewDisk{Path: path, Size: size, Base: base}
+	if base != "" {
+		d.BaseFormat = vm.Raw
+	}
+	return r.runtime.CreateDisk(ctx, d)
+}
+
+func merge(all ...map[string]operation.Work) map[string]operation.Work {
 	works := map[string]operation.Work{}
-	add := func(more map[string]operation.Work) {
-		for name, w := range more {
+	for _, some := range all {
+		for name, w := range some {
 			works[name] = w
 		}
 	}
-	add(resources.Register(a.control).Works())
-	authorization.Register(a.control, principals{a.directory})
-	a.rooms.blobs = http.NotFoundHandler()
-	return works, nil
-}
-
-// principals shows the directory to provider/authorization.
-type principals struct{ d *directory.Directory }
-
-// PrincipalType implements authorization.Principals.
-func (p principals) PrincipalType(tx store.Tx, tenant, objectID string) (string, error) {
-	_, err := p.d.PrincipalByObjectIn(tx, tenant, objectID)
-	if errors.Is(err, directory.ErrPrincipalNotFound) {
-		return "", store.ErrNotFound
-	}
-	return "ServicePrincipal", err
+	return works
 }

@@ -78,7 +78,9 @@ func (e *Error) UnmarshalJSON(b []byte) error {
 func (w *wireError) error() *Error {
 	e := &Error{Code: w.Code, Message: w.Message, Target: w.Target, AdditionalInfo: w.AdditionalInfo}
 	for _, d := range w.Details {
-		e.Details = append(e.Details, d.error())
+		if d != nil {
+			e.Details = append(e.Details, d.error())
+		}
 	}
 	return e
 }

@@ -3,6 +3,7 @@ package arm
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // ID names a resource. The zero ID is the tenant root "/". Case is kept as given; Key compares.
@@ -21,7 +22,7 @@ type Path struct {
 	Tail string // "versions" of ….../images/d/versions; "start" of …/virtualMachines/m/start; else empty
 }
 
-const maxPath = 2048 // bytes; ARM's own limit for a URI's path is of this order
+const maxPath = 1400 // bytes, also in lower case: an ID must fit into a key of the store
 
 var (
 	guid    = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
@@ -46,8 +47,11 @@ func ParseID(s string) (ID, error) {
 // ParsePath reads a request path. Doubled and trailing slashes are tolerated since az sends both; the short form
 // …/resourcegroups/g/deployments of `az deployment operation` gets its missing providers/Microsoft.Resources.
 func ParsePath(s string) (Path, error) {
-	if len(s) > maxPath {
+	if len(s) > maxPath || len(strings.ToLower(s)) > maxPath { // some letters have more bytes in lower case
 		return Path{}, Errorf(414, "InvalidRequestUri", "The request URI is longer than %d characters.", maxPath)
+	}
+	if !utf8.ValidString(s) {
+		return Path{}, Errorf(400, "InvalidRequestUri", "The request URI is not UTF-8.")
 	}
 	var parts []string
 	for p := range strings.SplitSeq(s, "/") {

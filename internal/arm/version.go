@@ -1,8 +1,10 @@
 package arm
 
 import (
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,9 +18,9 @@ var versionForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-[a-z]+)?$`)
 // welcome; a type picks its dialect by date. The name is matched without case, as ARM does.
 func VersionOf(q url.Values) (Version, error) {
 	value := ""
-	for name, values := range q {
-		if strings.EqualFold(name, "api-version") && len(values) > 0 {
-			value = strings.ToLower(strings.TrimSpace(values[0]))
+	for _, name := range slices.Sorted(maps.Keys(q)) { // sorted: of several spellings the lower-case one decides, always
+		if strings.EqualFold(name, "api-version") && len(q[name]) > 0 {
+			value = strings.ToLower(strings.TrimSpace(q[name][0]))
 		}
 	}
 	if value == "" {

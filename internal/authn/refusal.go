@@ -34,8 +34,8 @@ func Challenge(tenantID, description string) string {
 		tenantID, clean)
 }
 
-// WrongTenant refuses a primary token of another tenant than the subscription's. Its wording is Azure's, which clients
-// read; errors.md of our reference, section 6, has it.
+// WrongTenant refuses a primary token of another tenant than the subscription's. Its wording is Azure's, because clients
+// read the tenants from it.
 func WrongTenant(tokenTenant, subscriptionTenant string) *arm.Error {
 	return refusal("InvalidAuthenticationTokenTenant", subscriptionTenant, fmt.Sprintf(
 		"The access token is from the wrong issuer 'https://sts.windows.net/%s/'. It must match the tenant "+

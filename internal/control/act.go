@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -30,11 +31,23 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 		}
 		if old == nil {
 			answer = &Response{Status: http.StatusNoContent}
-			return nil
+			return grouped(tx, p.id)
 		}
 		w.Old = old
-		if err := precondition(p.Header, true, etagOf(old)); err != nil {
+		if err := precondition(p.Header, true, old.tags()); err != nil {
 			return err
+		}
+		open, err := operation.Open(tx, p.id.Key())
+		if err != nil {
+			return err
+		}
+		for _, o := range open {
+			if o.Action == w.permission { // asked again while it goes: the same operation
+				w.op = o
+				answer = &Response{Status: http.StatusAccepted, Header: http.Header{}}
+				k.follow(p, answer, w, true)
+				return nil
+			}
 		}
 		if err := idle(tx, p.id); err != nil {
 			return err
@@ -163,6 +176,9 @@ const maxDepth = 64
 func checkJSON(raw []byte) (json.RawMessage, error) {
 	if len(strings.TrimSpace(string(raw))) == 0 {
 		return json.RawMessage("{}"), nil
+	}
+	if !utf8.Valid(raw) {
+		return nil, badContent("not UTF-8", 0)
 	}
 	depth, inString, escaped := 0, false, false
 	for i, b := range raw {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -28,13 +30,13 @@ func (k *kind[T]) follow(p *pass, answer *Response, w *Write[T], location bool) 
 	if region == "" && w.New != nil {
 		region = w.New.Location
 	}
-	url := p.Base + "/subscriptions/" + p.id.Subscription + "/providers/" + p.id.Namespace + "/locations/" + region + "/" + k.Async.Family + "/" + w.op.ID
+	target := p.Base + "/subscriptions/" + p.id.Subscription + "/providers/" + p.id.Namespace + "/locations/" + escaped(region) + "/" + k.Async.Family + "/" + w.op.ID
 	if k.Async.Family == DeploymentFamily {
-		url = p.Base + p.id.String() + "/" + DeploymentFamily + "/" + w.op.ID
+		target = p.Base + escaped(p.id.String()) + "/" + DeploymentFamily + "/" + w.op.ID
 	}
-	answer.Header.Set("Azure-AsyncOperation", url+"?api-version="+string(p.version))
+	answer.Header.Set("Azure-AsyncOperation", target+"?api-version="+string(p.version))
 	if location {
-		answer.Header.Set("Location", url+"?monitor=true&api-version="+string(p.version))
+		answer.Header.Set("Location", target+"?monitor=true&api-version="+string(p.version))
 	}
 }
 
@@ -59,7 +61,10 @@ func (c *Control) status(ctx context.Context, p *pass) (*Response, error) {
 			return err
 		}
 		found, err := operation.Get(tx, id)
-		if errors.Is(err, store.ErrNotFound) || err == nil && found.Tenant != p.Caller.Primary.TenantID {
+		if err == nil {
+			err = c.shown(tx, p, found)
+		}
+		if errors.Is(err, store.ErrNotFound) {
 			return arm.Errorf(404, "NotFound", "The operation '%s' was not found.", id)
 		}
 		o = found
@@ -72,6 +77,27 @@ func (c *Control) status(ctx context.Context, p *pass) (*Response, error) {
 		return monitored(p, o)
 	}
 	return told(o)
+}
+
+// shown tells with store.ErrNotFound that the caller may not see an operation: it is for who began it, and for who may read
+// the resource. The result of an action, such as a signed URL, is for who may do the action.
+func (c *Control) shown(tx store.Tx, p *pass, o *operation.Operation) error {
+	resource, err := arm.ParseID(o.Resource)
+	if err != nil || o.Tenant != p.Caller.Primary.TenantID || !strings.EqualFold(resource.Subscription, p.id.Subscription) {
+		return store.ErrNotFound
+	}
+	if o.Principal != "" && strings.EqualFold(o.Principal, p.Caller.Primary.ObjectID) {
+		return nil
+	}
+	action := o.Action
+	if typ, verb := path.Split(action); verb == "write" || verb == "delete" {
+		action = typ + "read"
+	}
+	err = c.rbac.Check(tx, p.Caller.Primary, action, resource)
+	if refused, ok := errors.AsType[*arm.Error](err); ok && refused.Status == http.StatusForbidden {
+		return store.ErrNotFound
+	}
+	return err
 }
 
 // statusPath recognises an operation's URL and whether it asks for the result instead of the status. The ID is a random
@@ -91,12 +117,15 @@ func statusPath(p *pass) (id string, monitor, ok bool) {
 	return "", false, false
 }
 
+// escaped is a path as it stands in a URL; names may hold any letter.
+func escaped(path string) string { return (&url.URL{Path: path}).EscapedPath() }
+
 // monitored is the answer of a Location URL: 202 until done, then the result itself.
 func monitored(p *pass, o *operation.Operation) (*Response, error) {
 	switch {
 	case !o.Terminal():
 		h := http.Header{"Retry-After": {"1"}}
-		h.Set("Location", p.Base+p.Path+"?"+p.Query.Encode())
+		h.Set("Location", p.Base+escaped(p.Path)+"?"+p.Query.Encode())
 		return &Response{Status: http.StatusAccepted, Header: h}, nil
 	case o.Error != nil:
 		o.Error.Status = http.StatusConflict

@@ -141,10 +141,10 @@ func (c *Control) Do(ctx context.Context, r Request) (*Response, error) {
 		return nil, arm.Errorf(400, "InvalidSubscriptionId", "The provided subscription identifier '%s' is malformed or invalid.", s)
 	}
 	p := &pass{Request: r, id: path.ID, tail: path.Tail, version: version}
-	if answer, err := c.route(ctx, p); answer != nil || err != nil {
-		return answer, err
+	answer, err := c.route(ctx, p)
+	if answer == nil && err == nil {
+		answer, err = c.dispatch(ctx, p)
 	}
-	answer, err := c.dispatch(ctx, p)
 	if errors.Is(err, store.ErrConflict) {
 		return nil, arm.Errorf(409, "Conflict", "The resource '%s' was changed by another request at the same time. Please retry.", p.id)
 	}
@@ -164,6 +164,9 @@ func (c *Control) dispatch(ctx context.Context, p *pass) (*Response, error) {
 		if answer, err := c.inner(ctx, p); answer != nil || err != nil {
 			return answer, err
 		}
+		if _, ok := c.types[Kind(p.id.Type()+"/"+p.tail)]; ok {
+			return nil, c.noVerb(p) // PUT or POST to a collection
+		}
 		return nil, c.unknownType(p.id, p.id.Type(), p.version)
 	}
 	if err := level(k.about(), p.id); err != nil {
@@ -175,7 +178,9 @@ func (c *Control) dispatch(ctx context.Context, p *pass) (*Response, error) {
 			return k.put(ctx, c, p)
 		}
 	case http.MethodGet, http.MethodHead:
-		return k.get(ctx, c, p)
+		if p.tail == "" {
+			return k.get(ctx, c, p)
+		}
 	case http.MethodDelete:
 		if p.tail == "" {
 			return k.remove(ctx, c, p)
@@ -199,6 +204,9 @@ func (c *Control) collection(ctx context.Context, p *pass) (*Response, error) {
 		typ = "Microsoft.Resources/" + p.tail
 	}
 	if k, ok := c.types[Kind(typ)]; ok && p.Method == http.MethodGet {
+		if err := listed(k.about(), p.id); err != nil {
+			return nil, err
+		}
 		return k.list(ctx, c, p)
 	}
 	if k, ok := c.types[Kind(p.id.Type())]; ok && p.Method == http.MethodGet {
@@ -235,6 +243,25 @@ func level(a about, id arm.ID) error {
 	if at == a.Level || a.Level == Extension || id.Namespace == "" {
 		return nil
 	}
+	return misplaced(a, id)
+}
+
+// listed refuses a list at a place below which resources of the type do not live.
+func listed(a about, id arm.ID) error {
+	child := len(id.Types) > 0
+	switch {
+	case a.Level == Extension:
+		return nil
+	case id.Scope != "",
+		a.Level == InGroup && (id.Subscription == "" || child && id.ResourceGroup == ""),
+		a.Level == InSubscription && (id.Subscription == "" || id.ResourceGroup != ""),
+		a.Level == InTenant && id.Subscription != "":
+		return misplaced(a, id)
+	}
+	return nil
+}
+
+func misplaced(a about, id arm.ID) error {
 	return arm.Errorf(404, "InvalidResourceType", "The resource type '%s' does not exist at the scope of '%s'.", a.Type, id)
 }
 

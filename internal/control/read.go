@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"vitrine/internal/arm"
@@ -30,7 +31,7 @@ func (k *kind[T]) get(ctx context.Context, c *Control, p *pass) (*Response, erro
 			return err
 		}
 		body, err := k.show(ctx, tx, p, r)
-		answer = &Response{Status: http.StatusOK, Body: body}
+		answer = &Response{Status: http.StatusOK, Header: r.tagged(http.Header{}), Body: body}
 		return err
 	})
 	return answer, err
@@ -103,7 +104,7 @@ func (k *kind[T]) list(ctx context.Context, c *Control, p *pass) (*Response, err
 			return err
 		}
 		whole := grants.Allows(k.Action+"/read", p.id)
-		if !whole && !grants.Within(p.id) {
+		if !whole && !grants.Within(holder(p.id)) {
 			return c.rbac.Check(tx, p.Caller.Primary, k.Action+"/read", p.id)
 		}
 		if err := k.container(tx, p); err != nil {
@@ -141,23 +142,48 @@ func (k *kind[T]) container(tx store.Tx, p *pass) error {
 	if p.id.ResourceGroup == "" || k.Level == Extension {
 		return nil
 	}
-	if _, err := tx.Get(p.id.Key()); errors.Is(err, store.ErrNotFound) {
-		return notFound(p.id)
-	} else if err != nil {
-		return err
+	for _, outer := range []arm.ID{p.id.Group(), holder(p.id)} {
+		if _, err := tx.Get(outer.Key()); errors.Is(err, store.ErrNotFound) {
+			return notFound(outer)
+		} else if err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// holder is what a collection stands in: a path …/providers/Microsoft.Compute/disks names no resource by itself.
+func holder(id arm.ID) arm.ID {
+	if len(id.Types) == 0 && id.Namespace != "" {
+		return id.Parent()
+	}
+	return id
+}
+
 func (k *kind[T]) find(ctx context.Context, tx store.Tx, p *pass, l *Listing) ([]*Resource[T], error) {
+	after := p.Query.Get("$skiptoken")
+	if after != "" && !store.Storable(after) {
+		return nil, arm.Errorf(400, "InvalidQueryParameterValue", "The value of the query parameter '$skiptoken' is not one that a nextLink gave.")
+	}
 	if k.List != nil {
-		return k.List(ctx, l)
+		all, err := k.List(ctx, l)
+		return onward(all, after), err
 	}
-	prefix := p.id.Key() + "/"
-	if p.id.Namespace != "" { // a child collection: direct children only
-		prefix += strings.ToLower(p.tail) + "/"
+	prefix := strings.TrimSuffix(holder(p.id).Key(), "/") + "/"
+	if len(p.id.Types) > 0 || p.id.Scope != "" { // a child collection: direct children only
+		prefix = p.id.Key() + "/" + strings.ToLower(p.tail) + "/"
 	}
-	return Select[T](tx, store.Query{Kind: Kind(k.Type), Prefix: prefix, After: p.Query.Get("$skiptoken"), Limit: pageSize + 1})
+	return Select[T](tx, store.Query{Kind: Kind(k.Type), Prefix: prefix, After: after, Limit: pageSize + 1})
+}
+
+// onward gives a list that has more than one page the order of its pages, and leaves out what they showed already.
+func onward[T any](all []*Resource[T], after string) []*Resource[T] {
+	if len(all) <= pageSize && after == "" {
+		return all
+	}
+	key := func(r *Resource[T]) string { return r.ParsedID().Key() }
+	slices.SortFunc(all, func(a, b *Resource[T]) int { return strings.Compare(key(a), key(b)) })
+	return slices.DeleteFunc(all, func(r *Resource[T]) bool { return key(r) <= after })
 }
 
 func nextLink(p *pass, after string) string {
@@ -166,5 +192,5 @@ func nextLink(p *pass, after string) string {
 		q[name] = values
 	}
 	q.Set("$skiptoken", after)
-	return p.Base + p.Path + "?" + q.Encode()
+	return p.Base + escaped(p.Path) + "?" + q.Encode()
 }

@@ -9,6 +9,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
@@ -126,7 +127,10 @@ func Save[T any](tx store.Tx, r *Resource[T]) error {
 	if err != nil {
 		return err
 	}
-	terms := []string{"location:" + r.Location}
+	var terms []string
+	if l, ok := arm.LocationOf(r.Location); ok { // an untracked type keeps whatever a client calls location
+		terms = append(terms, "location:"+l.Name)
+	}
 	if i, ok := any(&r.Properties).(Indexed); ok {
 		terms = append(terms, i.Terms()...)
 	}
@@ -134,8 +138,18 @@ func Save[T any](tx store.Tx, r *Resource[T]) error {
 	return err
 }
 
-// Remove deletes a resource's document; one that is gone already is no error.
+// Remove deletes a resource's document; one that is gone already is no error. The role assignments on it go too: whoever
+// makes a resource of the same name later must not find them in force.
 func Remove(tx store.Tx, id arm.ID) error {
+	grants, err := tx.List(store.Query{Kind: rbac.AssignmentKind, Prefix: id.Key() + "/"})
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		if err := tx.Delete(g.Key, g.ETag); err != nil {
+			return err
+		}
+	}
 	if err := tx.Delete(id.Key(), 0); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}

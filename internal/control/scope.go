@@ -80,6 +80,18 @@ func (c *Control) may(tx store.Tx, p *pass, action string, scope arm.ID) error {
 	return c.rbac.Check(tx, p.Caller.Primary, action, scope)
 }
 
+// grouped checks that the resource group of a path exists.
+func grouped(tx store.Tx, id arm.ID) error {
+	if id.ResourceGroup == "" {
+		return nil
+	}
+	_, err := tx.Get(id.Group().Key())
+	if errors.Is(err, store.ErrNotFound) {
+		return notFound(id.Group())
+	}
+	return err
+}
+
 // placed checks that what holds the resource exists: its group, and the outer resource of a child.
 func placed(tx store.Tx, id arm.ID, writing bool) error {
 	if id.ResourceGroup != "" && id.Namespace != "" {

@@ -92,7 +92,7 @@ func (w *Write[T]) Begin(work string, input any) error {
 		return err
 	}
 	w.op = &operation.Operation{ID: uuid.NewString(), Work: work, Resource: w.ID.Key(), Action: w.permission,
-		Tenant: w.Caller.Primary.TenantID, Input: raw, Start: w.Now}
+		Tenant: w.Caller.Primary.TenantID, Principal: w.Caller.Primary.ObjectID, Input: raw, Start: w.Now}
 	return nil
 }
 

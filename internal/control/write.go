@@ -3,10 +3,13 @@ package control
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -71,7 +74,7 @@ func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
 	if err := k.decode(w, p); err != nil {
 		return nil, err
 	}
-	if err := precondition(p.Header, old != nil, etagOf(old)); err != nil {
+	if err := precondition(p.Header, old != nil, old.tags()); err != nil {
 		return nil, err
 	}
 	if err := idle(tx, p.id); err != nil {
@@ -209,8 +212,8 @@ func checkTags(tags map[string]string) []*arm.Error {
 	if len(tags) > 50 {
 		faults = append(faults, arm.Errorf(400, "TooManyTags", "The tags property has %d tags; a resource may have at most 50.", len(tags)).At("tags"))
 	}
-	for name, value := range tags {
-		if len(name) > 512 || len(value) > 256 {
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		if utf8.RuneCountInString(name) > 512 || utf8.RuneCountInString(tags[name]) > 256 {
 			faults = append(faults, arm.Errorf(400, "InvalidTagNameOrValue", "The tag '%.64s' is too long: a name may have 512 characters, a value 256.", name).At("tags"))
 		}
 	}
@@ -226,18 +229,32 @@ func idle(tx store.Tx, id arm.ID) error {
 	return arm.Errorf(409, "Conflict", "Another operation is in progress on the resource '%s'. Please retry after it has ended.", id)
 }
 
-func etagOf[T any](r *Resource[T]) string {
-	if r == nil {
-		return ""
+// tags are the entity tags of a resource, without the mark of weakness: the store's, which the header ETag shows, and the
+// body's for providers that have one of their own. What is not stored has none.
+func (r *Resource[T]) tags() []string {
+	if r == nil || r.etag == 0 {
+		return nil
 	}
-	return `"` + strconv.FormatInt(r.etag, 10) + `"`
+	tags := []string{`"` + strconv.FormatInt(r.etag, 10) + `"`}
+	if r.Etag != "" {
+		tags = append(tags, strings.TrimPrefix(r.Etag, "W/"))
+	}
+	return tags
+}
+
+// tagged adds the header by which a client can make its next write conditional.
+func (r *Resource[T]) tagged(h http.Header) http.Header {
+	if tags := r.tags(); tags != nil {
+		h.Set("ETag", tags[0])
+	}
+	return h
 }
 
 // precondition applies If-Match and If-None-Match (the RPC contract's table).
-func precondition(h http.Header, exists bool, etag string) error {
+func precondition(h http.Header, exists bool, etags []string) error {
 	match, none := h.Get("If-Match"), h.Get("If-None-Match")
 	switch {
-	case match != "" && (!exists || match != "*" && strings.TrimPrefix(match, "W/") != etag):
+	case match != "" && (!exists || match != "*" && !slices.Contains(etags, strings.TrimPrefix(match, "W/"))):
 		return arm.Errorf(412, "PreconditionFailed", "The condition '%s' in the If-Match header was not satisfied.", match)
 	case none == "*" && exists:
 		return arm.Errorf(412, "PreconditionFailed", "The condition '*' in the If-None-Match header was not satisfied.")
@@ -282,7 +299,7 @@ func (k *kind[T]) commit(p *pass, w *Write[T]) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := &Response{Status: status, Header: http.Header{}, Body: body}
+	answer := &Response{Status: status, Header: w.New.tagged(http.Header{}), Body: body}
 	if w.op == nil {
 		return answer, nil
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -12,12 +14,20 @@ import (
 	"vitrine/internal/store"
 )
 
-const (
-	leaseTime = 10 * time.Second // a crash costs at most this much waiting
-	renewTime = 3 * time.Second
-	pollTime  = 500 * time.Millisecond // for work that other servers began and for delayed steps
-	maxTries  = 5
-)
+const maxTries = 5
+
+// timing is how long things are waited for; a test shortens it.
+type timing struct {
+	lease time.Duration // a crash costs at most this much waiting
+	renew time.Duration
+	poll  time.Duration // for work that other servers began and for delayed steps
+	retry time.Duration // after the first failure of a step; doubles with each
+	undo  time.Duration // between tries of an end that does not come off
+}
+
+func usual() timing {
+	return timing{lease: 10 * time.Second, renew: 3 * time.Second, poll: 500 * time.Millisecond, retry: time.Second, undo: 5 * time.Second}
+}
 
 // Work is how one kind of operation is done.
 type Work struct {
@@ -36,11 +46,12 @@ type Engine struct {
 	owner string
 	log   *slog.Logger
 	kick  chan struct{}
+	time  timing
 }
 
 // New makes an engine. owner names this process among all that share the store.
 func New(s *store.Store, owner string, works map[string]Work, log *slog.Logger) *Engine {
-	return &Engine{store: s, works: works, owner: owner, log: log, kick: make(chan struct{}, 1)}
+	return &Engine{store: s, works: works, owner: owner, log: log, kick: make(chan struct{}, 1), time: usual()}
 }
 
 // Kick tells the workers that a transaction began an operation, so that they need not wait for their next look.
@@ -61,10 +72,10 @@ func (e *Engine) Run(ctx context.Context, n int) {
 }
 
 func (e *Engine) worker(ctx context.Context) {
-	timer := time.NewTicker(pollTime)
+	timer := time.NewTicker(e.time.poll)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		lease, err := e.store.Claim(ctx, Kind, e.owner, leaseTime)
+		lease, err := e.store.Claim(ctx, Kind, e.owner, e.time.lease)
 		if err == nil {
 			e.Kick() // there may be more
 			e.work(ctx, lease)
@@ -93,13 +104,14 @@ func (e *Engine) work(ctx context.Context, lease store.Lease) {
 	r.log = e.log.With("operation", r.ID, "work", r.Work, "resource", r.Resource)
 	var keeper sync.WaitGroup
 	keeper.Go(func() { e.keep(ctx, cancel, lease) })
-	err := r.advance(ctx)
+	err := guard(func() error { return r.advance(ctx) })
 	cancel()
 	keeper.Wait()
 	if err != nil && !errors.Is(err, store.ErrLease) && !errors.Is(err, context.Canceled) {
-		r.log.Error("operation", "error", err)
+		r.log.Error("operation; it is resumed when the lease ends", "error", err)
+		return // not released: what fails outside its steps would fail again at once
 	}
-	background, stop := context.WithTimeout(context.Background(), renewTime)
+	background, stop := context.WithTimeout(context.Background(), e.time.renew)
 	defer stop()
 	if err := e.store.Release(background, lease); err != nil && !errors.Is(err, store.ErrLease) && !errors.Is(err, store.ErrNotFound) {
 		r.log.Warn("release", "error", err)
@@ -108,17 +120,27 @@ func (e *Engine) work(ctx context.Context, lease store.Lease) {
 
 // keep renews the lease until ctx ends; when it is lost, the work is cancelled since another worker has it.
 func (e *Engine) keep(ctx context.Context, cancel func(), lease store.Lease) {
-	timer := time.NewTicker(renewTime)
+	timer := time.NewTicker(e.time.renew)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			if _, err := e.store.Renew(ctx, lease, leaseTime); errors.Is(err, store.ErrLease) {
+			if _, err := e.store.Renew(ctx, lease, e.time.lease); errors.Is(err, store.ErrLease) {
 				cancel()
 				return
 			}
 		}
 	}
+}
+
+// guard turns a panic into an error: a work that panics must not take the server down, and again at each resumption.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
 }

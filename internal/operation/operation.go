@@ -1,6 +1,8 @@
 package operation
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,21 +29,22 @@ const (
 
 // Operation is the record of one piece of long-running work.
 type Operation struct {
-	ID       string          `json:"id"`   // as in the URL that a client polls
-	Work     string          `json:"work"` // which Work does it
-	Resource string          `json:"resource"`
-	Action   string          `json:"action"` // the permission that the request needed
-	Tenant   string          `json:"tenant"`
-	Input    json.RawMessage `json:"input,omitempty"` // what the work needs, callers' principals included, never tokens
-	State    json.RawMessage `json:"state,omitempty"` // what steps hand to later steps
-	Output   json.RawMessage `json:"output,omitempty"`
-	Done     []string        `json:"done,omitempty"` // names of the finished steps
-	Tries    int             `json:"tries,omitempty"`
-	Cancel   bool            `json:"cancel,omitempty"` // somebody asked for an end
-	Status   Status          `json:"status"`
-	Error    *arm.Error      `json:"error,omitempty"`
-	Start    time.Time       `json:"start"`
-	End      time.Time       `json:"end,omitzero"`
+	ID        string          `json:"id"`   // as in the URL that a client polls
+	Work      string          `json:"work"` // which Work does it
+	Resource  string          `json:"resource"`
+	Action    string          `json:"action"` // the permission that the request needed
+	Tenant    string          `json:"tenant"`
+	Principal string          `json:"principal,omitempty"` // object ID of who began it
+	Input     json.RawMessage `json:"input,omitempty"`     // what the work needs, callers' principals included, never tokens
+	State     json.RawMessage `json:"state,omitempty"`     // what steps hand to later steps
+	Output    json.RawMessage `json:"output,omitempty"`
+	Done      []string        `json:"done,omitempty"` // names of the finished steps
+	Tries     int             `json:"tries,omitempty"`
+	Cancel    bool            `json:"cancel,omitempty"` // somebody asked for an end
+	Status    Status          `json:"status"`
+	Error     *arm.Error      `json:"error,omitempty"`
+	Start     time.Time       `json:"start"`
+	End       time.Time       `json:"end,omitzero"`
 }
 
 // Terminal tells whether nothing more will happen.
@@ -63,6 +66,15 @@ func (a Again) Error() string { return fmt.Sprintf("wait %s", a.After) }
 
 func key(id string) string { return Kind + "/" + id }
 
+// term is an index term that ends in a key; a key may be longer than a term.
+func term(prefix, key string) string {
+	if len(prefix)+len(key) <= store.MaxTerm {
+		return prefix + key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return prefix + hex.EncodeToString(sum[:])
+}
+
 // Get reads an operation; store.ErrNotFound when there is none.
 func Get(tx store.Tx, id string) (*Operation, error) {
 	o, _, err := load(tx, id)
@@ -70,6 +82,9 @@ func Get(tx store.Tx, id string) (*Operation, error) {
 }
 
 func load(tx store.Tx, id string) (*Operation, store.Document, error) {
+	if !store.Storable(key(id)) {
+		return nil, store.Document{}, store.ErrNotFound
+	}
 	d, err := tx.Get(key(id))
 	if err != nil {
 		return nil, d, err
@@ -95,9 +110,9 @@ func save(tx store.Tx, o *Operation, etag int64, due time.Time) error {
 	if o.Terminal() {
 		due = time.Time{}
 	}
-	terms := []string{"resource:" + o.Resource}
+	terms := []string{term("resource:", o.Resource)}
 	if !o.Terminal() {
-		terms = append(terms, "open:"+o.Resource)
+		terms = append(terms, term("open:", o.Resource))
 	}
 	_, err = tx.Put(store.Document{Key: key(o.ID), Kind: Kind, Terms: terms, Body: body, ETag: etag, Due: due})
 	return err
@@ -105,7 +120,7 @@ func save(tx store.Tx, o *Operation, etag int64, due time.Time) error {
 
 // Open lists the operations on a resource (its key) that have not ended.
 func Open(tx store.Tx, resource string) ([]*Operation, error) {
-	docs, err := tx.List(store.Query{Kind: Kind, All: []string{"open:" + resource}})
+	docs, err := tx.List(store.Query{Kind: Kind, All: []string{term("open:", resource)}})
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func (r *Run) advance(ctx context.Context) error {
 		if r.Cancel {
 			return r.end(ctx, work, arm.Errorf(409, "OperationPreempted", "The operation was canceled."))
 		}
-		if err := step.Do(); err != nil {
+		if err := guard(step.Do); err != nil {
 			return r.setback(ctx, work, step, err)
 		}
 		r.Done, r.Tries = append(r.Done, step.Name), 0
@@ -127,14 +127,14 @@ func (r *Run) setback(ctx context.Context, work Work, step Step, err error) erro
 	if r.Tries >= maxTries {
 		return r.end(ctx, work, fmt.Errorf("step %s: %w", step.Name, err))
 	}
-	return r.record(ctx, time.Now().Add(time.Second<<(r.Tries-1)), nil)
+	return r.record(ctx, time.Now().Add(r.engine.time.retry<<(r.Tries-1)), nil)
 }
 
 // end writes the terminal status. A failure is recorded before it is undone, so that a crash in between resumes with the
 // undoing and never with steps whose products are half gone.
 func (r *Run) end(ctx context.Context, work Work, cause error) error {
 	if cause != nil {
-		r.Error = failure(cause, r.ID)
+		r.Error, r.Tries = failure(cause, r.ID), 0
 		r.log.Info("operation failed", "code", r.Error.Code, "error", cause)
 		if err := r.record(ctx, time.Now(), nil); err != nil {
 			return err
@@ -145,8 +145,8 @@ func (r *Run) end(ctx context.Context, work Work, cause error) error {
 
 func (r *Run) conclude(ctx context.Context, work Work) error {
 	if r.Error != nil && work.Undo != nil {
-		if err := work.Undo(ctx, r); err != nil {
-			return r.setbackOfUndo(ctx, err)
+		if err := guard(func() error { return work.Undo(ctx, r) }); err != nil {
+			return r.later(ctx, "undo failed; it is tried again", err)
 		}
 	}
 	r.Status, r.End = Succeeded, time.Now()
@@ -156,19 +156,41 @@ func (r *Run) conclude(ctx context.Context, work Work) error {
 	case r.Error != nil:
 		r.Status = Failed
 	}
-	return r.record(ctx, time.Time{}, func(tx store.Tx) error {
-		if work.Finish == nil {
-			return nil
+	var refused error // what Finish itself answered, apart from what the store did
+	err := r.record(ctx, time.Time{}, func(tx store.Tx) error {
+		if refused = nil; work.Finish != nil {
+			refused = guard(func() error { return work.Finish(tx, r, r.Error) })
 		}
-		return work.Finish(tx, r, r.Error)
+		return refused
 	})
+	if err == nil || refused == nil || ctx.Err() != nil || errors.Is(err, store.ErrLease) {
+		return err
+	}
+	r.Status, r.End = Running, time.Time{}
+	return r.unfinished(ctx, work, refused)
 }
 
-// setbackOfUndo tries the whole end again later: what was built must not be left behind.
-func (r *Run) setbackOfUndo(ctx context.Context, err error) error {
+// unfinished decides what an error of Finish means. It is tried again, then the success becomes a failure; a failure whose
+// Finish never comes off ends without it, since a client waits for the end.
+func (r *Run) unfinished(ctx context.Context, work Work, err error) error {
+	var visible *arm.Error
+	r.Tries++
+	switch {
+	case r.Error == nil && (errors.As(err, &visible) || r.Tries >= maxTries):
+		r.Tries = 0
+		return r.end(ctx, work, fmt.Errorf("finish: %w", err))
+	case r.Tries < maxTries:
+		return r.later(ctx, "finish failed; it is tried again", err)
+	}
+	r.log.Error("finish failed; the operation ends without it", "error", err)
+	return r.conclude(ctx, Work{})
+}
+
+// later tries the whole end again after a while: what was built must not be left behind.
+func (r *Run) later(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	r.log.Error("undo failed; it is tried again", "error", err)
-	return r.record(ctx, time.Now().Add(5*time.Second), nil)
+	r.log.Error(what, "error", err)
+	return r.record(ctx, time.Now().Add(r.engine.time.undo), nil)
 }

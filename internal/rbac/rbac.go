@@ -1,6 +1,8 @@
 package rbac
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +26,16 @@ type Assignment struct {
 
 // Terms gives the index terms that an assignment's document must carry to be found.
 func (a Assignment) Terms() []string {
-	return []string{PrincipalTerm(a.Principal), "at:" + a.Scope}
+	return []string{PrincipalTerm(a.Principal), ScopeTerm(a.Scope)}
+}
+
+// ScopeTerm is the index term of all assignments at exactly this scope (its key). A key may be longer than a term.
+func ScopeTerm(key string) string {
+	if term := "at:" + key; len(term) <= store.MaxTerm {
+		return term
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "at#" + hex.EncodeToString(sum[:])
 }
 
 // PrincipalTerm is the index term of all assignments of a principal.
@@ -102,9 +113,9 @@ func (g *Grants) Within(scope arm.ID) bool {
 	return false
 }
 
-// covers tells whether outer is inner or holds it.
+// covers tells whether outer is inner or holds it. An empty scope is nobody's and holds nothing.
 func covers(outer, inner string) bool {
-	return outer == "/" || inner == outer || strings.HasPrefix(inner, outer+"/")
+	return outer == "/" || outer != "" && (inner == outer || strings.HasPrefix(inner, outer+"/"))
 }
 
 // Check answers nil or Azure's AuthorizationFailed. It says nothing about whether the scope exists.

@@ -7,6 +7,7 @@ package authorization
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -127,7 +128,9 @@ func scopeExists(tx store.Tx, scope arm.ID) error {
 	if scope.String() == "/" {
 		return nil
 	}
-	if _, err := tx.Get(scope.Key()); err != nil {
+	if _, err := tx.Get(scope.Key()); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	} else if err != nil {
 		if scope.ResourceGroup != "" && scope.Namespace == "" {
 			return arm.Errorf(404, "ResourceGroupNotFound", "Resource group '%s' could not be found.", scope.ResourceGroup)
 		}
@@ -174,6 +177,9 @@ func last(id string) string { return id[strings.LastIndexByte(id, '/')+1:] }
 func (p *provider) checkPrincipal(w *control.Write[Assignment]) error {
 	props, tenant := &w.New.Properties, w.Caller.Primary.TenantID
 	typ, err := p.principals.PrincipalType(w.Tx, tenant, strings.ToLower(props.PrincipalID))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
 	if err != nil {
 		return arm.Errorf(400, "PrincipalNotFound", "Principal %s does not exist in the directory %s. Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype",
 			strings.ReplaceAll(props.PrincipalID, "-", ""), tenant)
@@ -193,15 +199,16 @@ func list(_ context.Context, l *control.Listing) ([]*resource, error) {
 		return nil, err
 	}
 	var at []string
-	for _, s := range l.Scope.Scopes() {
-		at = append(at, "at:"+s)
+	scope := l.Scope.Parent() // l.Scope ends in the namespace of the collection
+	for _, s := range scope.Scopes() {
+		at = append(at, rbac.ScopeTerm(s))
 	}
 	found, err := control.Select[Assignment](l.Tx, store.Query{Kind: rbac.AssignmentKind, Any: at})
 	if err != nil {
 		return nil, err
 	}
 	if !f.atScope {
-		below, err := control.Select[Assignment](l.Tx, store.Query{Kind: rbac.AssignmentKind, Prefix: strings.TrimSuffix(l.Scope.Key(), "/") + "/"})
+		below, err := control.Select[Assignment](l.Tx, store.Query{Kind: rbac.AssignmentKind, Prefix: strings.TrimSuffix(scope.Key(), "/") + "/"})
 		if err != nil {
 			return nil, err
 		}

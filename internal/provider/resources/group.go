@@ -28,11 +28,19 @@ type Group struct {
 }
 
 // Provider is Microsoft.Resources.
-type Provider struct{ control *control.Control }
+type Provider struct {
+	control *control.Control
+	sealer  Sealer
+}
+
+// Config is what the provider needs.
+type Config struct {
+	Sealer Sealer // for deployments' templates and parameters
+}
 
 // Register adds the types and routes of Microsoft.Resources.
-func Register(c *control.Control) *Provider {
-	p := &Provider{control: c}
+func Register(c *control.Control, cfg Config) *Provider {
+	p := &Provider{control: c, sealer: cfg.Sealer}
 	control.Register(c, control.Spec[Group]{
 		Type: "Microsoft.Resources/resourceGroups", Action: "Microsoft.Resources/subscriptions/resourceGroups",
 		Synonyms: []string{"Microsoft.Resources/subscriptions/resourceGroups"},
@@ -43,6 +51,7 @@ func Register(c *control.Control) *Provider {
 			return w.Begin(deleteGroup, w.Caller)
 		},
 	})
+	p.deployments()
 	p.routes()
 	return p
 }
@@ -60,14 +69,14 @@ const deleteGroup = "resourceGroups/delete"
 
 // Works is the long-running work of this provider.
 func (p *Provider) Works() map[string]operation.Work {
-	return map[string]operation.Work{
-		deleteGroup: {
-			Steps: func(ctx context.Context, r *operation.Run) []operation.Step {
-				return []operation.Step{{Name: "resources", Do: func() error { return p.empty(ctx, r) }}}
-			},
-			Finish: finishGroup,
+	works := p.deploymentWorks()
+	works[deleteGroup] = operation.Work{
+		Steps: func(ctx context.Context, r *operation.Run) []operation.Step {
+			return []operation.Step{{Name: "resources", Do: func() error { return p.empty(ctx, r) }}}
 		},
+		Finish: finishGroup,
 	}
+	return works
 }
 
 func finishGroup(tx store.Tx, r *operation.Run, failure *arm.Error) error {

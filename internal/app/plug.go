@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/dataplane"
+	"vitrine/internal/directory"
+	"vitrine/internal/provider/disk"
+	"vitrine/internal/provider/gallery"
+	"vitrine/internal/provider/machine"
+	"vitrine/internal/store"
+)
+
+// principals shows the directory to provider/authorization.
+type principals struct{ d *directory.Directory }
+
+// PrincipalType implements authorization.Principals.
+func (p principals) PrincipalType(tx store.Tx, tenant, objectID string) (string, error) {
+	_, err := p.d.PrincipalByObjectIn(tx, tenant, objectID)
+	if errors.Is(err, directory.ErrPrincipalNotFound) {
+		return "", store.ErrNotFound
+	}
+	return "ServicePrincipal", err
+}
+
+// images shows galleries to provider/machine.
+type images struct{ g *gallery.Provider }
+
+// Resolve implements machine.Images.
+func (i images) Resolve(tx store.Tx, reference, location string) (machine.Image, error) {
+	r, err := i.g.Resolve(tx, reference, location)
+	if err != nil {
+		return machine.Image{}, err
+	}
+	m := machine.Image{VersionID: r.VersionID, ExactVersion: r.ExactVersion, OSType: r.OSType, OSState: r.OSState,
+		Generation: r.Generation, Architecture: r.Architecture}
+	for _, d := range r.Disks {
+		m.Disks = append(m.Disks, machine.ImageDisk(d))
+	}
+	return m, nil
+}
+
+// disks shows provider/disk to provider/machine.
+type disks struct{ *disk.Provider }
+
+// Create implements machine.Disks.
+func (d disks) Create(tx store.Tx, n machine.NewDisk) error {
+	return d.Provider.Create(tx, disk.NewDisk{ID: n.ID, Location: n.Location, SKU: n.SKU, OSType: n.OSType, Generation: n.Generation,
+		ImageVersionID: n.ImageVersionID, LUN: n.LUN, SizeGB: n.SizeGB, Owner: n.Owner, Now: n.Now})
+}
+
+// Info implements machine.Disks.
+func (d disks) Info(tx store.Tx, id arm.ID) (machine.DiskInfo, error) {
+	i, err := d.Provider.Info(tx, id)
+	return machine.DiskInfo{SizeGB: i.SizeGB, State: i.State, OSType: i.OSType, Generation: i.Generation, Location: i.Location,
+		SKU: i.SKU, Owner: i.Owner}, err
+}
+
+// grants shows the signed URLs of disks to the door for bytes.
+type grants struct{ d *disk.Provider }
+
+// Grant implements dataplane.Grants.
+func (g grants) Grant(ctx context.Context, host, path string) (dataplane.Grant, error) {
+	found, err := g.d.Grant(ctx, host, path)
+	if errors.Is(err, store.ErrNotFound) {
+		return dataplane.Grant{}, dataplane.ErrNoGrant
+	}
+	return dataplane.Grant{ID: found.ID, Key: found.Key, Write: found.Write, Expires: found.Expires, LastModified: found.LastModified,
+		Open: func(ctx context.Context) (dataplane.Content, error) { return found.Open(ctx) }}, err
+}

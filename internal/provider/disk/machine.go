@@ -1,0 +1,266 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/control"
+	"vitrine/internal/image"
+	"vitrine/internal/operation"
+	"vitrine/internal/store"
+)
+
+// NewDisk is a disk that a machine brings along.
+type NewDisk struct {
+	ID             arm.ID
+	Location       string
+	SKU            string // "Premium_LRS"; empty: Standard_LRS
+	OSType         string
+	Generation     string
+	ImageVersionID string // of the gallery version it is made from; empty: an empty disk
+	LUN            int    // of the version's disk; -1: its OS disk
+	SizeGB         int    // 0: as large as its source
+	Owner          arm.ID // the machine that it is attached to
+	Now            time.Time
+}
+
+// Create makes a machine's disk, attached to it. It may be run again: a disk that the same machine owns stays as it is.
+func (p *Provider) Create(tx store.Tx, n NewDisk) error {
+	old, err := control.Get[Properties](tx, n.ID)
+	if err == nil {
+		if strings.EqualFold(old.ManagedBy, n.Owner.String()) {
+			return nil
+		}
+		return arm.Errorf(409, "ConflictingUserInput", "Disk '%s' already exists in resource group '%s'. Only CreateOption.Attach is supported.", n.ID.Name(), n.ID.ResourceGroup)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	d := control.Make[Properties](n.ID, n.Location, n.Now)
+	d.ManagedBy, d.SKU = n.Owner.String(), &control.SKU{Name: n.SKU}
+	if fault := checkSKU(d.SKU); fault != nil {
+		return fault
+	}
+	props := &d.Properties
+	props.CreationData = &CreationData{CreateOption: "Empty"}
+	props.OSType, props.HyperVGeneration, props.DiskSizeGB = n.OSType, n.Generation, n.SizeGB
+	props.UniqueID, props.TimeCreated, props.DiskState = uuid.NewString(), n.Now.UTC().Format(stamp), Attached
+	if n.ImageVersionID != "" {
+		if err := p.bring(tx, d, n); err != nil {
+			return err
+		}
+	}
+	if props.DiskSizeGB < 1 || props.DiskSizeGB > maxSizeGB {
+		return invalid("diskSizeGB", "The value of parameter diskSizeGB is out of range: '%d'. The value must be between 1 and %d, inclusive.", props.DiskSizeGB, maxSizeGB)
+	}
+	fill(d)
+	d.SetState(arm.Succeeded)
+	return control.Save(tx, d)
+}
+
+// bring gives the disk the content of an image version, pinned by the disk.
+func (p *Provider) bring(tx store.Tx, d *resource, n NewDisk) error {
+	ref, size, err := p.Versions.Manifest(tx, n.ImageVersionID, n.LUN, n.Location)
+	if err != nil {
+		return err
+	}
+	if err := d.Properties.hold(&ref, size); err != nil {
+		return err
+	}
+	c := d.Properties.CreationData
+	c.CreateOption, c.GalleryImageReference = "FromImage", &ImageReference{ID: n.ImageVersionID}
+	if n.LUN >= 0 {
+		c.GalleryImageReference.LUN = &n.LUN
+	} else {
+		_, _, architecture, err := p.Versions.Describe(tx, n.ImageVersionID)
+		if err != nil {
+			return err
+		}
+		d.Properties.Capabilities = &Capabilities{Architecture: architecture}
+	}
+	return p.Images.Pin(tx, ref, d.Location, d.ID)
+}
+
+// Info is what a machine needs to know of a disk.
+type Info struct {
+	SizeGB     int
+	State      string // diskState
+	OSType     string
+	Generation string
+	Location   string
+	SKU        string
+	Owner      string // ID of the machine it is attached to; empty: none
+}
+
+// Info tells about a disk; store.ErrNotFound.
+func (p *Provider) Info(tx store.Tx, disk arm.ID) (Info, error) {
+	d, err := control.Get[Properties](tx, disk)
+	if err != nil {
+		return Info{}, err
+	}
+	i := Info{SizeGB: d.Properties.DiskSizeGB, State: d.Properties.DiskState, OSType: d.Properties.OSType,
+		Generation: d.Properties.HyperVGeneration, Location: d.Location, Owner: d.ManagedBy}
+	if d.SKU != nil {
+		i.SKU = d.SKU.Name
+	}
+	return i, nil
+}
+
+// Attach gives a disk to a machine; it is no error when the machine has it already.
+func (p *Provider) Attach(tx store.Tx, disk, vm arm.ID) error {
+	d, err := control.Get[Properties](tx, disk)
+	if errors.Is(err, store.ErrNotFound) {
+		return arm.Errorf(404, "ResourceNotFound", "The disk '%s' was not found.", disk)
+	}
+	if err != nil {
+		return err
+	}
+	if strings.EqualFold(d.ManagedBy, vm.String()) {
+		return nil
+	}
+	if d.ManagedBy != "" {
+		return arm.Errorf(409, "AttachDiskWhileBeingDetached", "Disk '%s' is attached to VM '%s' and cannot be attached to VM '%s'.", d.Name, d.ManagedBy, vm)
+	}
+	if d.Properties.DiskState != Unattached {
+		return refused("The disk '%s' is in state '%s' and cannot be attached.", d.Name, d.Properties.DiskState)
+	}
+	if err := free(tx, d, p.Now()); err != nil {
+		return err
+	}
+	open, err := operation.Open(tx, disk.Key())
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		return arm.Errorf(409, "Conflict", "Another operation is in progress on the disk '%s'. Please retry after it has ended.", disk)
+	}
+	d.ManagedBy, d.Properties.DiskState = vm.String(), Attached
+	return control.Save(tx, d)
+}
+
+// Detach frees a disk; one that is free or gone already is no error.
+func (p *Provider) Detach(tx store.Tx, disk arm.ID) error {
+	d, err := control.Get[Properties](tx, disk)
+	if err != nil || d.ManagedBy == "" {
+		return gone(err)
+	}
+	d.ManagedBy, d.Properties.DiskState = "", Unattached
+	return control.Save(tx, d)
+}
+
+// SetRunning tells whether the machine that holds the disk runs: Attached, or Reserved when it is deallocated.
+func (p *Provider) SetRunning(tx store.Tx, disk arm.ID, running bool) error {
+	d, err := control.Get[Properties](tx, disk)
+	if err != nil || d.ManagedBy == "" {
+		return gone(err)
+	}
+	state := Reserved
+	if running {
+		state = Attached
+	}
+	if d.Properties.DiskState == state {
+		return nil
+	}
+	d.Properties.DiskState = state
+	return control.Save(tx, d)
+}
+
+// Delete removes a machine's disk; one that is gone already is no error. Discard removes its files after it.
+func (p *Provider) Delete(tx store.Tx, disk arm.ID) error {
+	d, err := control.Get[Properties](tx, disk)
+	if err != nil {
+		return gone(err)
+	}
+	return p.forget(tx, d)
+}
+
+// Materialise gives the file that a machine runs on: an overlay over the read-only base of the disk's content. The file
+// is made at the first call and kept; calls may be repeated, not overlap.
+func (p *Provider) Materialise(ctx context.Context, disk arm.ID) (path, format string, err error) {
+	d, err := p.mark(ctx, disk)
+	if err != nil {
+		return "", "", fmt.Errorf("materialise %s: %w", disk, err)
+	}
+	path = p.overlayPath(d.Properties.UniqueID)
+	if _, err := os.Stat(path); err == nil {
+		return path, "qcow2", nil
+	}
+	base := ""
+	if m := d.Properties.Manifest; m != nil {
+		if base, err = p.Images.Base(ctx, d.Location, *m); err != nil {
+			return "", "", err
+		}
+	}
+	half := path + ".half"
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), removeFile(half)); err != nil {
+		return "", "", err
+	}
+	if err := p.Overlay(ctx, base, half, d.Properties.DiskSizeBytes); err != nil {
+		return "", "", fmt.Errorf("overlay of %s: %w", disk, err)
+	}
+	return path, "qcow2", os.Rename(half, path)
+}
+
+// mark records, before the file exists, that the manifest will no longer be the whole truth.
+func (p *Provider) mark(ctx context.Context, disk arm.ID) (d *resource, err error) {
+	err = p.store.Update(ctx, func(tx store.Tx) error {
+		if d, err = control.Get[Properties](tx, disk); err != nil || d.Properties.Overlay {
+			return err
+		}
+		d.Properties.Overlay = true
+		return control.Save(tx, d)
+	})
+	return d, err
+}
+
+func (p *Provider) overlayDir(uniqueID string) string {
+	return filepath.Join(p.Dir, "disks", uniqueID)
+}
+
+func (p *Provider) overlayPath(uniqueID string) string {
+	return filepath.Join(p.overlayDir(uniqueID), "disk.qcow2")
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Source is what a disk gives to an image version.
+type Source struct {
+	Ref          image.Ref // empty ID: the disk is empty
+	Location     string
+	SizeGB       int
+	OSType       string // empty: the disk does not say
+	Generation   string
+	Architecture string
+}
+
+// Source tells what a disk holds, or why it cannot be read now; store.ErrNotFound.
+func (p *Provider) Source(tx store.Tx, disk arm.ID) (Source, error) {
+	d, err := control.Get[Properties](tx, disk)
+	if err != nil {
+		return Source{}, err
+	}
+	if err := readable(d); err != nil {
+		return Source{}, err
+	}
+	s := Source{Location: d.Location, SizeGB: d.Properties.DiskSizeGB, OSType: d.Properties.OSType, Generation: d.Properties.HyperVGeneration}
+	if d.Properties.Manifest != nil {
+		s.Ref = *d.Properties.Manifest
+	}
+	if c := d.Properties.Capabilities; c != nil {
+		s.Architecture = c.Architecture
+	}
+	return s, nil
+}

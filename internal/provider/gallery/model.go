@@ -1,0 +1,259 @@
+package gallery
+
+import (
+	"encoding/json"
+	"strings"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/arm/armjson"
+	"vitrine/internal/control"
+	"vitrine/internal/image"
+)
+
+// The types that this package serves.
+const (
+	GalleryType    = "Microsoft.Compute/galleries"
+	DefinitionType = GalleryType + "/images"
+	VersionType    = DefinitionType + "/versions"
+)
+
+// Gallery is the properties of a gallery (gallery.md 5).
+type Gallery struct {
+	Description      string            `json:"description"`
+	Identifier       *UniqueName       `json:"identifier" arm:"readonly"`
+	SharingProfile   *SharingProfile   `json:"sharingProfile"`
+	SoftDeletePolicy *SoftDeletePolicy `json:"softDeletePolicy"`
+	SharingStatus    json.RawMessage   `json:"sharingStatus" arm:"readonly"`
+	arm.Provisioning
+	Unknown armjson.Unknown `json:"-"`
+}
+
+// UniqueName is what names a gallery to those it is shared with: subscription and upper-case name.
+type UniqueName struct {
+	UniqueName string `json:"uniqueName"`
+}
+
+// SharingProfile says with whom a gallery is shared beyond role assignments.
+type SharingProfile struct {
+	Permissions string          `json:"permissions" arm:"enum=Private|Groups|Community"`
+	Groups      json.RawMessage `json:"groups" arm:"readonly"`
+	Community   json.RawMessage `json:"communityGalleryInfo"`
+	Unknown     armjson.Unknown `json:"-"`
+}
+
+// SoftDeletePolicy says whether deleted versions can be restored.
+type SoftDeletePolicy struct {
+	Enabled bool            `json:"isSoftDeleteEnabled" arm:"always"`
+	Unknown armjson.Unknown `json:"-"`
+}
+
+// Terms lets a gallery be found by its unique name.
+func (g *Gallery) Terms() []string {
+	if g.Identifier == nil {
+		return nil
+	}
+	return []string{uniqueTerm(g.Identifier.UniqueName)}
+}
+
+func uniqueTerm(name string) string { return "unique:" + strings.ToLower(name) }
+
+// Definition is the properties of an image definition (gallery.md 6), in the order in which Compute answers.
+type Definition struct {
+	HyperVGeneration    string        `json:"hyperVGeneration" arm:"immutable,enum=V1|V2"`
+	Architecture        string        `json:"architecture" arm:"immutable,enum=x64|Arm64"`
+	Features            []Feature     `json:"features"`
+	OSType              string        `json:"osType" arm:"required,immutable,enum=Windows|Linux"`
+	OSState             string        `json:"osState" arm:"required,immutable,enum=Generalized|Specialized"`
+	Description         string        `json:"description"`
+	Eula                string        `json:"eula"`
+	PrivacyStatementURI string        `json:"privacyStatementUri"`
+	ReleaseNoteURI      string        `json:"releaseNoteUri"`
+	EndOfLifeDate       string        `json:"endOfLifeDate"`
+	Identifier          *Identifier   `json:"identifier" arm:"required"`
+	Recommended         *Recommended  `json:"recommended"`
+	Disallowed          *Disallowed   `json:"disallowed"`
+	PurchasePlan        *PurchasePlan `json:"purchasePlan" arm:"immutable"`
+	AllowUpdateImage    *bool         `json:"allowUpdateImage"`
+	arm.Provisioning
+	Unknown armjson.Unknown `json:"-"`
+}
+
+// Identifier is the triplet that is unique in a gallery.
+type Identifier struct {
+	Publisher string          `json:"publisher" arm:"required,immutable"`
+	Offer     string          `json:"offer" arm:"required,immutable"`
+	SKU       string          `json:"sku" arm:"required,immutable"`
+	Unknown   armjson.Unknown `json:"-"`
+}
+
+// Feature is a named ability of an image.
+type Feature struct {
+	Name     string          `json:"name"`
+	Value    string          `json:"value"`
+	StartsAt string          `json:"startsAtVersion"`
+	Unknown  armjson.Unknown `json:"-"`
+}
+
+// Recommended is what machines made from the image should have.
+type Recommended struct {
+	VCPUs   *Interval       `json:"vCPUs"`
+	Memory  *Interval       `json:"memory"`
+	Unknown armjson.Unknown `json:"-"`
+}
+
+// Interval has bounds that may be absent.
+type Interval struct {
+	Min *int32 `json:"min"`
+	Max *int32 `json:"max"`
+}
+
+// Disallowed is what machines made from the image must not have.
+type Disallowed struct {
+	DiskTypes []string        `json:"diskTypes"`
+	Unknown   armjson.Unknown `json:"-"`
+}
+
+// PurchasePlan is that of the marketplace image that this one derives from.
+type PurchasePlan struct {
+	Name      string          `json:"name"`
+	Publisher string          `json:"publisher"`
+	Product   string          `json:"product"`
+	Unknown   armjson.Unknown `json:"-"`
+}
+
+// Version is the properties of an image version (gallery.md 7).
+type Version struct {
+	Publishing        *Publishing     `json:"publishingProfile"`
+	Storage           Storage         `json:"storageProfile"` // always an object
+	Safety            *Safety         `json:"safetyProfile"`
+	SecurityProfile   json.RawMessage `json:"securityProfile"`
+	ReplicationStatus *Replication    `json:"replicationStatus" arm:"readonly"` // only with $expand
+	Restore           *bool           `json:"restore"`
+	arm.Provisioning
+	Unknown armjson.Unknown `json:"-"`
+
+	Content []Content          `json:"content" arm:"private"`
+	Regions map[string]*Region `json:"regions" arm:"private"` // by location name
+}
+
+// Content is one disk of a version.
+type Content struct {
+	LUN    int        `json:"lun" arm:"always"` // -1: the OS disk
+	SizeGB int        `json:"sizeGB"`
+	Source *image.Ref `json:"source"` // as it was at the source; nil: an empty disk
+	Ref    *image.Ref `json:"ref"`    // in the domain of the gallery's tenant; nil: not there yet
+}
+
+// Region is how far a version is in one region.
+type Region struct {
+	State    string `json:"state"` // Replicating, Completed, Failed
+	Progress int    `json:"progress"`
+	Details  string `json:"details"`
+}
+
+// The states of a region.
+const (
+	replicating = "Replicating"
+	completed   = "Completed"
+	failed      = "Failed"
+)
+
+// Publishing says where a version can be used, and how.
+type Publishing struct {
+	TargetRegions     []TargetRegion  `json:"targetRegions"`
+	ReplicaCount      *int32          `json:"replicaCount"`
+	ExcludeFromLatest bool            `json:"excludeFromLatest" arm:"always"`
+	PublishedDate     string          `json:"publishedDate" arm:"readonly"`
+	EndOfLifeDate     string          `json:"endOfLifeDate"`
+	StorageAccount    string          `json:"storageAccountType" arm:"immutable,enum=Standard_LRS|Standard_ZRS|Premium_LRS|PremiumV2_LRS"`
+	Strategy          string          `json:"storageAccountStrategy" arm:"immutable,enum=PreferStandard_ZRS|DefaultStandard_LRS"`
+	ReplicationMode   string          `json:"replicationMode" arm:"immutable,enum=Full|Shallow"`
+	Extended          json.RawMessage `json:"targetExtendedLocations"`
+	Unknown           armjson.Unknown `json:"-"`
+}
+
+// TargetRegion is one region of a version. Its name is answered as the display name (recorded).
+type TargetRegion struct {
+	Name                 string          `json:"name" arm:"required"`
+	RegionalReplicaCount *int32          `json:"regionalReplicaCount"`
+	StorageAccount       string          `json:"storageAccountType" arm:"enum=Standard_LRS|Standard_ZRS|Premium_LRS|PremiumV2_LRS"`
+	ExcludeFromLatest    *bool           `json:"excludeFromLatest"`
+	Encryption           json.RawMessage `json:"encryption"`
+	ReplicaSets          json.RawMessage `json:"additionalReplicaSets"`
+	Unknown              armjson.Unknown `json:"-"`
+}
+
+// Storage says where a version's disks came from.
+type Storage struct {
+	Source    *Source         `json:"source"`
+	OSDisk    *DiskImage      `json:"osDiskImage"`
+	DataDisks []DataDiskImage `json:"dataDiskImages"`
+	Unknown   armjson.Unknown `json:"-"`
+}
+
+// Source names what a version or a disk of it is made from.
+type Source struct {
+	ID             string          `json:"id" arm:"immutable"`
+	VirtualMachine string          `json:"virtualMachineId" arm:"immutable"`
+	Community      string          `json:"communityGalleryImageId" arm:"immutable"`
+	URI            string          `json:"uri" arm:"immutable"`
+	StorageAccount string          `json:"storageAccountId" arm:"immutable"`
+	Unknown        armjson.Unknown `json:"-"`
+}
+
+// DiskImage is the OS disk of a version.
+type DiskImage struct {
+	SizeInGB    int             `json:"sizeInGB" arm:"readonly"`
+	HostCaching string          `json:"hostCaching" arm:"enum=None|ReadOnly|ReadWrite"`
+	Source      *Source         `json:"source"`
+	Unknown     armjson.Unknown `json:"-"`
+}
+
+// DataDiskImage is a data disk of a version.
+type DataDiskImage struct {
+	LUN         *int32          `json:"lun" arm:"required"`
+	SizeInGB    int             `json:"sizeInGB" arm:"readonly"`
+	HostCaching string          `json:"hostCaching" arm:"enum=None|ReadOnly|ReadWrite"`
+	Source      *Source         `json:"source"`
+	Unknown     armjson.Unknown `json:"-"`
+}
+
+// Safety guards against accidents.
+type Safety struct {
+	Reported       bool            `json:"reportedForPolicyViolation" arm:"readonly,always"`
+	Violations     json.RawMessage `json:"policyViolations" arm:"readonly"`
+	AllowDeletion  bool            `json:"allowDeletionOfReplicatedLocations" arm:"always"`
+	BlockUntilLife *bool           `json:"blockDeletionBeforeEndOfLife"`
+	Unknown        armjson.Unknown `json:"-"`
+}
+
+// Replication is what $expand=ReplicationStatus shows.
+type Replication struct {
+	Aggregated string         `json:"aggregatedState"`
+	Summary    []RegionStatus `json:"summary"`
+}
+
+// RegionStatus is one region's line.
+type RegionStatus struct {
+	Region   string `json:"region"`
+	State    string `json:"state"`
+	Details  string `json:"details" arm:"always"`
+	Progress int    `json:"progress" arm:"always"`
+}
+
+// Terms lets a manifest's users be found.
+func (v *Version) Terms() []string {
+	var terms []string
+	for _, c := range v.Content {
+		if c.Ref != nil {
+			terms = append(terms, "manifest:"+c.Ref.String())
+		}
+	}
+	return terms
+}
+
+type (
+	galleryResource    = control.Resource[Gallery]
+	definitionResource = control.Resource[Definition]
+	versionResource    = control.Resource[Version]
+)

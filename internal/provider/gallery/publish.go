@@ -1,0 +1,344 @@
+package gallery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/control"
+	"vitrine/internal/image"
+	"vitrine/internal/operation"
+	"vitrine/internal/store"
+)
+
+type publishInput struct {
+	Domain string `json:"domain"` // of the gallery's tenant
+}
+
+// publish lists the steps: first the version's own location, from which the others copy. One region's failure leaves the
+// others alone: it is recorded, and counted at the end.
+func (p *Provider) publish(ctx context.Context, r *operation.Run) []operation.Step {
+	work := &publication{Provider: p, run: r}
+	if err := errors.Join(r.Read(&work.input), work.load(ctx)); err != nil {
+		return []operation.Step{{Name: "read", Do: func() error { return err }}}
+	}
+	var steps []operation.Step
+	for _, c := range work.version.Properties.Content {
+		steps = append(steps, operation.Step{Name: fmt.Sprintf("own %d", c.LUN), Do: func() error { return work.own(ctx, c.LUN) }})
+	}
+	home := work.version.Location
+	steps = append(steps, operation.Step{Name: "region " + home, Do: func() error { return work.record(ctx, home, Region{State: completed, Progress: 100}) }})
+	for _, name := range slices.Sorted(regionNames(work.version)) {
+		if name != home {
+			steps = append(steps, operation.Step{Name: "region " + name, Do: func() error { return work.region(ctx, name) }})
+		}
+	}
+	return append(steps, operation.Step{Name: "regions", Do: func() error { return work.count(ctx) }})
+}
+
+// count makes the operation fail when a region did.
+func (w *publication) count(ctx context.Context) error {
+	if err := w.load(ctx); err != nil {
+		return err
+	}
+	if failure := failures(w.version); failure != nil {
+		return failure
+	}
+	return nil
+}
+
+func regionNames(v *versionResource) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for name := range v.Properties.Regions {
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// publication is one run of the work.
+type publication struct {
+	*Provider
+	run     *operation.Run
+	input   publishInput
+	version *versionResource
+}
+
+func (w *publication) load(ctx context.Context) error {
+	return w.run.View(ctx, func(tx store.Tx) (err error) {
+		w.version, err = control.Find[Version](tx, w.run.Resource)
+		return err
+	})
+}
+
+// change writes the version in a transaction of this worker.
+func (w *publication) change(ctx context.Context, f func(store.Tx, *versionResource) error) error {
+	return w.run.Update(ctx, func(tx store.Tx) error {
+		v, err := control.Find[Version](tx, w.run.Resource)
+		if err != nil {
+			return err
+		}
+		if err := f(tx, v); err != nil {
+			return err
+		}
+		return control.Save(tx, v)
+	})
+}
+
+func (w *publication) record(ctx context.Context, region string, state Region) error {
+	return w.change(ctx, func(_ store.Tx, v *versionResource) error {
+		if v.Properties.Regions[region] != nil {
+			v.Properties.Regions[region] = &state
+		}
+		return nil
+	})
+}
+
+func (w *publication) content(lun int) *Content {
+	for i := range w.version.Properties.Content {
+		if c := &w.version.Properties.Content[i]; c.LUN == lun {
+			return c
+		}
+	}
+	return nil
+}
+
+// own brings a disk's bytes into the domain of the gallery's tenant: nothing to do for a source of the same tenant, one
+// reading through for another's, since chunks are never shared between domains.
+func (w *publication) own(ctx context.Context, lun int) error {
+	if err := w.load(ctx); err != nil {
+		return err
+	}
+	c := w.content(lun)
+	if c == nil || c.Ref != nil {
+		return nil
+	}
+	ref, err := w.repack(ctx, c)
+	if err != nil {
+		return err
+	}
+	return w.change(ctx, func(tx store.Tx, v *versionResource) error {
+		if err := w.Images.Pin(tx, ref, v.Location, v.ID); err != nil {
+			return err
+		}
+		for i := range v.Properties.Content {
+			if c := &v.Properties.Content[i]; c.LUN == lun {
+				c.Ref = &ref
+			}
+		}
+		return nil
+	})
+}
+
+// repack gives the manifest in the own domain.
+func (w *publication) repack(ctx context.Context, c *Content) (image.Ref, error) {
+	region := w.version.Location
+	if c.Source == nil {
+		empty := zeros{int64(c.SizeGB) << 30}
+		return w.Images.Pack(ctx, region, w.input.Domain, empty, empty.size, nil)
+	}
+	if c.Source.Domain == w.input.Domain {
+		return *c.Source, nil
+	}
+	r, err := w.Images.Open(ctx, region, *c.Source)
+	if err != nil {
+		return image.Ref{}, err
+	}
+	return w.Images.Pack(ctx, region, w.input.Domain, r, r.Size(), nil)
+}
+
+// zeros is an empty disk.
+type zeros struct{ size int64 }
+
+func (z zeros) ReadAt(p []byte, off int64) (int, error) {
+	if off >= z.size {
+		return 0, io.EOF
+	}
+	n := min(int64(len(p)), z.size-off)
+	clear(p[:n])
+	return int(n), nil
+}
+
+// NextData says that there is none.
+func (z zeros) NextData(int64) (image.Range, error) { return image.Range{}, io.EOF }
+
+const regionTries = 2 // further tries of a region after a fault that may pass, before it counts as failed
+
+// region copies to one region what it lacks, and pins it there. A failure is recorded and does not stop the others.
+func (w *publication) region(ctx context.Context, name string) error {
+	err := w.load(ctx)
+	if err != nil {
+		return err
+	}
+	state := w.version.Properties.Regions[name]
+	if state == nil || state.State == completed {
+		return nil
+	}
+	err = w.replicate(ctx, name)
+	if err == nil {
+		err = w.pin(ctx, name)
+	}
+	if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrLease) {
+		return err
+	}
+	if w.run.Tries < regionTries {
+		return err // the engine tries again
+	}
+	w.run.Log().Error("replication failed", "region", name, "error", err)
+	var damaged *image.CorruptError
+	details := "The region's storage did not take the image."
+	if errors.As(err, &damaged) {
+		details = "The image is damaged in its source region."
+	}
+	return w.record(ctx, name, Region{State: failed, Progress: state.Progress, Details: details})
+}
+
+// replicate copies every disk, and records progress at most once a second.
+func (w *publication) replicate(ctx context.Context, name string) error {
+	contents := w.version.Properties.Content
+	var last time.Time
+	for i, c := range contents {
+		if c.Ref == nil {
+			return fmt.Errorf("the disk at LUN %d has no content", c.LUN)
+		}
+		err := w.Images.Replicate(ctx, *c.Ref, w.version.Location, name, func(done, total int64) {
+			if total == 0 || time.Since(last) < time.Second {
+				return
+			}
+			last = time.Now()
+			percent := int((int64(i)*100 + done*100/total) / int64(len(contents)))
+			if err := w.record(ctx, name, Region{State: replicating, Progress: min(percent, 99)}); err != nil {
+				w.run.Log().Debug("progress is not recorded", "error", err)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pin makes the region count: what was copied stays, and may be used from now on.
+func (w *publication) pin(ctx context.Context, name string) error {
+	return w.change(ctx, func(tx store.Tx, v *versionResource) error {
+		if v.Properties.Regions[name] == nil {
+			return nil
+		}
+		for _, c := range v.Properties.Content {
+			if c.Ref == nil {
+				return fmt.Errorf("the disk at LUN %d has no content", c.LUN)
+			}
+			if err := w.Images.Pin(tx, *c.Ref, name, v.ID); err != nil {
+				return err
+			}
+		}
+		v.Properties.Regions[name] = &Region{State: completed, Progress: 100}
+		return nil
+	})
+}
+
+// published ends the operation. A region that failed makes it fail; the others can be used all the same, and another PUT
+// tries the failed one again.
+func (p *Provider) published(tx store.Tx, r *operation.Run, failure *arm.Error) error {
+	v, err := control.Find[Version](tx, r.Resource)
+	if err != nil {
+		return gone(err)
+	}
+	props := &v.Properties
+	if err := p.release(tx, v); err != nil {
+		return err
+	}
+	show(props)
+	v.SetState(arm.Succeeded)
+	if failure != nil {
+		v.SetState(arm.Failed)
+		for _, region := range props.Regions {
+			if region.State == replicating {
+				region.State, region.Details = failed, failure.Message
+			}
+		}
+	}
+	return control.Save(tx, v)
+}
+
+func failures(v *versionResource) *arm.Error {
+	var names []string
+	for _, t := range v.Properties.Publishing.TargetRegions {
+		l, _ := arm.LocationOf(t.Name)
+		if region := v.Properties.Regions[l.Name]; region != nil && region.State == failed {
+			names = append(names, t.Name+": "+region.Details)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return arm.Errorf(409, "ReplicationJobsFailed", "The replication jobs of the image version failed in one or more regions. Retry the operation, or remove the regions. %s", strings.Join(names, " "))
+}
+
+// release gives back what was held at the source and is not the version's own.
+func (p *Provider) release(tx store.Tx, v *versionResource) error {
+	own := map[image.Ref]bool{}
+	for _, c := range v.Properties.Content {
+		if c.Ref != nil {
+			own[*c.Ref] = true
+		}
+	}
+	for i := range v.Properties.Content {
+		c := &v.Properties.Content[i]
+		if c.Source != nil && c.Ref != nil && !own[*c.Source] {
+			if err := p.Images.Unpin(tx, *c.Source, v.Location, v.ID); err != nil {
+				return err
+			}
+		}
+		if c.Ref != nil {
+			c.Source = nil
+		}
+	}
+	return nil
+}
+
+// show tells the sizes of the disks, which is known now.
+func show(v *Version) {
+	for _, c := range v.Content {
+		if c.LUN < 0 {
+			if v.Storage.OSDisk == nil {
+				v.Storage.OSDisk = &DiskImage{HostCaching: "ReadWrite"}
+			}
+			v.Storage.OSDisk.SizeInGB = c.SizeGB
+			continue
+		}
+		i := slices.IndexFunc(v.Storage.DataDisks, func(d DataDiskImage) bool { return int(*d.LUN) == c.LUN })
+		if i < 0 {
+			i = len(v.Storage.DataDisks)
+			v.Storage.DataDisks = append(v.Storage.DataDisks, DataDiskImage{LUN: new(int32(c.LUN)), HostCaching: "None"})
+		}
+		v.Storage.DataDisks[i].SizeInGB = c.SizeGB
+	}
+}
+
+// withdrawn ends a deletion: every pin in every region goes with the document.
+func (p *Provider) withdrawn(tx store.Tx, r *operation.Run, failure *arm.Error) error {
+	v, err := control.Find[Version](tx, r.Resource)
+	if err != nil {
+		return gone(err)
+	}
+	if failure != nil {
+		v.SetState(arm.Failed)
+		return control.Save(tx, v)
+	}
+	for region := range v.Properties.Regions {
+		if err := p.unpin(tx, v, region); err != nil {
+			return err
+		}
+	}
+	if err := p.unpin(tx, v, v.Location); err != nil {
+		return err
+	}
+	return control.Remove(tx, v.ParsedID())
+}

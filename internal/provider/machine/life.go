@@ -1,0 +1,130 @@
+package machine
+
+import (
+	"context"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/control"
+	"vitrine/internal/operation"
+	"vitrine/internal/store"
+)
+
+// uncreate takes back what a creation built: process, seed, wire, interfaces and disks. The machine's document stays, as
+// Azure keeps a failed machine, and says what failed.
+func (p *Provider) uncreate(ctx context.Context, r *operation.Run) error {
+	m, err := p.read(ctx, r.Resource)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.remove(ctx, r, m); err != nil {
+		return err
+	}
+	if err := p.removeSeed(m.Properties.VMID); err != nil {
+		return err
+	}
+	if err := p.unplug(ctx, m, r.Update); err != nil {
+		return err
+	}
+	if err := r.Update(ctx, func(tx store.Tx) error { return p.release(tx, m, true) }); err != nil {
+		return err
+	}
+	return p.discard(ctx, m)
+}
+
+// release lets go of interfaces and disks. Those that go with the machine (undone: all that its creation made) lose their
+// documents.
+func (p *Provider) release(tx store.Tx, m *resource, undone bool) error {
+	id := m.ParsedID()
+	for _, d := range m.Properties.disks() {
+		ours, err := p.letGo(tx, d.id, id)
+		if err != nil {
+			return err
+		}
+		if ours && (undone && d.made || !undone && d.delete) {
+			if err := p.Disks.Delete(tx, d.id); err != nil {
+				return err
+			}
+		}
+	}
+	for i, nic := range m.Properties.nics() {
+		if err := p.Network.Detach(tx, nic, id); err != nil {
+			return err
+		}
+		if !undone && m.Properties.deletes(i) {
+			if err := p.Network.Delete(tx, nic); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deletes tells whether the i-th interface, in the order of nics, goes with the machine.
+func (p *Properties) deletes(i int) bool {
+	nics := p.nics()
+	for _, n := range p.Network.Interfaces {
+		id, err := arm.ParseID(n.ID)
+		if err == nil && id.Key() == nics[i].Key() {
+			return n.Properties != nil && n.Properties.DeleteOption == "Delete"
+		}
+	}
+	return false
+}
+
+// created writes the end of a creation.
+func (p *Provider) created(tx store.Tx, r *operation.Run, failure *arm.Error) error {
+	m, err := control.Find[Properties](tx, r.Resource)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m.SetState(arm.Succeeded)
+	m.Properties.Own.Built = failure == nil
+	if failure != nil {
+		m.SetState(arm.Failed)
+		m.Properties.Own.Desired = Deallocated
+	}
+	return control.Save(tx, m)
+}
+
+// away is how a machine is deleted.
+func (p *Provider) away(ctx context.Context, r *operation.Run) []operation.Step {
+	return []operation.Step{
+		p.step(ctx, r, "remove", func(ctx context.Context, r *operation.Run, m *resource) error {
+			if err := p.remove(ctx, r, m); err != nil {
+				return err
+			}
+			return p.removeSeed(m.Properties.VMID)
+		}),
+		p.step(ctx, r, "network", func(ctx context.Context, r *operation.Run, m *resource) error {
+			return p.unplug(ctx, m, r.Update)
+		}),
+		p.step(ctx, r, "release", func(ctx context.Context, r *operation.Run, m *resource) error {
+			return r.Update(ctx, func(tx store.Tx) error { return p.release(tx, m, false) })
+		}),
+		p.step(ctx, r, "discard", func(ctx context.Context, _ *operation.Run, m *resource) error {
+			return p.discard(ctx, m)
+		}),
+	}
+}
+
+// gone removes the document, or says that the deletion has failed.
+func gone(tx store.Tx, r *operation.Run, failure *arm.Error) error {
+	m, err := control.Find[Properties](tx, r.Resource)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if failure == nil {
+		return control.Remove(tx, m.ParsedID())
+	}
+	m.SetState(arm.Failed)
+	return control.Save(tx, m)
+}
