@@ -6,6 +6,9 @@
 # The folder above this one, whichever way the script was called.
 VITRINE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# The disk tools live where an ordinary user's PATH does not look.
+export PATH=$PATH:/usr/sbin:/sbin
+
 say() { printf '%s\n' "$*" >&2; }
 
 die() {
@@ -60,7 +63,8 @@ build_once() {
 			rm -rf --one-file-system "$cache/.$name".work.*
 			work=$(mktemp -d "$cache/.$name.work.XXXXXX")
 			chmod 755 "$work"
-			if ! (9>&- "$@" "$work" >&2); then
+			# COMMAND inherits the lock, so that it is kept while COMMAND lives even if we are killed.
+			if ! ("$@" "$work" >&2); then
 				rm -rf --one-file-system "$work"
 				die "building $name failed"
 			fi
@@ -75,7 +79,7 @@ build_once() {
 need() {
 	local tool missing=()
 	for tool; do
-		command -v "$tool" >/dev/null 2>&1 || [ -x "/sbin/$tool" ] || [ -x "/usr/sbin/$tool" ] || missing+=("$tool")
+		command -v "$tool" >/dev/null 2>&1 || missing+=("$tool")
 	done
 	[ ${#missing[@]} -eq 0 ] || die "missing: ${missing[*]} (scripts/install says which packages bring them)"
 }

@@ -24,7 +24,7 @@ func (e *env) variables(s client.Server, configDir bool) (set [][2]string, unset
 	if configDir {
 		set = append(set, [2]string{"AZURE_CONFIG_DIR", filepath.Join(e.data, "azure")})
 	}
-	return set, []string{"CURL_CA_BUNDLE"}
+	return set, []string{"CURL_CA_BUNDLE", "SSL_CERT_DIR"} // curl believes either before SSL_CERT_FILE
 }
 
 func (e *env) env() *cobra.Command {

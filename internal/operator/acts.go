@@ -22,6 +22,7 @@ import (
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
+	"vitrine/internal/vm"
 )
 
 const owner = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
@@ -237,6 +238,22 @@ func (d *door) issue(ctx context.Context, in client.TokenRequest) (any, error) {
 	return client.Token{AccessToken: raw, TenantID: t.ID, AppID: sp.AppID, Expires: claims.Expires()}, err
 }
 
+// serial answers what a machine wrote to its serial port, by its vmId: there it shows its SSH host keys.
+func (d *door) serial(r *http.Request) (any, error) {
+	id := r.URL.Query().Get("vm")
+	if !arm.IsGUID(id) {
+		return nil, arm.Errorf(400, "InvalidParameter", "A machine's vmId is a GUID.").At("vm")
+	}
+	if d.Serial == nil {
+		return nil, arm.Errorf(501, "NotImplemented", "This server runs no machines.")
+	}
+	text, err := d.Serial(r.Context(), strings.ToLower(id))
+	if errors.Is(err, vm.ErrNotFound) {
+		return nil, arm.Errorf(404, "NotFound", "There is no machine with the vmId '%s'.", id)
+	}
+	return map[string]string{"text": strings.ToValidUTF8(string(text), "?")}, err
+}
+
 // connect joins the socket's connection with one into a virtual network.
 func (d *door) connect(w http.ResponseWriter, r *http.Request) error {
 	host, port, err := net.SplitHostPort(r.URL.Query().Get("target"))
@@ -244,6 +261,7 @@ func (d *door) connect(w http.ResponseWriter, r *http.Request) error {
 		return arm.Errorf(400, "InvalidParameter", "The target must be HOST:PORT.").At("target")
 	}
 	far, err := d.Dial(r.Context(), host, port)
+	d.Log.Info("operator", "act", "vm connect", "uid", r.Context().Value(peerKey{}), "host", host, "port", port, "error", err)
 	if err != nil {
 		return arm.Errorf(502, "ConnectionFailed", "The machine at %s does not take a connection on port %s: %s.", host, port, err)
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	Server    client.Server                                                  // what /v1/status answers
 	Renew     func() error                                                   // a new CA for the present list of hosts
 	Dial      func(ctx context.Context, host, port string) (net.Conn, error) // a stream into a virtual network
+	Serial    func(ctx context.Context, vmID string) ([]byte, error)         // the end of a machine's serial log; nil: there are no machines
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -60,6 +61,7 @@ func New(c Config) http.Handler {
 	mux.Handle("POST /v1/tokens", act(d, "token issue", d.issue))
 	mux.Handle("POST /v1/ca/renew", act(d, "ca renew", func(context.Context, struct{}) (any, error) { return struct{}{}, d.Renew() }))
 	mux.Handle("GET /v1/status", d.handle(func(*http.Request) (any, error) { return d.Server, nil }))
+	mux.Handle("GET /v1/serial", d.handle(d.serial))
 	mux.Handle("POST "+client.ConnectPath, web.Handler(control.Hide, d.connect))
 	return mux
 }

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/client"
+)
+
+// The api-versions that this command line speaks.
+const (
+	versionGroups    = "2024-11-01"
+	versionGalleries = "2024-03-03"
+	versionDisks     = "2024-03-02"
+	versionMachines  = "2024-11-01"
+	versionNetwork   = "2024-05-01"
+)
+
+const asPrincipal = `
+Acts through Azure Resource Manager: as the service principal of AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET when
+they are set (or given as flags), else, by the operator's socket, as the first principal of the tenant that owns the subscription.`
+
+// principal is as whom a command acts.
+type principal struct{ client.Credentials }
+
+// flags adds what chooses the principal. The secret is no flag: command lines are seen by others.
+func (p *principal) flags(c *cobra.Command) {
+	p.Secret = os.Getenv("AZURE_CLIENT_SECRET")
+	c.Flags().StringVar(&p.Tenant, "tenant", os.Getenv("AZURE_TENANT_ID"), "tenant to sign in to, with AZURE_CLIENT_SECRET")
+	c.Flags().StringVar(&p.AppID, "client-id", os.Getenv("AZURE_CLIENT_ID"), "client ID to sign in as, with AZURE_CLIENT_SECRET")
+	c.Flags().Lookup("tenant").DefValue, c.Flags().Lookup("client-id").DefValue = "$AZURE_TENANT_ID", "$AZURE_CLIENT_ID"
+}
+
+// arm is Azure Resource Manager as the principal, or as the first one of the subscription's tenant.
+func (e *env) arm(ctx context.Context, p principal, subscription string) (*client.ARM, error) {
+	s, err := e.server()
+	if err != nil {
+		return nil, err
+	}
+	if p.Complete() {
+		tokens, err := p.Tokens(s)
+		if err != nil {
+			return nil, err
+		}
+		return client.NewARM(s, tokens)
+	}
+	o := client.NewOperator(s.Operator)
+	t, err := o.TenantOf(ctx, subscription)
+	if err != nil {
+		return nil, err
+	}
+	return client.NewARM(s, o.Tokens(t.TenantID))
+}
+
+// missing says whether an error is ARM's word for a thing that is not there.
+func missing(err error) bool {
+	refused, ok := errors.AsType[*arm.Error](err)
+	return ok && refused.Status == 404
+}

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vitrine/internal/arm"
+)
+
+// importSpec is what image import was asked for.
+type importSpec struct {
+	file, id                         string
+	version                          arm.ID
+	create, quiet                    bool
+	publisher, offer, sku            string
+	osType, osState, generation, cpu string
+	location                         string
+	regions                          []string
+	replicas                         int
+	who                              principal
+}
+
+func (e *env) image() *cobra.Command {
+	group := &cobra.Command{Use: "image", Short: "Images of galleries"}
+	var s importSpec
+	c := &cobra.Command{
+		Use: "import FILE --version-id ID", Short: "Publish a disk file as an image version",
+		Long: `import takes a qcow2, VHD, VHDX, VMDK or raw disk, uploads it to a managed disk by a signed URL, zeros left out, makes an image
+version of that disk, waits until it is in every target region, and deletes the disk. A run that was cut off goes on where
+it stopped when it is repeated. With --create, a resource group, gallery or image definition that is missing is made.` + "\n" + asPrincipal,
+		Example: `  vitrine image import debian.qcow2 --version-id /subscriptions/S/resourceGroups/images/providers/Microsoft.Compute/galleries/g/images/debian/versions/1.0.0
+  vitrine image import disk.vhd --create --publisher contoso --offer linux --sku 12 --location eastus --target-region westus --version-id ID`,
+		Args: exactly(1, "a disk file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.file = args[0]
+			if err := s.check(); err != nil {
+				return usageError{err}
+			}
+			return e.importImage(cmd.Context(), s)
+		},
+	}
+	s.flags(c)
+	group.AddCommand(e.printing(c))
+	return group
+}
+
+func (s *importSpec) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&s.id, "version-id", "", "resource ID of the image version to make")
+	f.BoolVar(&s.create, "create", false, "make the resource group, gallery and image definition when they are missing")
+	f.StringVar(&s.publisher, "publisher", "", "with --create: publisher of the definition (default the gallery's name)")
+	f.StringVar(&s.offer, "offer", "", "with --create: offer of the definition (default the definition's name)")
+	f.StringVar(&s.sku, "sku", "default", "with --create: SKU of the definition")
+	f.StringVar(&s.osType, "os-type", "Linux", "with --create: Linux or Windows")
+	f.StringVar(&s.osState, "os-state", "Generalized", "with --create: Generalized (a machine gets a user of its own) or Specialized")
+	f.StringVar(&s.generation, "generation", "V1", "with --create: V1 (BIOS) or V2 (UEFI)")
+	f.StringVar(&s.cpu, "architecture", "x64", "with --create: x64")
+	f.StringVarP(&s.location, "location", "l", "", "region of what is made (default the gallery's, or the first target region)")
+	f.StringArrayVar(&s.regions, "target-region", nil, "region to replicate to; may be repeated (default the location)")
+	f.IntVar(&s.replicas, "replica-count", 1, "replicas in each region")
+	f.BoolVarP(&s.quiet, "quiet", "q", false, "no progress")
+	must(c, "version-id")
+	s.who.flags(c)
+}
+
+const versionType = "Microsoft.Compute/galleries/images/versions"
+
+// check reads the ID and brings the words to Azure's spelling.
+func (s *importSpec) check() error {
+	id, err := arm.ParseID(s.id)
+	if err != nil || !strings.EqualFold(id.Type(), versionType) || id.ResourceGroup == "" || id.Scope != "" {
+		return fmt.Errorf("--version-id must be the ID of an image version: /subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/galleries/G/images/D/versions/1.0.0")
+	}
+	s.version = id
+	for _, word := range []struct {
+		flag    string
+		value   *string
+		allowed []string
+	}{
+		{"os-type", &s.osType, []string{"Linux", "Windows"}},
+		{"os-state", &s.osState, []string{"Generalized", "Specialized"}},
+		{"generation", &s.generation, []string{"V1", "V2"}},
+		{"architecture", &s.cpu, []string{"x64", "Arm64"}},
+	} {
+		if err := spell(word.flag, word.value, word.allowed); err != nil {
+			return err
+		}
+	}
+	if s.replicas < 1 {
+		return errors.New("--replica-count is at least 1")
+	}
+	for _, region := range append([]string{s.location}, s.regions...) {
+		if _, ok := arm.LocationOf(region); !ok && region != "" {
+			return fmt.Errorf("there is no region %q", region)
+		}
+	}
+	if s.publisher == "" {
+		s.publisher = id.Names[0]
+	}
+	if s.offer == "" {
+		s.offer = id.Names[1]
+	}
+	return nil
+}
+
+func spell(flag string, value *string, allowed []string) error {
+	for _, a := range allowed {
+		if strings.EqualFold(*value, a) {
+			*value = a
+			return nil
+		}
+	}
+	return fmt.Errorf("--%s is %s, not %q", flag, strings.Join(allowed, " or "), *value)
+}
+
+// targets are the regions to replicate to, the home region first, each once.
+func (s *importSpec) targets(home string) []string {
+	var list []string
+	seen := map[string]bool{}
+	for _, region := range append([]string{home}, s.regions...) {
+		if l, ok := arm.LocationOf(region); ok && !seen[l.Name] {
+			seen[l.Name] = true
+			list = append(list, l.Name)
+		}
+	}
+	return list
+}

@@ -1,0 +1,281 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/client"
+)
+
+func (e *env) vm() *cobra.Command {
+	group := &cobra.Command{Use: "vm", Short: "Ways into virtual machines"}
+	group.AddCommand(e.vmSSH(), e.vmConnect())
+	return group
+}
+
+func (e *env) vmConnect() *cobra.Command {
+	return &cobra.Command{
+		Use: "connect HOST PORT", Short: "Join stdin and stdout to a port of a virtual machine (an SSH ProxyCommand)",
+		Long: `connect opens a TCP connection to a machine by its public or private address, also where that address cannot be bound on
+this host. The network security groups decide as they do for any other connection.` + asOperator,
+		Example: "  ssh -o ProxyCommand='vitrine vm connect %h %p' azureuser@127.1.0.4",
+		Args:    exactly(2, "an address and a port"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := e.operator()
+			if err != nil {
+				return err
+			}
+			conn, err := o.Connect(cmd.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			stop := context.AfterFunc(cmd.Context(), func() { conn.Close() })
+			defer stop()
+			return pipe(conn, e.in, e.out)
+		},
+	}
+}
+
+// pipe copies both ways. It ends when the far side has ended; stdin may have no end.
+func pipe(conn net.Conn, in io.Reader, out io.Writer) error {
+	go func() {
+		_, _ = io.Copy(conn, in) // what the far side does not take any more shows on the way back
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
+	}()
+	_, err := io.Copy(out, conn)
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// sshSpec is what vm ssh was asked for.
+type sshSpec struct {
+	name, group, subscription string
+	user, identity            string
+	command                   []string
+	who                       principal
+}
+
+func (e *env) vmSSH() *cobra.Command {
+	var s sshSpec
+	c := &cobra.Command{
+		Use: "ssh NAME [-- CMD [ARG…]]", Short: "SSH into a virtual machine, wherever its address can be bound or not",
+		Long: `ssh finds the machine by its name and runs the system's ssh through 'vitrine vm connect'. Host keys are kept in the data
+folder, by the machine's ID, so that a new machine at an old address is never mistaken; a key that the machine showed on its
+serial console is trusted at once.` + "\n" + asPrincipal,
+		Example: "  vitrine vm ssh myVM\n  vitrine vm ssh myVM --resource-group myResourceGroup --user azureuser -- uname -a",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{errors.New("vm ssh needs the machine's name; see vitrine vm ssh --help")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.name, s.command = args[0], args[1:]
+			return e.sshInto(cmd.Context(), s)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&s.group, "resource-group", "g", "", "resource group, where the name alone is not enough")
+	f.StringVar(&s.subscription, "subscription", "", "subscription, by ID")
+	f.StringVarP(&s.user, "user", "l", "", "user to log in as (default the machine's administrator)")
+	f.StringVarP(&s.identity, "identity", "i", "", "private key file")
+	s.who.flags(c)
+	return c
+}
+
+func (e *env) sshInto(ctx context.Context, s sshSpec) error {
+	server, err := e.server()
+	if err != nil {
+		return err
+	}
+	m, err := e.findMachine(ctx, s)
+	if err != nil {
+		return err
+	}
+	if s.user == "" {
+		s.user = m.user
+	}
+	hosts := filepath.Join(e.data, "known_hosts")
+	if serial, err := client.NewOperator(server.Operator).SerialLog(ctx, m.vmID); err == nil {
+		if err := addKnownHosts(hosts, m.vmID, hostKeys(serial)); err != nil {
+			return err
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	data, err := filepath.Abs(e.data)
+	if err != nil {
+		return err
+	}
+	run := exec.CommandContext(ctx, "ssh", sshArgs(s, m, self, data)...)
+	run.Stdin, run.Stdout, run.Stderr = e.in, e.out, e.err
+	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) }
+	err = run.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return ExitCode(exit.ExitCode())
+	}
+	return err
+}
+
+// sshArgs is the command line of ssh: host keys by the machine's ID, the way through our own connect.
+func sshArgs(s sshSpec, m machine, self, data string) []string {
+	proxy := strings.ReplaceAll(quote(self)+" --data "+quote(data), "%", "%%") + " vm connect %h %p"
+	args := []string{"-o", "ProxyCommand=" + proxy, "-o", "HostKeyAlias=" + m.vmID, "-o", "CheckHostIP=no",
+		"-o", `UserKnownHostsFile="` + filepath.Join(data, "known_hosts") + `"`, "-o", "StrictHostKeyChecking=accept-new"}
+	if s.identity != "" {
+		args = append(args, "-i", s.identity)
+	}
+	if s.user != "" {
+		args = append(args, "-l", s.user)
+	}
+	return append(append(args, "--", m.address), s.command...)
+}
+
+// machine is a virtual machine as SSH needs to know it.
+type machine struct{ id, vmID, address, user string }
+
+// machineDoc is what we read of a virtual machine.
+type machineDoc struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Properties struct {
+		VMID      string `json:"vmId"`
+		OSProfile struct {
+			AdminUsername string `json:"adminUsername"`
+		} `json:"osProfile"`
+		NetworkProfile struct {
+			Interfaces []struct {
+				ID string `json:"id"`
+			} `json:"networkInterfaces"`
+		} `json:"networkProfile"`
+	} `json:"properties"`
+}
+
+// findMachine looks for the name in every subscription that the command may see.
+func (e *env) findMachine(ctx context.Context, s sshSpec) (machine, error) {
+	views, err := e.views(ctx, s)
+	if err != nil {
+		return machine{}, err
+	}
+	var found []machineDoc
+	var through *client.ARM
+	for subscription, a := range views {
+		list, err := client.List[machineDoc](ctx, a, "/subscriptions/"+subscription+"/providers/Microsoft.Compute/virtualMachines", versionMachines)
+		if err != nil {
+			return machine{}, err
+		}
+		for _, doc := range list {
+			id, err := arm.ParseID(doc.ID)
+			if err == nil && strings.EqualFold(doc.Name, s.name) && (s.group == "" || strings.EqualFold(id.ResourceGroup, s.group)) {
+				found, through = append(found, doc), a
+			}
+		}
+	}
+	switch len(found) {
+	case 0:
+		return machine{}, fmt.Errorf("there is no virtual machine %q", s.name)
+	case 1:
+		return locate(ctx, through, found[0])
+	}
+	var ids []string
+	for _, doc := range found {
+		ids = append(ids, doc.ID)
+	}
+	return machine{}, fmt.Errorf("there are %d virtual machines %q; name one by --resource-group and --subscription:\n  %s", len(found), s.name, strings.Join(ids, "\n  "))
+}
+
+// views gives each subscription in question with a client that may look into it.
+func (e *env) views(ctx context.Context, s sshSpec) (map[string]*client.ARM, error) {
+	views := map[string]*client.ARM{}
+	if s.subscription != "" || s.who.Complete() {
+		a, err := e.arm(ctx, s.who, s.subscription)
+		if err != nil {
+			return nil, err
+		}
+		if s.subscription != "" {
+			views[s.subscription] = a
+			return views, nil
+		}
+		list, err := client.List[client.SubscriptionInfo](ctx, a, "/subscriptions", "2022-12-01")
+		for _, sub := range list {
+			views[sub.SubscriptionID] = a
+		}
+		return views, err
+	}
+	o, err := e.operator()
+	if err != nil {
+		return nil, err
+	}
+	tenants, err := o.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tenants {
+		for _, sub := range t.Subscriptions {
+			if views[sub.SubscriptionID], err = e.arm(ctx, principal{}, sub.SubscriptionID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return views, nil
+}
+
+// locate finds the address of a machine's first interface: its public one, else its private one.
+func locate(ctx context.Context, a *client.ARM, doc machineDoc) (machine, error) {
+	m := machine{id: doc.ID, vmID: doc.Properties.VMID, user: doc.Properties.OSProfile.AdminUsername}
+	if len(doc.Properties.NetworkProfile.Interfaces) == 0 {
+		return m, fmt.Errorf("the virtual machine %s has no network interface", doc.ID)
+	}
+	var nic struct {
+		Properties struct {
+			IPConfigurations []struct {
+				Properties struct {
+					PrivateIPAddress string `json:"privateIPAddress"`
+					PublicIPAddress  struct {
+						ID string `json:"id"`
+					} `json:"publicIPAddress"`
+				} `json:"properties"`
+			} `json:"ipConfigurations"`
+		} `json:"properties"`
+	}
+	if err := a.Get(ctx, doc.Properties.NetworkProfile.Interfaces[0].ID, versionNetwork, &nic); err != nil {
+		return m, err
+	}
+	if len(nic.Properties.IPConfigurations) == 0 {
+		return m, fmt.Errorf("the network interface of %s has no address", doc.ID)
+	}
+	first := nic.Properties.IPConfigurations[0].Properties
+	m.address = first.PrivateIPAddress
+	if first.PublicIPAddress.ID == "" {
+		return m, nil
+	}
+	var public struct {
+		Properties struct {
+			IPAddress string `json:"ipAddress"`
+		} `json:"properties"`
+	}
+	if err := a.Get(ctx, first.PublicIPAddress.ID, versionNetwork, &public); err != nil {
+		return m, err
+	}
+	if public.Properties.IPAddress != "" {
+		m.address = public.Properties.IPAddress
+	}
+	return m, nil
+}
