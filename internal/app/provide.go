@@ -11,6 +11,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/fileblob"
+	"vitrine/internal/client"
 	"vitrine/internal/dataplane"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
@@ -45,18 +46,26 @@ func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
 	group.Go(func() { a.every(ctx, time.Hour, "collection", a.collect) })
 }
 
-// collect frees the image bytes that nobody names any more, region by region.
+// collect frees the image bytes that nobody names any more.
 func (a *App) collect(ctx context.Context) error {
+	_, err := a.collectOlder(ctx, a.rooms.images.Grace)
+	return err
+}
+
+// collectOlder frees those that are older than a grace, region by region.
+func (a *App) collectOlder(ctx context.Context, grace time.Duration) (client.Collected, error) {
+	var all client.Collected
 	for _, l := range arm.Locations() {
-		report, err := a.rooms.images.Collect(ctx, l.Name)
+		report, err := a.rooms.images.CollectOlder(ctx, l.Name, grace)
 		if err != nil {
-			return err
+			return all, err
 		}
+		all.Manifests, all.Objects, all.Bytes, all.Kept = all.Manifests+report.Manifests, all.Objects+report.Objects, all.Bytes+report.Bytes, all.Kept+report.Kept
 		if report.Manifests+report.Objects > 0 {
 			a.cfg.Log.Info("collected", "region", l.Name, "manifests", report.Manifests, "objects", report.Objects, "bytes", report.Bytes)
 		}
 	}
-	return nil
+	return all, nil
 }
 
 func (r *rooms) close() error {

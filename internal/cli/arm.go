@@ -2,22 +2,11 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
 
-	"vitrine/internal/arm"
 	"vitrine/internal/client"
-)
-
-// The api-versions that this command line speaks.
-const (
-	versionGroups    = "2024-11-01"
-	versionGalleries = "2024-03-03"
-	versionDisks     = "2024-03-02"
-	versionMachines  = "2024-11-01"
-	versionNetwork   = "2024-05-01"
 )
 
 const asPrincipal = `
@@ -54,10 +43,4 @@ func (e *env) arm(ctx context.Context, p principal, subscription string) (*clien
 		return nil, err
 	}
 	return client.NewARM(s, o.Tokens(t.TenantID))
-}
-
-// missing says whether an error is ARM's word for a thing that is not there.
-func missing(err error) bool {
-	refused, ok := errors.AsType[*arm.Error](err)
-	return ok && refused.Status == 404
 }

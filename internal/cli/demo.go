@@ -181,8 +181,8 @@ func (d *demo) explain(ctx context.Context, err error) {
 	}
 	lines := strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
 	fmt.Fprintln(d.say, "# the end of the server's log:")
-	for _, line := range lines[max(0, len(lines)-40):] {
-		fmt.Fprintln(d.say, "#   "+line)
+	for _, line := range lines[max(0, len(lines)-20):] {
+		fmt.Fprintf(d.say, "#   %.240s\n", line)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"vitrine/internal/client"
 	"vitrine/internal/proc"
 )
 
@@ -43,8 +44,8 @@ func (d *demo) deleteGroup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = a.Do(ctx, http.MethodDelete, d.group(), versionGroups, nil, nil)
-	if missing(err) {
+	err = a.Do(ctx, http.MethodDelete, d.group(), client.VersionGroups, nil, nil)
+	if client.Missing(err) {
 		return nil
 	}
 	return err

@@ -32,7 +32,7 @@ func (d *demo) enter(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the machine does not answer by SSH: %w\n%s", err, d.serialTail())
 	}
-	if err := os.WriteFile(d.at("known_hosts"), knownHosts(d.machine.PublicIP, keys), 0o600); err != nil {
+	if err := os.WriteFile(d.at("known_hosts"), client.KnownHosts(d.machine.PublicIP, keys), 0o600); err != nil {
 		return err
 	}
 	fmt.Fprintln(d.say, "# Its host keys, as it showed them on its serial console, are in a private known_hosts: nobody else's answer is believed.")
@@ -57,8 +57,8 @@ func (d *demo) vmID(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var doc machineDoc
-	err = a.Get(ctx, d.machine.ID, versionMachines, &doc)
+	var doc client.MachineDoc
+	err = a.Get(ctx, d.machine.ID, client.VersionMachines, &doc)
 	return doc.Properties.VMID, err
 }
 
@@ -71,7 +71,7 @@ func (d *demo) guestKeys(ctx context.Context) (keys []ssh.PublicKey, err error) 
 	o := client.NewOperator(d.server.Operator)
 	err = until(ctx, d.limit, 200*time.Millisecond, func() (bool, error) {
 		d.serial, err = o.SerialLog(ctx, id)
-		keys = hostKeys(d.serial)
+		keys = client.HostKeys(d.serial)
 		return len(keys) > 0, err
 	})
 	return keys, err

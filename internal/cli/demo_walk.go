@@ -125,7 +125,7 @@ func (d *demo) rights(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(d.say, "# PUT %s {\"location\":%q} as %s, fabrikam's first principal\n", d.group(), demoRegion, d.two.AppID)
-	if err := a.Do(ctx, http.MethodPut, d.group(), versionGroups, map[string]string{"location": demoRegion}, nil); err != nil {
+	if err := a.Do(ctx, http.MethodPut, d.group(), client.VersionGroups, map[string]string{"location": demoRegion}, nil); err != nil {
 		return err
 	}
 	_, err = d.shell(ctx, "vitrine role assign Contributor --scope "+d.group()+" --principal "+elsewhere.ObjectID+" -o json")

@@ -1,13 +1,16 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/client"
 )
 
 // importSpec is what image import was asked for.
@@ -43,8 +46,27 @@ it stopped when it is repeated. With --create, a resource group, gallery or imag
 		},
 	}
 	s.flags(c)
-	group.AddCommand(e.printing(c))
+	group.AddCommand(e.printing(c), e.imageCollect())
 	return group
+}
+
+func (e *env) imageCollect() *cobra.Command {
+	grace := time.Hour
+	c := &cobra.Command{
+		Use: "collect", Short: "Free image bytes that nothing names any more",
+		Long: `collect does at once what the server does every hour: it deletes the bytes of image versions and disks that are gone, in every
+region. What is younger than --grace stays, since an import that is under way may be about to name it; with --grace 0 such an
+import has to be repeated.` + asOperator,
+		Example: "  vitrine image collect\n  vitrine image collect --grace 0s -o json", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if grace < 0 {
+				return usageError{errors.New("--grace must not be negative")}
+			}
+			return post[client.Collected](cmd.Context(), e, "/v1/collect", client.CollectRequest{Grace: int(grace / time.Second)})
+		},
+	}
+	c.Flags().DurationVar(&grace, "grace", grace, "how old bytes that nothing names must be")
+	return e.printing(c)
 }
 
 func (s *importSpec) flags(c *cobra.Command) {
@@ -116,15 +138,35 @@ func spell(flag string, value *string, allowed []string) error {
 	return fmt.Errorf("--%s is %s, not %q", flag, strings.Join(allowed, " or "), *value)
 }
 
-// targets are the regions to replicate to, the home region first, each once.
-func (s *importSpec) targets(home string) []string {
-	var list []string
-	seen := map[string]bool{}
-	for _, region := range append([]string{home}, s.regions...) {
-		if l, ok := arm.LocationOf(region); ok && !seen[l.Name] {
-			seen[l.Name] = true
-			list = append(list, l.Name)
-		}
+func (e *env) importImage(ctx context.Context, s importSpec) error {
+	server, err := e.server()
+	if err != nil {
+		return err
 	}
-	return list
+	bar := newProgress(e.err, s.quiet)
+	im := client.Import{File: s.file, Version: s.version, Targets: s.regions, Location: s.location, Replicas: s.replicas,
+		OSType: s.osType, Generation: s.generation, Report: bar}
+	if s.create {
+		im.Definition = map[string]any{"properties": map[string]any{
+			"osType": s.osType, "osState": s.osState, "hyperVGeneration": s.generation, "architecture": s.cpu,
+			"identifier": map[string]any{"publisher": s.publisher, "offer": s.offer, "sku": s.sku}}}
+	}
+	if im.HTTP, err = server.HTTP(); err != nil {
+		return err
+	}
+	if im.ARM, err = e.arm(ctx, s.who, s.version.Subscription); err != nil {
+		return err
+	}
+	out, err := im.Run(ctx)
+	bar.end()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintln(e.err, "vitrine: interrupted. What was uploaded is kept; the same command goes on from there.")
+		return ExitCode(130)
+	case errors.Is(err, client.ErrNoParent):
+		return fmt.Errorf("%w; with --create it is made", err)
+	case err != nil:
+		return err
+	}
+	return e.print(out)
 }

@@ -17,8 +17,9 @@ type progress struct {
 	terminal bool
 	now      func() time.Time
 
-	open bool   // a line that the next one overwrites is on the terminal
-	last string // status told last
+	open         bool      // a line that the next one overwrites is on the terminal
+	last         string    // status told last
+	began, shown time.Time // of an amount: when it was first, and last, told
 }
 
 func newProgress(out io.Writer, quiet bool) *progress {
@@ -32,14 +33,14 @@ func newProgress(out io.Writer, quiet bool) *progress {
 	return p
 }
 
-// say prints a line that stays.
-func (p *progress) say(format string, args ...any) {
+// Say prints a line that stays.
+func (p *progress) Say(line string) {
 	p.end()
-	fmt.Fprintf(p.out, format+"\n", args...)
+	fmt.Fprintln(p.out, line)
 }
 
-// status shows a state that changes; off a terminal each one is printed once.
-func (p *progress) status(s string) {
+// Status shows a state that changes; off a terminal each one is printed once.
+func (p *progress) Status(s string) {
 	if s == p.last {
 		return
 	}
@@ -72,18 +73,17 @@ func (p *progress) often() time.Duration {
 	return 5 * time.Second
 }
 
-// bytes returns what to call as an amount grows.
-func (p *progress) bytes(what string) func(done, total int64) {
-	began := p.now()
-	var shown time.Time
-	return func(done, total int64) {
-		now := p.now()
-		if done < total && now.Sub(shown) < p.often() {
-			return
-		}
-		shown = now
-		p.overwrite(gauge(what, done, total, now.Sub(began)))
+// Bytes shows how an amount grows.
+func (p *progress) Bytes(what string, done, total int64) {
+	now := p.now()
+	if p.began.IsZero() {
+		p.began = now
 	}
+	if done < total && now.Sub(p.shown) < p.often() {
+		return
+	}
+	p.shown = now
+	p.overwrite(gauge(what, done, total, now.Sub(p.began)))
 }
 
 const gaugeWidth = 24

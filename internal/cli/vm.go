@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vitrine/internal/arm"
 	"vitrine/internal/client"
 )
 
@@ -103,16 +101,20 @@ func (e *env) sshInto(ctx context.Context, s sshSpec) error {
 	if err != nil {
 		return err
 	}
-	m, err := e.findMachine(ctx, s)
+	views, err := e.views(ctx, s)
+	if err != nil {
+		return err
+	}
+	m, err := client.FindMachine(ctx, views, s.name, s.group)
 	if err != nil {
 		return err
 	}
 	if s.user == "" {
-		s.user = m.user
+		s.user = m.User
 	}
 	hosts := filepath.Join(e.data, "known_hosts")
-	if serial, err := client.NewOperator(server.Operator).SerialLog(ctx, m.vmID); err == nil {
-		if err := addKnownHosts(hosts, m.vmID, hostKeys(serial)); err != nil {
+	if serial, err := client.NewOperator(server.Operator).SerialLog(ctx, m.VMID); err == nil {
+		if err := client.AddKnownHosts(hosts, m.VMID, client.HostKeys(serial)); err != nil {
 			return err
 		}
 	}
@@ -135,9 +137,9 @@ func (e *env) sshInto(ctx context.Context, s sshSpec) error {
 }
 
 // sshArgs is the command line of ssh: host keys by the machine's ID, the way through our own connect.
-func sshArgs(s sshSpec, m machine, self, data string) []string {
+func sshArgs(s sshSpec, m client.Machine, self, data string) []string {
 	proxy := strings.ReplaceAll(quote(self)+" --data "+quote(data), "%", "%%") + " vm connect %h %p"
-	args := []string{"-o", "ProxyCommand=" + proxy, "-o", "HostKeyAlias=" + m.vmID, "-o", "CheckHostIP=no",
+	args := []string{"-o", "ProxyCommand=" + proxy, "-o", "HostKeyAlias=" + m.VMID, "-o", "CheckHostIP=no",
 		"-o", `UserKnownHostsFile="` + filepath.Join(data, "known_hosts") + `"`, "-o", "StrictHostKeyChecking=accept-new"}
 	if s.identity != "" {
 		args = append(args, "-i", s.identity)
@@ -145,60 +147,7 @@ func sshArgs(s sshSpec, m machine, self, data string) []string {
 	if s.user != "" {
 		args = append(args, "-l", s.user)
 	}
-	return append(append(args, "--", m.address), s.command...)
-}
-
-// machine is a virtual machine as SSH needs to know it.
-type machine struct{ id, vmID, address, user string }
-
-// machineDoc is what we read of a virtual machine.
-type machineDoc struct {
-	ID         string `json:"id"`
-	Name       string `json:"name"`
-	Properties struct {
-		VMID      string `json:"vmId"`
-		OSProfile struct {
-			AdminUsername string `json:"adminUsername"`
-		} `json:"osProfile"`
-		NetworkProfile struct {
-			Interfaces []struct {
-				ID string `json:"id"`
-			} `json:"networkInterfaces"`
-		} `json:"networkProfile"`
-	} `json:"properties"`
-}
-
-// findMachine looks for the name in every subscription that the command may see.
-func (e *env) findMachine(ctx context.Context, s sshSpec) (machine, error) {
-	views, err := e.views(ctx, s)
-	if err != nil {
-		return machine{}, err
-	}
-	var found []machineDoc
-	var through *client.ARM
-	for subscription, a := range views {
-		list, err := client.List[machineDoc](ctx, a, "/subscriptions/"+subscription+"/providers/Microsoft.Compute/virtualMachines", versionMachines)
-		if err != nil {
-			return machine{}, err
-		}
-		for _, doc := range list {
-			id, err := arm.ParseID(doc.ID)
-			if err == nil && strings.EqualFold(doc.Name, s.name) && (s.group == "" || strings.EqualFold(id.ResourceGroup, s.group)) {
-				found, through = append(found, doc), a
-			}
-		}
-	}
-	switch len(found) {
-	case 0:
-		return machine{}, fmt.Errorf("there is no virtual machine %q", s.name)
-	case 1:
-		return locate(ctx, through, found[0])
-	}
-	var ids []string
-	for _, doc := range found {
-		ids = append(ids, doc.ID)
-	}
-	return machine{}, fmt.Errorf("there are %d virtual machines %q; name one by --resource-group and --subscription:\n  %s", len(found), s.name, strings.Join(ids, "\n  "))
+	return append(append(args, "--", m.Address), s.command...)
 }
 
 // views gives each subscription in question with a client that may look into it.
@@ -235,47 +184,4 @@ func (e *env) views(ctx context.Context, s sshSpec) (map[string]*client.ARM, err
 		}
 	}
 	return views, nil
-}
-
-// locate finds the address of a machine's first interface: its public one, else its private one.
-func locate(ctx context.Context, a *client.ARM, doc machineDoc) (machine, error) {
-	m := machine{id: doc.ID, vmID: doc.Properties.VMID, user: doc.Properties.OSProfile.AdminUsername}
-	if len(doc.Properties.NetworkProfile.Interfaces) == 0 {
-		return m, fmt.Errorf("the virtual machine %s has no network interface", doc.ID)
-	}
-	var nic struct {
-		Properties struct {
-			IPConfigurations []struct {
-				Properties struct {
-					PrivateIPAddress string `json:"privateIPAddress"`
-					PublicIPAddress  struct {
-						ID string `json:"id"`
-					} `json:"publicIPAddress"`
-				} `json:"properties"`
-			} `json:"ipConfigurations"`
-		} `json:"properties"`
-	}
-	if err := a.Get(ctx, doc.Properties.NetworkProfile.Interfaces[0].ID, versionNetwork, &nic); err != nil {
-		return m, err
-	}
-	if len(nic.Properties.IPConfigurations) == 0 {
-		return m, fmt.Errorf("the network interface of %s has no address", doc.ID)
-	}
-	first := nic.Properties.IPConfigurations[0].Properties
-	m.address = first.PrivateIPAddress
-	if first.PublicIPAddress.ID == "" {
-		return m, nil
-	}
-	var public struct {
-		Properties struct {
-			IPAddress string `json:"ipAddress"`
-		} `json:"properties"`
-	}
-	if err := a.Get(ctx, first.PublicIPAddress.ID, versionNetwork, &public); err != nil {
-		return m, err
-	}
-	if public.Properties.IPAddress != "" {
-		m.address = public.Properties.IPAddress
-	}
-	return m, nil
 }

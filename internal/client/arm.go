@@ -172,16 +172,17 @@ func (a *ARM) send(ctx context.Context, method, target string, in any) (reply, e
 	}
 }
 
-var errToken = errors.New("no access token")
+// errToken is what no repetition mends.
+var errToken = errors.New("no access token is sent")
 
 func (a *ARM) once(ctx context.Context, method, target string, body []byte) (reply, error) {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "https" || !strings.EqualFold(u.Hostname(), armHost) {
-		return reply{}, fmt.Errorf("the server names the address %.200q, to which no token is sent", target)
+		return reply{}, fmt.Errorf("%w: the server names the address %.200q", errToken, target)
 	}
 	token, err := a.bearer(ctx)
 	if err != nil {
-		return reply{}, errors.Join(errToken, err)
+		return reply{}, fmt.Errorf("%w: %w", errToken, err)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {

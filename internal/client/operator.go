@@ -116,6 +116,26 @@ type (
 		Resource string `json:"resource,omitempty"` // empty: Azure Resource Manager
 		Lifetime int    `json:"lifetime,omitempty"`
 	}
+	// CollectRequest asks to free image bytes that nobody names. What is younger than Grace, in seconds, stays.
+	CollectRequest struct {
+		Grace int `json:"grace"`
+	}
+	// Collected is what that freed.
+	Collected struct {
+		Manifests int   `json:"manifests"`
+		Objects   int   `json:"objects"` // deleted
+		Bytes     int64 `json:"bytes"`   // of these
+		Kept      int   `json:"kept"`    // objects that stay
+	}
+	// Operation is long-running work that has not ended.
+	Operation struct {
+		ID       string    `json:"id"`
+		Work     string    `json:"work"`
+		Resource string    `json:"resource"`
+		Status   string    `json:"status"`
+		Done     []string  `json:"done"` // names of the steps behind it
+		Start    time.Time `json:"startTime"`
+	}
 	// Token is an access token.
 	Token struct {
 		AccessToken string    `json:"accessToken"`

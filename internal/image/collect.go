@@ -31,12 +31,19 @@ const (
 // Collect deletes from a region what is neither pinned nor younger than Config.Grace: manifests, chunks that no
 // registered manifest names, base files that no machine runs on. It may run beside Pack, Replicate and another Collect.
 func (s *Store) Collect(ctx context.Context, region string) (Report, error) {
+	return s.CollectOlder(ctx, region, s.Grace)
+}
+
+// CollectOlder is Collect with another grace. A manifest that was packed a moment ago and is not pinned yet needs some: with
+// none, whoever is about to pin it fails, and packs again.
+func (s *Store) CollectOlder(ctx context.Context, region string, grace time.Duration) (Report, error) {
 	b, err := s.bucket(region)
 	if err != nil {
 		return Report{}, err
 	}
 	var r Report
-	if err := s.unregister(ctx, region, &r); err != nil {
+	before := s.Now().Add(-grace)
+	if err := s.unregister(ctx, region, before, &r); err != nil {
 		return r, fmt.Errorf("collect %s: %w", region, err)
 	}
 	domains, err := domains(ctx, b)
@@ -44,7 +51,7 @@ func (s *Store) Collect(ctx context.Context, region string) (Report, error) {
 		return r, fmt.Errorf("collect %s: %w", region, err)
 	}
 	for domain := range domains {
-		if err := s.collectPlace(ctx, place{region, domain}, b, &r); err != nil {
+		if err := s.collectPlace(ctx, place{region, domain}, b, &sweeper{before: before, report: &r}); err != nil {
 			return r, fmt.Errorf("collect %s/%s: %w", region, domain, err)
 		}
 	}
@@ -52,7 +59,7 @@ func (s *Store) Collect(ctx context.Context, region string) (Report, error) {
 }
 
 // unregister makes every manifest that is old and without pins stop counting.
-func (s *Store) unregister(ctx context.Context, region string, r *Report) error {
+func (s *Store) unregister(ctx context.Context, region string, before time.Time, r *Report) error {
 	for after := ""; ; {
 		var page []store.Document
 		err := s.Store.View(ctx, func(tx store.Tx) (err error) {
@@ -63,7 +70,7 @@ func (s *Store) unregister(ctx context.Context, region string, r *Report) error 
 			return err
 		}
 		for _, d := range page {
-			gone, err := s.unregisterOne(ctx, region, d.Key)
+			gone, err := s.unregisterOne(ctx, region, d.Key, before)
 			if err != nil {
 				return err
 			}
@@ -75,7 +82,7 @@ func (s *Store) unregister(ctx context.Context, region string, r *Report) error 
 	}
 }
 
-func (s *Store) unregisterOne(ctx context.Context, region, key string) (gone bool, err error) {
+func (s *Store) unregisterOne(ctx context.Context, region, key string, before time.Time) (gone bool, err error) {
 	ref, err := refOf(key)
 	if err != nil {
 		return false, err
@@ -94,7 +101,7 @@ func (s *Store) unregisterOne(ctx context.Context, region, key string) (gone boo
 			return fmt.Errorf("%s: %w", key, err)
 		}
 		pins, err := tx.List(store.Query{Kind: pinKind, Prefix: pinPrefix(region, ref), Limit: 1})
-		if err != nil || len(pins) > 0 || s.young(body.Written) {
+		if err != nil || len(pins) > 0 || body.Written.After(before) {
 			return err
 		}
 		gone = true
@@ -105,8 +112,6 @@ func (s *Store) unregisterOne(ctx context.Context, region, key string) (gone boo
 	}
 	return gone && err == nil, err
 }
-
-func (s *Store) young(t time.Time) bool { return s.Now().Sub(t) < s.Grace }
 
 // refOf reads a key that registerKey made; it knows no size.
 func refOf(key string) (Ref, error) {
@@ -138,7 +143,7 @@ func domains(ctx context.Context, b *blob.Bucket) (map[string]struct{}, error) {
 }
 
 // collectPlace sweeps one place, and looks again whenever somebody wrote to it meanwhile.
-func (s *Store) collectPlace(ctx context.Context, p place, b *blob.Bucket, r *Report) error {
+func (s *Store) collectPlace(ctx context.Context, p place, b *blob.Bucket, w *sweeper) error {
 	for range collectTries {
 		e, err := s.quiet(ctx, p)
 		if err != nil {
@@ -151,12 +156,13 @@ func (s *Store) collectPlace(ctx context.Context, p place, b *blob.Bucket, r *Re
 		if err != nil {
 			return err // what cannot be read might be needed: nothing is deleted
 		}
-		kept := r.Kept
-		err = s.sweepAll(ctx, p, b, &sweeper{epoch: e, live: live, report: r})
+		kept := w.report.Kept
+		w.epoch, w.live, w.batch = e, live, nil
+		err = s.sweepAll(ctx, p, b, w)
 		if !errors.Is(err, errWritten) {
 			return err
 		}
-		r.Kept = kept
+		w.report.Kept = kept
 	}
 	return nil
 }
@@ -207,7 +213,8 @@ func (s *Store) live(ctx context.Context, p place, b *blob.Bucket) (map[digest.D
 
 // sweeper is one look at a place.
 type sweeper struct {
-	epoch  epoch // as it was when live was made, and as our own sweeps changed it since
+	before time.Time // what was written later stays
+	epoch  epoch     // as it was when live was made, and as our own sweeps changed it since
 	live   map[digest.Digest]struct{}
 	report *Report
 	batch  []blob.Info
@@ -220,7 +227,7 @@ func (s *Store) sweepAll(ctx context.Context, p place, b *blob.Bucket, w *sweepe
 				return err
 			}
 			id, err := digest.ParseHex(info.Key[strings.LastIndexByte(info.Key, '/')+1:])
-			if _, needed := w.live[id]; needed || err != nil || s.young(info.Modified) {
+			if _, needed := w.live[id]; needed || err != nil || info.Modified.After(w.before) {
 				w.report.Kept++
 				continue
 			}

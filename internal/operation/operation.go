@@ -112,7 +112,7 @@ func save(tx store.Tx, o *Operation, etag int64, due time.Time) error {
 	}
 	terms := []string{term("resource:", o.Resource)}
 	if !o.Terminal() {
-		terms = append(terms, term("open:", o.Resource))
+		terms = append(terms, term("open:", o.Resource), unfinished)
 	}
 	_, err = tx.Put(store.Document{Key: key(o.ID), Kind: Kind, Terms: terms, Body: body, ETag: etag, Due: due})
 	return err
@@ -120,7 +120,11 @@ func save(tx store.Tx, o *Operation, etag int64, due time.Time) error {
 
 // Open lists the operations on a resource (its key) that have not ended.
 func Open(tx store.Tx, resource string) ([]*Operation, error) {
-	docs, err := tx.List(store.Query{Kind: Kind, All: []string{term("open:", resource)}})
+	return list(tx, store.Query{Kind: Kind, All: []string{term("open:", resource)}})
+}
+
+func list(tx store.Tx, q store.Query) ([]*Operation, error) {
+	docs, err := tx.List(q)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +137,14 @@ func Open(tx store.Tx, resource string) ([]*Operation, error) {
 		open = append(open, &o)
 	}
 	return open, nil
+}
+
+// unfinished is the term of every operation that has not ended.
+const unfinished = "unfinished"
+
+// Unfinished lists the operations of the whole installation that have not ended, at most limit.
+func Unfinished(tx store.Tx, limit int) ([]*Operation, error) {
+	return list(tx, store.Query{Kind: Kind, All: []string{unfinished}, Limit: limit})
 }
 
 // RequestCancel asks an operation to end before its next step. It is not an error when it has ended already.

@@ -18,6 +18,7 @@ import (
 	"vitrine/internal/client"
 	"vitrine/internal/control"
 	"vitrine/internal/directory"
+	"vitrine/internal/operation"
 	"vitrine/internal/provider/authorization"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
@@ -236,6 +237,33 @@ func (d *door) issue(ctx context.Context, in client.TokenRequest) (any, error) {
 	raw, claims, err := d.Tokens.Issue(ctx, token.Request{TenantID: t.ID, Resource: resource, AppID: sp.AppID, AppIDACR: "1",
 		ObjectID: sp.ObjectID, Lifetime: time.Duration(in.Lifetime) * time.Second})
 	return client.Token{AccessToken: raw, TenantID: t.ID, AppID: sp.AppID, Expires: claims.Expires()}, err
+}
+
+// collect frees image bytes that nobody names any more, without waiting for the hour.
+func (d *door) collect(ctx context.Context, in client.CollectRequest) (any, error) {
+	if d.Collect == nil {
+		return nil, arm.Errorf(501, "NotImplemented", "This server keeps no image bytes.")
+	}
+	if in.Grace < 0 {
+		return nil, arm.Errorf(400, "InvalidParameter", "The grace is a number of seconds, 0 or more.").At("grace")
+	}
+	return d.Collect(ctx, time.Duration(in.Grace)*time.Second)
+}
+
+const maxOperations = 1000
+
+// operations lists the work that has not ended.
+func (d *door) operations(r *http.Request) (any, error) {
+	open := []client.Operation{}
+	err := d.Store.View(r.Context(), func(tx store.Tx) error {
+		all, err := operation.Unfinished(tx, maxOperations)
+		open = open[:0]
+		for _, o := range all {
+			open = append(open, client.Operation{ID: o.ID, Work: o.Work, Resource: o.Resource, Status: string(o.Status), Done: o.Done, Start: o.Start})
+		}
+		return err
+	})
+	return open, err
 }
 
 // serial answers what a machine wrote to its serial port, by its vmId: there it shows its SSH host keys.

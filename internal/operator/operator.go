@@ -42,6 +42,7 @@ type Config struct {
 	Renew     func() error                                                   // a new CA for the present list of hosts
 	Dial      func(ctx context.Context, host, port string) (net.Conn, error) // a stream into a virtual network
 	Serial    func(ctx context.Context, vmID string) ([]byte, error)         // the end of a machine's serial log; nil: there are no machines
+	Collect   func(ctx context.Context, grace time.Duration) (client.Collected, error)
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -60,6 +61,8 @@ func New(c Config) http.Handler {
 	mux.Handle("POST /v1/roleassignments", act(d, "role assign", d.assign))
 	mux.Handle("POST /v1/tokens", act(d, "token issue", d.issue))
 	mux.Handle("POST /v1/ca/renew", act(d, "ca renew", func(context.Context, struct{}) (any, error) { return struct{}{}, d.Renew() }))
+	mux.Handle("POST /v1/collect", act(d, "image collect", d.collect))
+	mux.Handle("GET /v1/operations", d.handle(d.operations))
 	mux.Handle("GET /v1/status", d.handle(func(*http.Request) (any, error) { return d.Server, nil }))
 	mux.Handle("GET /v1/serial", d.handle(d.serial))
 	mux.Handle("POST "+client.ConnectPath, web.Handler(control.Hide, d.connect))

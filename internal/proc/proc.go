@@ -100,8 +100,18 @@ func LookPath(name string, dirs ...string) (string, error) {
 	return "", fmt.Errorf("program %q is not installed: %w", name, err)
 }
 
-// Self is the path by which this process can start its own program again, even after the file was replaced.
-func Self() string { return "/proc/self/exe" }
+// Self is the path by which this process can start its own program again: by name, so that process lists read well, or,
+// when the file was taken away, through /proc.
+func Self() string {
+	p, err := os.Executable()
+	if err == nil {
+		_, err = os.Stat(p)
+	}
+	if err != nil {
+		return "/proc/self/exe"
+	}
+	return p
+}
 
 func tail(b []byte, n int) string {
 	if len(b) > n {

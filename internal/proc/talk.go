@@ -75,8 +75,12 @@ func Listen(socket string) (net.Listener, error) {
 func Serve(ln net.Listener, calls *sync.WaitGroup, handle func(*Call)) {
 	for {
 		conn, err := ln.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // out of descriptors; callers wait in the backlog
+			<-time.After(100 * time.Millisecond)
+			continue
 		}
 		calls.Go(func() {
 			defer conn.Close()

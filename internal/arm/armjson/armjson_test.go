@@ -112,3 +112,24 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestAnAbsentObjectLacksWhatItRequires(t *testing.T) {
+	type inner struct {
+		Must string `json:"must" arm:"required"`
+		Kind string `json:"kind" arm:"default=usual"`
+	}
+	type optional struct {
+		Must string `json:"must" arm:"required"`
+	}
+	type model struct {
+		Properties inner     `json:"properties"`
+		Extra      *optional `json:"extra"`
+	}
+	for _, body := range []string{`{}`, `{"properties":null}`, `{"properties":{}}`, `{"PROPERTIES":{"kind":"usual"}}`} {
+		var m model
+		faults := armjson.Decode([]byte(body), &m, "")
+		if len(faults) != 1 || faults[0].Target != "properties.must" || m.Properties.Kind != "usual" || m.Extra != nil {
+			t.Errorf("%s: %v, %+v", body, faults, m)
+		}
+	}
+}

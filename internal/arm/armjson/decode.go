@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -120,9 +121,19 @@ func (d *decoder) object(raw []byte, v reflect.Value, path string) {
 			d.value(m.raw, v.FieldByIndex(f.index), join(path, f.name), f)
 		}
 	}
-	if d.check {
-		d.complete(fields, v, path)
+	if !d.check {
+		return
 	}
+	d.complete(fields, v, path)
+	for _, f := range fields {
+		if at := v.FieldByIndex(f.index); at.Kind() == reflect.Struct && !f.readonly && !f.private && !said(list, f.name) {
+			d.object([]byte("{}"), at, join(path, f.name)) // an absent object lacks what it requires, too
+		}
+	}
+}
+
+func said(list []member, name string) bool {
+	return slices.ContainsFunc(list, func(m member) bool { return strings.EqualFold(m.name, name) && !isNull(m.raw) })
 }
 
 func (d *decoder) keep(fields []field, v reflect.Value, m member) {

@@ -40,8 +40,6 @@ type Config struct {
 	Dir      string // the data folder; disks/<uniqueId>/ below it holds overlays
 	// Overlay makes a copy-on-write file at path, sizeBytes large, on the read-only raw file base; base empty: on nothing.
 	Overlay func(ctx context.Context, base, path string, sizeBytes int64) error
-	// Flatten writes what the overlay at path holds, base included, into the raw file target; nil: not possible here.
-	Flatten func(ctx context.Context, path, target string) error
 	Now     func() time.Time // nil: time.Now
 }
 

@@ -57,8 +57,10 @@ func validate(r *resource) []*arm.Error {
 	if p.NetworkAccessPolicy == "AllowPrivate" {
 		add(unsupported("networkAccessPolicy", "The network access policy 'AllowPrivate' (disk access resources)"))
 	}
-	faults = append(faults, checkCreation(p)...)
-	return faults
+	if p.CreationData == nil || p.CreationData.CreateOption == "" { // the decoder misses it when 'properties' is missing
+		return append(faults, invalid("creationData.createOption", "Required parameter 'creationData' is missing (null)."))
+	}
+	return append(faults, checkCreation(p)...)
 }
 
 func checkSKU(s *control.SKU) *arm.Error {

@@ -28,7 +28,13 @@ func definitionName(n string) *arm.Error {
 
 func validateDefinition(r *definitionResource) []*arm.Error {
 	p := &r.Properties
-	faults := checkIdentifier(p.Identifier)
+	var faults []*arm.Error
+	for _, must := range []struct{ name, value string }{{"osType", p.OSType}, {"osState", p.OSState}} {
+		if must.value == "" { // the decoder misses it when 'properties' is missing
+			faults = append(faults, invalid("galleryImage.properties."+must.name, "Required parameter '%s' is missing (null).", must.name))
+		}
+	}
+	faults = append(faults, checkIdentifier(p.Identifier)...)
 	if f := checkDate("galleryImage.properties.endOfLifeDate", p.EndOfLifeDate); f != nil {
 		faults = append(faults, f)
 	}
@@ -49,6 +55,9 @@ func validateDefinition(r *definitionResource) []*arm.Error {
 
 func checkIdentifier(i *Identifier) []*arm.Error {
 	var faults []*arm.Error
+	if i == nil {
+		return append(faults, invalid("galleryImage.properties.identifier", "Required parameter 'identifier' is missing (null)."))
+	}
 	for _, part := range []struct {
 		name, value string
 		most        int

@@ -293,3 +293,31 @@ func TestMachineDisks(t *testing.T) {
 	w.absent(paths[0])
 	w.pinned("eastus", 2)
 }
+
+// A version keeps data disks by LUN, an empty one included, and a disk is made from each.
+func TestDataDisks(t *testing.T) {
+	w := newWorld(t)
+	w.shop()
+	empty, data := groupA+compute+"disks/empty", groupA+compute+"disks/data"
+	w.done(inA, "PUT", empty, `{"location":"eastus","properties":{"diskSizeGB":4,"creationData":{"createOption":"Empty"}}}`)
+	w.upload(inA, data, "eastus", noise(8192, "data"), "")
+	w.done(inA, "PUT", versionA, fmt.Sprintf(`{"location":"eastus","properties":{"storageProfile":{"osDiskImage":{"source":{"id":%q}},
+		"dataDiskImages":[{"lun":3,"source":{"id":%q}},{"lun":0,"source":{"id":%q},"hostCaching":"readonly"}]},%s}}`, diskA, empty, data, regions("eastus", "westus2")))
+	seen := fmt.Sprint(at(w.get(inA, versionA), "properties.storageProfile.dataDiskImages"))
+	for _, part := range []string{"lun:3", "sizeInGB:4", "hostCaching:None", "lun:0", "hostCaching:ReadOnly"} {
+		if !strings.Contains(seen, part) {
+			t.Errorf("no %s in %s", part, seen)
+		}
+	}
+	from := func(lun int) string {
+		return fmt.Sprintf(`{"location":"westus2","properties":{"creationData":{"createOption":"FromImage","galleryImageReference":{"id":%q,"lun":%d}}}}`, versionA, lun)
+	}
+	for lun, size := range map[int]float64{3: 4, 0: 1} {
+		o := w.done(inA, "PUT", fmt.Sprintf("%s%d", groupA+compute+"disks/d", lun), from(lun))
+		if got := at(decode(w, o.Output), "properties.diskSizeGB"); got != size {
+			t.Errorf("LUN %d: %v GB, want %v", lun, got, size)
+		}
+	}
+	_, err := w.do(inA, "PUT", groupA+compute+"disks/d7", from(7))
+	w.refuse(err, 400, "InvalidParameter", "no data disk at LUN '7'", "galleryImageReference.lun")
+}

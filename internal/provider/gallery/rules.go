@@ -127,7 +127,8 @@ func checkStorage(s *Storage) []*arm.Error {
 	luns := map[int32]bool{}
 	for _, d := range s.DataDisks {
 		switch {
-		case d.LUN == nil: // the decoder said so
+		case d.LUN == nil: // a PATCH; of a PUT the decoder said so
+			faults = append(faults, invalid(at+"dataDiskImages.lun", "Required parameter 'lun' is missing (null)."))
 		case *d.LUN < 0 || *d.LUN > 63:
 			faults = append(faults, invalid(at+"dataDiskImages.lun", "The value of parameter 'lun' is out of range: '%d'. The value must be between 0 and 63, inclusive.", *d.LUN))
 		case luns[*d.LUN]:
@@ -137,6 +138,9 @@ func checkStorage(s *Storage) []*arm.Error {
 		}
 		if !d.Source.given() {
 			continue
+		}
+		if whole {
+			faults = append(faults, invalid(prefix+"storageProfile", "Exactly one source must be specified: 'storageProfile.source' brings its own data disks."))
 		}
 		faults = append(faults, checkSource(at+"dataDiskImages.source", d.Source, diskType)...)
 		if id := strings.ToLower(d.Source.ID); used[id] {

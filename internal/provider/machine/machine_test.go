@@ -113,7 +113,15 @@ func TestLife(t *testing.T) {
 		{"powerOff?skipShutdown=true", "stopped"}, {"start", "running"}, {"restart", "running"}, {"powerOff", "stopped"},
 		{"start", "running"}, {"deallocate", "deallocated"},
 	} {
-		w.must("POST", strings.Replace(machines+"m/"+step.action, "m/?", "m/", 1), "")
+		w.must("POST", machines+"m/"+step.action, "")
+		w.update(func(tx store.Tx) error {
+			id, _ := arm.ParseID(disk)
+			doc, _, err := w.disks.load(tx, id)
+			if doc.Reserved != (step.want == "deallocated") {
+				t.Errorf("after %s the disk is reserved: %v", step.action, doc.Reserved)
+			}
+			return err
+		})
 		if got := powerOf(t, w, "m"); got != step.want {
 			t.Errorf("after %s: %s", step.action, got)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -35,13 +36,14 @@ const (
 )
 
 type world struct {
-	t        testing.TB
+	t        *testing.T
 	control  *control.Control
 	provider *Provider
 	networks *fakevm.Networks
 }
 
-func newWorld(t testing.TB, pool string) *world {
+func newWorld(t *testing.T, pool string) *world {
+	t.Helper()
 	s := store.New(memstore.Open())
 	w := &world{t: t, networks: fakevm.NewNetworks()}
 	var engine *operation.Engine
@@ -68,9 +70,7 @@ func newWorld(t testing.TB, pool string) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); engine.Run(ctx, 1) }()
-	if tt, ok := t.(*testing.T); ok {
-		tt.Cleanup(func() { cancel(); <-done })
-	}
+	t.Cleanup(func() { cancel(); <-done })
 	return w
 }
 
@@ -84,9 +84,14 @@ func (w *world) update(f func(store.Tx) error) {
 // do sends a request and waits for the operation that it began.
 func (w *world) do(method, path, body string) (map[string]any, int, error) {
 	w.t.Helper()
+	return w.send(method, path, body, nil)
+}
+
+func (w *world) send(method, path, body string, header http.Header) (map[string]any, int, error) {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	r, err := w.control.Do(ctx, control.Request{Method: method, Path: path, Query: url.Values{"api-version": {"2022-01-01"}}, Body: []byte(body),
+	r, err := w.control.Do(ctx, control.Request{Method: method, Path: path, Query: url.Values{"api-version": {"2022-01-01"}}, Body: []byte(body), Header: header,
 		Caller: authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: owner, AppID: "app"}}, Base: "https://management.azure.com"})
 	if err != nil {
 		return nil, 0, err
@@ -449,5 +454,19 @@ func TestSubnetsAndRulesKeepTheirOwnWay(t *testing.T) {
 	list := w.must("GET", prefix+"virtualNetworks", "")
 	if got := at(list, "value", 0, "properties", "subnets", 0, "name"); got != "s" {
 		t.Errorf("list %v", list)
+	}
+}
+
+func TestIfMatch(t *testing.T) {
+	w := newWorld(t, "")
+	v := w.must("PUT", prefix+"virtualNetworks/v", vnetBody)
+	match := http.Header{"If-Match": {fmt.Sprint(v["etag"])}}
+	if _, _, err := w.send("PUT", prefix+"virtualNetworks/v", vnetBody, match); err != nil {
+		t.Errorf("with the current ETag: %v", err)
+	}
+	_, _, err := w.send("PUT", prefix+"virtualNetworks/v", vnetBody, match)
+	var e *arm.Error
+	if !errors.As(err, &e) || e.Code != "PreconditionFailed" {
+		t.Errorf("with an old ETag: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"time"
 
 	"vitrine/internal/arm"
@@ -29,9 +30,8 @@ type progress struct {
 // job is a deployment in a worker's hands.
 type job struct {
 	*progress
-	control *control.Control
-	client  client
-	plan    *template.Plan
+	client client
+	plan   *template.Plan
 }
 
 // deploy writes the resources of a deployment. It is run again and again until all have ended, and after a crash goes on
@@ -222,11 +222,12 @@ func (p *Provider) finishDeployment(tx store.Tx, r *operation.Run, failure *arm.
 		return err
 	}
 	if failure == nil {
-		to.Outputs = state.Outputs
+		to.Outputs = map[string]template.Output{} // shown even when there is none
+		maps.Copy(to.Outputs, state.Outputs)
 	} else if to.Error, err = json.Marshal(failure); err != nil {
 		return err
 	}
-	if load, err := openPayload(p.sealer, to.Sealed, r.Resource); err == nil {
+	if load, err := openPayload(p.sealer, to.Sealed, r.Resource); err == nil { // else nobody can read it anyway
 		load.Parameters, load.Env = nil, template.Env{}
 		if to.Sealed, err = load.seal(p.sealer, r.Resource); err != nil {
 			return err

@@ -130,7 +130,7 @@ func (j *job) busy(ctx context.Context, i int) (bool, error) {
 		return false, err
 	}
 	var open []*operation.Operation
-	err = j.control.Store().View(ctx, func(tx store.Tx) error {
+	err = j.client.control.Store().View(ctx, func(tx store.Tx) error {
 		open, err = operation.Open(tx, id.Key())
 		return err
 	})

@@ -116,7 +116,7 @@ func appendConfiguration(r []byte, n vm.Network, subnet netip.Prefix) []byte {
 		r = append(r, s.AsSlice()...)
 	}
 	r = append(append(r, optDomain, byte(len(n.DNSSuffix))), n.DNSSuffix...)
-	// cloud-init 22.4 fails on leases without a search list (../shared facts; its Azure data source parses the lease).
+	// Never empty: cloud-init 22.4 cannot parse a lease with an empty search list, and gives its Azure data source up.
 	search := labels(n.DNSSuffix)
 	r = append(append(r, optSearch, byte(len(search))), search...)
 	return append(r, optMTU, 2, mtu>>8, mtu&0xff)

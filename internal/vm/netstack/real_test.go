@@ -38,10 +38,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// tinyImage is the guest that "make guest" builds.
-func tinyImage(t *testing.T) string {
+// guestImage is a guest that "make guest" or "make guest-debian" has built.
+func guestImage(t *testing.T, name string) string {
 	t.Helper()
-	image, err := filepath.Abs("../../../build/guest/tiny.qcow2")
+	image, err := filepath.Abs("../../../build/guest/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func login(t *testing.T, addr string, key ssh.Signer, command string) string {
 	t.Helper()
 	config := &ssh.ClientConfig{User: "azureuser", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, Timeout: 10 * time.Second,
 		HostKeyCallback: ssh.InsecureIgnoreHostKey()}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(4 * time.Minute)
 	var err error
 	for tick := time.Tick(100 * time.Millisecond); time.Now().Before(deadline); <-tick {
 		var out []byte
@@ -131,14 +131,17 @@ type rig struct {
 	since   time.Time
 }
 
-// newRig boots the tiny guest. What a failed test needs to be understood is logged at its end.
-func newRig(t *testing.T, firmware vm.Firmware, public string) *rig {
+// newRig boots a guest. What a failed test needs to be understood is logged at its end.
+func newRig(t *testing.T, name string, firmware vm.Firmware) *rig {
 	t.Helper()
+	var r [3]byte // an address that another run of this test does not use
+	_, _ = rand.Read(r[:])
+	public := netip.AddrFrom4([4]byte{127, 64 + r[0]%64, r[1], 1 + r[2]%250})
 	if testing.Short() {
 		t.Skip("left out by -short: no real guest boots")
 	}
-	image := tinyImage(t)
-	g := &rig{installation: install(t, t.TempDir()), ssh: public + ":22", since: time.Now()}
+	image := guestImage(t, name)
+	g := &rig{installation: install(t, t.TempDir()), ssh: public.String() + ":22", since: time.Now()}
 	_, private, _ := ed25519.GenerateKey(rand.Reader)
 	key, err := ssh.NewSignerFromKey(private)
 	if err != nil {
@@ -146,11 +149,11 @@ func newRig(t *testing.T, firmware vm.Firmware, public string) *rig {
 	}
 	g.key = key
 	nic := vm.NIC{ID: uuid.NewString(), MAC: "52:54:00:aa:bb:01"}
-	g.machine = vm.Machine{ID: uuid.NewString(), Name: "myVM", CPUs: 1, MemoryMiB: 256, NICs: []vm.NIC{nic}, Firmware: firmware,
+	g.machine = vm.Machine{ID: uuid.NewString(), Name: "myVM", CPUs: 2, MemoryMiB: 512, NICs: []vm.NIC{nic}, Firmware: firmware,
 		Disks: []vm.Disk{{Path: filepath.Join(g.data, "os.qcow2"), Format: vm.QCOW2}}, Seed: filepath.Join(g.data, "seed.iso")}
 	g.network = vm.Network{ID: uuid.NewString(), Prefixes: prefixes("10.0.0.0/16"), Subnets: prefixes("10.0.0.0/24"),
 		DNSSuffix: "internal.test", Endpoints: []vm.Endpoint{{NIC: nic.ID, Machine: g.machine.ID, MAC: nic.MAC,
-			IP: netip.MustParseAddr("10.0.0.4"), Hostname: "myVM", Public: &vm.PublicIP{Addr: netip.MustParseAddr(public)},
+			IP: netip.MustParseAddr("10.0.0.4"), Hostname: "myVM", Public: &vm.PublicIP{Addr: public},
 			Groups: []vm.SecurityGroup{{ID: "nsg", Rules: []vm.Rule{allowIn("ssh", 1000, "22")}}}}}}
 	iso, err := seed.ISO(seed.Config{InstanceID: g.machine.ID, Hostname: "myVM", User: "azureuser",
 		SSHKeys: []string{string(ssh.MarshalAuthorizedKey(key.PublicKey()))}})
@@ -217,7 +220,7 @@ func (g *rig) bootID(t *testing.T) string {
 
 // TestRealGuest boots the tiny guest and goes through everything that may be restarted beneath a login.
 func TestRealGuest(t *testing.T) {
-	g := newRig(t, vm.BIOS, "127.91.3.77")
+	g := newRig(t, "tiny.qcow2", vm.BIOS)
 	if out := g.run(t, "hostname; id -un"); out != "myVM\nazureuser\n" {
 		t.Fatalf("%q", out)
 	}
@@ -308,7 +311,7 @@ func TestRealGuestUEFI(t *testing.T) {
 	if os.Getenv("VITRINE_FULL") != "1" {
 		t.Skip("left out without VITRINE_FULL=1: no guest boots by UEFI")
 	}
-	g := newRig(t, vm.UEFI, "127.91.3.78")
+	g := newRig(t, "tiny.qcow2", vm.UEFI)
 	if out := g.run(t, "test -d /sys/firmware/efi && hostname"); out != "myVM\n" {
 		t.Errorf("%q", out)
 	}

@@ -1,7 +1,6 @@
 package qemu
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +28,7 @@ func TestArgs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := lines(Args(l))
 			golden := filepath.Join("testdata", name+".args")
-			if *update {
+			if os.Getenv("UPDATE_GOLDEN") == "1" {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -39,13 +38,11 @@ func TestArgs(t *testing.T) {
 				t.Fatal(err)
 			}
 			if d := cmp.Diff(string(want), got); d != "" {
-				t.Errorf("the command line changed (-update writes the new one):\n%s", d)
+				t.Errorf("the command line changed (UPDATE_GOLDEN=1 writes the new one):\n%s", d)
 			}
 		})
 	}
 }
-
-var update = flag.Bool("update", false, "write golden files")
 
 // lines puts each option on a line with its value.
 func lines(args []string) string {

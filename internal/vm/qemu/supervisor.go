@@ -82,19 +82,38 @@ func (s *supervisor) run(ctx context.Context) error {
 	}
 	var conns sync.WaitGroup
 	conns.Go(func() { proc.Serve(ln, &conns, s.handle) })
-	conns.Go(s.follow)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		s.follow()
+	}()
 	select {
 	case <-s.child.Done():
 	case <-ctx.Done():
 		s.powerOff(context.WithoutCancel(ctx), 20*time.Second)
 	}
 	<-s.child.Done()
+	within(time.Second, func() { <-told }) // the reason of the end may still be on its way
 	s.qmp.close()
 	s.finish(true, "")
 	close(s.ended)
 	ln.Close()
-	conns.Wait()
+	// Those who wait for the end hear of it; one who has connected and says nothing is not waited for.
+	within(time.Second, conns.Wait)
 	return nil
+}
+
+// within waits for f, but not longer than limit.
+func within(limit time.Duration, f func()) {
+	done := make(chan struct{})
+	go func() {
+		f()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(limit):
+	}
 }
 
 // begin starts QEMU and shakes hands with it.

@@ -1,4 +1,4 @@
-package cli
+package client
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"vitrine/internal/client"
+	"vitrine/internal/arm"
 )
 
 // diskDoc is what we read of a managed disk.
@@ -24,15 +24,15 @@ type diskDoc struct {
 const vhdFooter = 512 // bytes
 
 // disk leaves the temporary disk with the file's content.
-func (im *importing) disk(ctx context.Context) error {
+func (im *Import) disk(ctx context.Context) error {
 	id := im.diskID().String()
 	var d diskDoc
-	err := im.arm.Get(ctx, id, versionDisks, &d)
-	if err == nil && sameState(d.Properties.DiskState, "Unattached") {
-		im.bar.say("The upload of an earlier run was complete.")
+	err := im.ARM.Get(ctx, id, VersionDisks, &d)
+	if err == nil && strings.EqualFold(d.Properties.DiskState, "Unattached") {
+		im.Report.Say("The upload of an earlier run was complete.")
 		return nil
 	}
-	if err != nil && !missing(err) {
+	if err != nil && !Missing(err) {
 		return err
 	}
 	c, err := im.open(ctx)
@@ -42,20 +42,20 @@ func (im *importing) disk(ctx context.Context) error {
 	defer c.close()
 	if d.Properties.DiskState == "" {
 		body := map[string]any{"location": im.region, "sku": map[string]any{"name": "Standard_LRS"}, "properties": map[string]any{
-			"osType": im.osType, "hyperVGeneration": im.generation,
+			"osType": im.OSType, "hyperVGeneration": im.Generation,
 			"creationData": map[string]any{"createOption": "Upload", "uploadSizeBytes": c.size + vhdFooter}}}
-		if err := im.arm.Do(ctx, http.MethodPut, id, versionDisks, body, nil); err != nil {
+		if err := im.ARM.Do(ctx, http.MethodPut, id, VersionDisks, body, nil); err != nil {
 			return fmt.Errorf("temporary disk: %w", err)
 		}
 	}
 	return im.upload(ctx, id, c)
 }
 
-func (im *importing) upload(ctx context.Context, id string, c *content) error {
+func (im *Import) upload(ctx context.Context, id string, c *content) error {
 	var grant struct {
 		AccessSAS string `json:"accessSAS"`
 	}
-	err := im.arm.Do(ctx, http.MethodPost, id+"/beginGetAccess", versionDisks,
+	err := im.ARM.Do(ctx, http.MethodPost, id+"/beginGetAccess", VersionDisks,
 		map[string]any{"access": "Write", "durationInSeconds": int(accessTime / time.Second)}, &grant)
 	if err != nil {
 		return fmt.Errorf("upload: %w", err)
@@ -63,13 +63,12 @@ func (im *importing) upload(ctx context.Context, id string, c *content) error {
 	if grant.AccessSAS == "" {
 		return errors.New("upload: the server gave no signed URL")
 	}
-	blob := client.PageBlob{URL: grant.AccessSAS, HTTP: im.http, Source: im.identity, Progress: im.bar.bytes("Uploading")}
+	blob := PageBlob{URL: grant.AccessSAS, HTTP: im.HTTP, Source: im.identity, Progress: func(done, total int64) { im.Report.Bytes("Uploading", done, total) }}
 	if err := blob.UploadVHD(ctx, c, c.size); err != nil {
 		return err
 	}
-	im.bar.end()
-	im.bar.say("Checking and storing what was uploaded.")
-	if err := im.arm.Do(ctx, http.MethodPost, id+"/endGetAccess", versionDisks, struct{}{}, nil); err != nil {
+	im.Report.Say("Checking and storing what was uploaded.")
+	if err := im.ARM.Do(ctx, http.MethodPost, id+"/endGetAccess", VersionDisks, struct{}{}, nil); err != nil {
 		return fmt.Errorf("end of the upload: %w", err)
 	}
 	return nil
@@ -94,16 +93,16 @@ func (r *replication) String() string {
 }
 
 // publish makes the image version and waits until it is in every region.
-func (im *importing) publish(ctx context.Context, doc *versionDoc) error {
+func (im *Import) publish(ctx context.Context, doc *versionDoc) error {
 	var regions []map[string]any
 	for _, name := range im.targets(im.region) {
-		regions = append(regions, map[string]any{"name": name, "regionalReplicaCount": im.replicas})
+		regions = append(regions, map[string]any{"name": name, "regionalReplicaCount": im.Replicas})
 	}
-	id := im.version.String()
+	id := im.Version.String()
 	body := map[string]any{"location": im.region, "tags": map[string]string{sourceTag: im.identity}, "properties": map[string]any{
-		"publishingProfile": map[string]any{"targetRegions": regions, "replicaCount": im.replicas},
+		"publishingProfile": map[string]any{"targetRegions": regions, "replicaCount": im.Replicas},
 		"storageProfile":    map[string]any{"osDiskImage": map[string]any{"source": map[string]any{"id": im.diskID().String()}}}}}
-	p, err := im.arm.Begin(ctx, http.MethodPut, id, versionGalleries, body)
+	p, err := im.ARM.Begin(ctx, http.MethodPut, id, VersionGalleries, body)
 	if err != nil {
 		return fmt.Errorf("image version: %w", err)
 	}
@@ -118,32 +117,34 @@ func (im *importing) publish(ctx context.Context, doc *versionDoc) error {
 		if err := im.replicated(ctx, id); err != nil {
 			return err
 		}
-		if err := wait(ctx, p.Interval()); err != nil {
+		if err := pause(ctx, p.Interval()); err != nil {
 			return err
 		}
 	}
-	return im.arm.Get(ctx, id+"?$expand=ReplicationStatus", versionGalleries, doc)
+	return im.ARM.Get(ctx, id+"?$expand=ReplicationStatus", VersionGalleries, doc)
 }
 
 // replicated shows how far the regions are.
-func (im *importing) replicated(ctx context.Context, id string) error {
+func (im *Import) replicated(ctx context.Context, id string) error {
 	var doc versionDoc
-	if err := im.arm.Get(ctx, id+"?$expand=ReplicationStatus", versionGalleries, &doc); err != nil {
+	if err := im.ARM.Get(ctx, id+"?$expand=ReplicationStatus", VersionGalleries, &doc); err != nil {
 		return err
 	}
 	if r := doc.Properties.ReplicationStatus; r != nil {
-		im.bar.status("Replicating: " + r.String())
+		im.Report.Status("Replicating: " + r.String())
 	}
 	return nil
 }
 
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// targets are the regions to replicate to, the home region first, each once.
+func (im *Import) targets(home string) []string {
+	var list []string
+	seen := map[string]bool{}
+	for _, region := range append([]string{home}, im.Targets...) {
+		if l, ok := arm.LocationOf(region); ok && !seen[l.Name] {
+			seen[l.Name] = true
+			list = append(list, l.Name)
+		}
 	}
+	return list
 }

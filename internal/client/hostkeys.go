@@ -1,4 +1,4 @@
-package cli
+package client
 
 import (
 	"bytes"
@@ -18,9 +18,9 @@ const (
 	keysEnd   = "-----END SSH HOST KEY KEYS-----"
 )
 
-// hostKeys reads the host keys that a machine showed last on its serial console. Lines that are no key, such as the
+// HostKeys reads the host keys that a machine showed last on its serial console. Lines that are no key, such as the
 // kernel's that came in between, are passed over. None: the machine has not shown them (yet).
-func hostKeys(serial string) []ssh.PublicKey {
+func HostKeys(serial string) []ssh.PublicKey {
 	at := strings.LastIndex(serial, keysBegin)
 	if at < 0 {
 		return nil
@@ -38,8 +38,8 @@ func hostKeys(serial string) []ssh.PublicKey {
 	return keys
 }
 
-// knownHosts writes keys as lines of a known_hosts file.
-func knownHosts(name string, keys []ssh.PublicKey) []byte {
+// KnownHosts writes keys as lines of a known_hosts file.
+func KnownHosts(name string, keys []ssh.PublicKey) []byte {
 	var b bytes.Buffer
 	for _, key := range keys {
 		b.WriteString(name + " ")
@@ -48,8 +48,8 @@ func knownHosts(name string, keys []ssh.PublicKey) []byte {
 	return b.Bytes()
 }
 
-// addKnownHosts puts keys in the place of those that a file has under the name.
-func addKnownHosts(path, name string, keys []ssh.PublicKey) error {
+// AddKnownHosts puts keys in the place of those that a file has under the name.
+func AddKnownHosts(path, name string, keys []ssh.PublicKey) error {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -63,7 +63,7 @@ func addKnownHosts(path, name string, keys []ssh.PublicKey) error {
 			all.Write(line)
 		}
 	}
-	all.Write(knownHosts(name, keys))
+	all.Write(KnownHosts(name, keys))
 	if bytes.Equal(all.Bytes(), old) {
 		return nil
 	}

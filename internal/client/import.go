@@ -1,4 +1,4 @@
-package cli
+package client
 
 import (
 	"context"
@@ -10,36 +10,57 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/client"
 	"vitrine/internal/image/format"
 )
 
 const (
 	sourceTag = "vitrine-source" // tag of an image version: digest of the file it was imported from
 	wholeSize = 1 << 20          // Azure takes disks in whole MiB
+	// accessTime is for how long a signed URL is asked: a day, the usual limit of az.
+	accessTime = 24 * time.Hour
 )
 
-// importing is one run of image import.
-type importing struct {
-	importSpec
-	arm      *client.ARM
-	http     *http.Client
-	bar      *progress
+// Import publishes a disk file as an image version. What is done already, by an earlier run that was cut off, is not
+// done again: the disk that carries the bytes is named after the version and the file's content.
+type Import struct {
+	ARM     *ARM
+	HTTP    *http.Client // for the upload by a signed URL
+	File    string
+	Version arm.ID
+	Targets []string // regions beside the home region
+	// Location is where things are made; empty: where what holds them is, else the first of Targets, else eastus.
+	Location string
+	Replicas int // in each region
+	// Definition is the body of the image definition to make when it, or what holds it, is missing; nil: that is an error.
+	Definition map[string]any
+	// OSType and Generation are of the disk, as in the definition.
+	OSType, Generation string
+	Report             Report
+
 	identity string // digest of the file
 	region   string
 }
 
-// imported is what image import prints.
-type imported struct {
+// ErrNoParent says that what is to hold an image version is missing, and was not to be made.
+var ErrNoParent = errors.New("there is nothing to hold the image version")
+
+// Report is told how an import goes on.
+type Report interface {
+	Say(line string)     // something begins or is done
+	Status(state string) // a state that changes
+	Bytes(what string, done, total int64)
+}
+
+// Imported is an image version that is there.
+type Imported struct {
 	ID      string   `json:"id"`
 	State   string   `json:"provisioningState"`
 	Regions []string `json:"targetRegions"`
 	SizeGB  int      `json:"sizeInGB"`
-	Source  string   `json:"source"`
+	Source  string   `json:"source"` // digest of the file
 }
 
 // versionDoc is what we read of an image version.
@@ -62,37 +83,22 @@ type versionDoc struct {
 	} `json:"properties"`
 }
 
-func (e *env) importImage(ctx context.Context, s importSpec) error {
-	server, err := e.server()
-	if err != nil {
-		return err
-	}
-	im := &importing{importSpec: s, bar: newProgress(e.err, s.quiet)}
-	if im.http, err = server.HTTP(); err != nil {
-		return err
-	}
-	if im.arm, err = e.arm(ctx, s.who, s.version.Subscription); err != nil {
-		return err
-	}
+// Run does what is not done yet.
+func (im *Import) Run(ctx context.Context) (Imported, error) {
 	doc, err := im.run(ctx)
-	im.bar.end()
-	if err != nil && ctx.Err() != nil {
-		fmt.Fprintln(e.err, "vitrine: interrupted. What was uploaded is kept; the same command goes on from there.")
-		return ExitCode(130)
-	}
 	if err != nil {
-		return err
+		return Imported{}, err
 	}
-	out := imported{ID: doc.ID, State: doc.Properties.ProvisioningState, SizeGB: doc.Properties.StorageProfile.OSDiskImage.SizeInGB, Source: im.identity}
-	for _, r := range doc.Properties.PublishingProfile.TargetRegions {
+	p := doc.Properties
+	out := Imported{ID: doc.ID, State: p.ProvisioningState, SizeGB: p.StorageProfile.OSDiskImage.SizeInGB, Source: im.identity}
+	for _, r := range p.PublishingProfile.TargetRegions {
 		out.Regions = append(out.Regions, r.Name)
 	}
-	return e.print(out)
+	return out, nil
 }
 
-// run does what is not done yet.
-func (im *importing) run(ctx context.Context) (doc versionDoc, err error) {
-	if im.identity, err = digestFile(ctx, im.file); err != nil {
+func (im *Import) run(ctx context.Context) (doc versionDoc, err error) {
+	if im.identity, err = digestFile(ctx, im.File); err != nil {
 		return doc, err
 	}
 	done, err := im.existing(ctx, &doc)
@@ -112,9 +118,9 @@ func (im *importing) run(ctx context.Context) (doc versionDoc, err error) {
 }
 
 // existing looks whether the version is there: made of this very file, it is the result; else it is in the way.
-func (im *importing) existing(ctx context.Context, doc *versionDoc) (bool, error) {
-	err := im.arm.Get(ctx, im.version.String(), versionGalleries, doc)
-	if missing(err) {
+func (im *Import) existing(ctx context.Context, doc *versionDoc) (bool, error) {
+	err := im.ARM.Get(ctx, im.Version.String(), VersionGalleries, doc)
+	if Missing(err) {
 		return false, nil
 	}
 	if err != nil {
@@ -123,12 +129,12 @@ func (im *importing) existing(ctx context.Context, doc *versionDoc) (bool, error
 	same := doc.Tags[sourceTag] == im.identity
 	switch state := doc.Properties.ProvisioningState; {
 	case state == arm.Succeeded && same:
-		im.bar.say("The image version is there already, made of this very file.")
+		im.Report.Say("The image version is there already, made of this very file.")
 		return true, nil
 	case state == arm.Failed, same:
 		return false, nil // to be made again, or to be waited for
 	default:
-		return false, fmt.Errorf("the image version %s exists (%s) and was not made of this file: an image version does not change; choose another version number, or delete it first", im.version, state)
+		return false, fmt.Errorf("the image version %s exists (%s) and was not made of this file: an image version does not change; choose another version number, or delete it first", im.Version, state)
 	}
 }
 
@@ -172,8 +178,8 @@ type content struct {
 }
 
 // open gives the file as a raw disk, converted in a temporary folder unless it is raw already.
-func (im *importing) open(ctx context.Context) (*content, error) {
-	f, err := os.Open(im.file)
+func (im *Import) open(ctx context.Context) (*content, error) {
+	f, err := os.Open(im.File)
 	if err != nil {
 		return nil, err
 	}
@@ -185,24 +191,24 @@ func (im *importing) open(ctx context.Context) (*content, error) {
 	info, err := format.Sniff(f, st.Size())
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s cannot be imported: %w", im.file, err)
+		return nil, fmt.Errorf("%s cannot be imported: %w", im.File, err)
 	}
 	if info.Kind == format.Raw || info.Kind == format.FixedVHD {
 		return padded(f, info.Size, func() { f.Close() }), nil
 	}
 	f.Close()
-	im.bar.say("Converting %s from %s to raw.", filepath.Base(im.file), info.Kind)
+	im.Report.Say(fmt.Sprintf("Converting %s from %s to raw.", filepath.Base(im.File), info.Kind))
 	dir, err := os.MkdirTemp("", "vitrine-import-")
 	if err != nil {
 		return nil, err
 	}
 	raw := filepath.Join(dir, "disk.raw")
-	if info, err = format.Convert(ctx, im.file, raw, format.Limits{}); err == nil {
+	if info, err = format.Convert(ctx, im.File, raw, format.Limits{}); err == nil {
 		f, err = os.Open(raw)
 	}
 	if err != nil {
 		os.RemoveAll(dir)
-		return nil, fmt.Errorf("convert %s: %w", im.file, err)
+		return nil, fmt.Errorf("convert %s: %w", im.File, err)
 	}
 	return padded(f, info.Size, func() { f.Close(); os.RemoveAll(dir) }), nil
 }
@@ -233,8 +239,8 @@ func (z zeroTail) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // parents looks for what holds the version, and makes it when asked to.
-func (im *importing) parents(ctx context.Context) error {
-	definition := im.version.Parent()
+func (im *Import) parents(ctx context.Context) error {
+	definition := im.Version.Parent()
 	gallery := definition.Parent()
 	group := gallery.Group()
 	for _, p := range []struct {
@@ -242,20 +248,20 @@ func (im *importing) parents(ctx context.Context) error {
 		id            arm.ID
 		body          func() map[string]any
 	}{
-		{"resource group", versionGroups, group, func() map[string]any { return map[string]any{} }},
-		{"gallery", versionGalleries, gallery, func() map[string]any { return map[string]any{"properties": map[string]any{}} }},
-		{"image definition", versionGalleries, definition, im.definition},
+		{"resource group", VersionGroups, group, func() map[string]any { return map[string]any{} }},
+		{"gallery", VersionGalleries, gallery, func() map[string]any { return map[string]any{"properties": map[string]any{}} }},
+		{"image definition", VersionGalleries, definition, func() map[string]any { return im.Definition }},
 	} {
 		var found struct{ Location string }
-		err := im.arm.Get(ctx, p.id.String(), p.version, &found)
-		if missing(err) && im.create {
+		err := im.ARM.Get(ctx, p.id.String(), p.version, &found)
+		if Missing(err) && im.Definition != nil {
 			body := p.body()
 			body["location"] = im.home()
-			im.bar.say("Creating the %s %s.", p.what, p.id.Name())
-			err = im.arm.Do(ctx, http.MethodPut, p.id.String(), p.version, body, &found)
+			im.Report.Say(fmt.Sprintf("Creating the %s %s.", p.what, p.id.Name()))
+			err = im.ARM.Do(ctx, http.MethodPut, p.id.String(), p.version, body, &found)
 		}
-		if missing(err) {
-			return fmt.Errorf("there is no %s %s; with --create it is made: %w", p.what, p.id, err)
+		if Missing(err) {
+			return fmt.Errorf("%w: the %s %s", ErrNoParent, p.what, p.id)
 		}
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", p.what, p.id.Name(), err)
@@ -268,8 +274,8 @@ func (im *importing) parents(ctx context.Context) error {
 }
 
 // home is where a thing is made: where the user says, else where its holder is, else in the first target region.
-func (im *importing) home() string {
-	for _, name := range append([]string{im.location, im.region}, append(im.regions, "eastus")...) {
+func (im *Import) home() string {
+	for _, name := range append([]string{im.Location, im.region}, append(im.Targets, "eastus")...) {
 		if l, ok := arm.LocationOf(name); ok {
 			return l.Name
 		}
@@ -277,31 +283,20 @@ func (im *importing) home() string {
 	return ""
 }
 
-func (im *importing) definition() map[string]any {
-	return map[string]any{"properties": map[string]any{
-		"osType": im.osType, "osState": im.osState, "hyperVGeneration": im.generation, "architecture": im.cpu,
-		"identifier": map[string]any{"publisher": im.publisher, "offer": im.offer, "sku": im.sku}}}
-}
-
 // diskID names the temporary disk after what it is for, so that a run that was cut off finds it again.
-func (im *importing) diskID() arm.ID {
-	sum := sha256.Sum256([]byte(im.version.Key() + "\n" + im.identity))
-	return im.version.Group().Child("Microsoft.Compute/disks", "vitrine-import-"+hex.EncodeToString(sum[:8]))
+func (im *Import) diskID() arm.ID {
+	sum := sha256.Sum256([]byte(im.Version.Key() + "\n" + im.identity))
+	return im.Version.Group().Child("Microsoft.Compute/disks", "vitrine-import-"+hex.EncodeToString(sum[:8]))
 }
 
 // removeDisk deletes the temporary disk, if it is there.
-func (im *importing) removeDisk(ctx context.Context, finished bool) error {
+func (im *Import) removeDisk(ctx context.Context, finished bool) error {
 	if !finished {
 		return nil
 	}
-	err := im.arm.Do(ctx, http.MethodDelete, im.diskID().String(), versionDisks, nil, nil)
-	if missing(err) {
+	err := im.ARM.Do(ctx, http.MethodDelete, im.diskID().String(), VersionDisks, nil, nil)
+	if Missing(err) {
 		return nil
 	}
 	return err
 }
-
-// accessTime is for how long a signed URL is asked: a day, the usual limit of az.
-const accessTime = 24 * time.Hour
-
-func sameState(a, b string) bool { return strings.EqualFold(a, b) }

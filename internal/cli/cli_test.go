@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"bytes"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vitrine/internal/client"
+)
+
+func TestQuote(t *testing.T) {
+	for _, s := range []string{"", "plain", "/a/b-c_1.2", "two words", "it's", "$HOME `x` \"y\" \\", "a\nb", "ümlaut", "a;b&c|d", "*"} {
+		out, err := exec.Command("sh", "-c", "printf %s "+quote(s)).Output()
+		if err != nil || string(out) != s {
+			t.Errorf("quote(%q) = %s, which the shell reads as %q (%v)", s, quote(s), out, err)
+		}
+	}
+}
+
+func TestGauge(t *testing.T) {
+	for _, test := range []struct {
+		done, total int64
+		since       time.Duration
+		want        string
+	}{
+		{0, 100, 0, "Uploading [                        ]   0 % 0 B of 100 B"},
+		{1 << 20, 4 << 20, time.Second, "Uploading [======                  ]  25 % 1.0 MiB of 4.0 MiB, 1.0 MiB/s, 3s left"},
+		{4 << 20, 4 << 20, 2 * time.Second, "Uploading [========================] 100 % 4.0 MiB of 4.0 MiB, 2.0 MiB/s"},
+		{0, 0, 0, "Uploading [========================] 100 % 0 B of 0 B"},
+	} {
+		if got := gauge("Uploading", test.done, test.total, test.since); got != test.want {
+			t.Errorf("got  %q\nwant %q", got, test.want)
+		}
+	}
+}
+
+func TestAmount(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 29: "1.5 GiB", 1 << 50: "1024.0 TiB"} {
+		if got := amount(n); got != want {
+			t.Errorf("amount(%d) = %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Unix(0, 0)
+	p := newProgress(&out, false)
+	p.now = func() time.Time { return now }
+	for i := range int64(12) {
+		p.Bytes("Uploading", i, 11)
+		now = now.Add(time.Second)
+	}
+	p.Status("Replicating: x 0 %")
+	p.Status("Replicating: x 0 %")
+	p.Say("Done.")
+	// Off a terminal: at 0, 5, 10 seconds, and at the end; a status once.
+	if got := strings.Count(out.String(), "Uploading"); got != 4 {
+		t.Errorf("%d lines of progress:\n%s", got, &out)
+	}
+	if got := strings.Count(out.String(), "Replicating"); got != 1 || strings.Contains(out.String(), "\r") || !strings.HasSuffix(out.String(), "\nDone.\n") {
+		t.Errorf("got:\n%q", out.String())
+	}
+
+	out.Reset()
+	p = newProgress(&out, false)
+	p.terminal = true
+	p.Status("half")
+	p.Say("Done.")
+	if out.String() != "\r\x1b[Khalf\nDone.\n" {
+		t.Errorf("on a terminal: %q", out.String())
+	}
+
+	out.Reset()
+	p = newProgress(&out, true)
+	p.Say("Done.")
+	p.Bytes("x", 1, 1)
+	if out.Len() != 0 {
+		t.Errorf("quiet says %q", out.String())
+	}
+}
+
+func TestListener(t *testing.T) {
+	const tail = " 00000000:00000000 00:00000000 00000000     0        0 4711 1 0000000000000000 100 0 0 10 0"
+	for _, test := range []struct {
+		line, addr string
+		ok         bool
+	}{
+		{"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode", "", false},
+		{"   0: 00000000:0016 00000000:0000 0A" + tail, "0.0.0.0:22", true},
+		{"   1: 0100007F:1F90 00000000:0000 0A" + tail, "127.0.0.1:8080", true},
+		{"   2: 0100007F:1F90 0100007F:8000 01" + tail, "", false},
+		{"   0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A" + tail, "[::]:22", true},
+		{"   0: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A" + tail, "[::1]:22", true},
+		{"   0: 0000:0016 0000:0000 0A" + tail, "", false},
+		{"   0: zz:zz 0000:0000 0A" + tail, "", false},
+	} {
+		addr, inode, ok := listener(test.line)
+		if ok != test.ok || ok && (addr != netip.MustParseAddrPort(test.addr) || inode != "4711") {
+			t.Errorf("listener(%q) = %v, %s, %v", test.line, addr, inode, ok)
+		}
+	}
+}
+
+func TestAzVersion(t *testing.T) {
+	if v, err := azVersion([]byte(`{"azure-cli": "2.74.0", "azure-cli-core": "2.74.0", "extensions": {}}`)); v != "2.74.0" || err != nil {
+		t.Errorf("got %q, %v", v, err)
+	}
+	for _, bad := range []string{"", "{}", "az 2", `{"azure-cli": 2}`} {
+		if v, err := azVersion([]byte(bad)); err == nil {
+			t.Errorf("azVersion(%q) = %q", bad, v)
+		}
+	}
+	if azBroken("/opt/az/bin/az", "2.45.0") || azBroken("/usr/bin/az", "2.74.0") {
+		t.Error("a good az is called broken")
+	}
+}
+
+func TestConceal(t *testing.T) {
+	d := &demo{app: client.App{Password: "s3cr~t"}}
+	for text, want := range map[string]string{
+		"az login -u 'a' -p 's3cr~t' --tenant 'b'":       "az login -u 'a' -p '***' --tenant 'b'",
+		`{"accessToken": "eyJ0.e30.x", "tenant": "t"}`:   `{"accessToken": "***", "tenant": "t"}`,
+		"{\n  \"password\": \"other\",\n  \"a\": \"b\"}": "{\n  \"password\": \"***\",\n  \"a\": \"b\"}",
+	} {
+		if got := d.conceal(text); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	if got := (&demo{}).conceal("plain"); got != "plain" {
+		t.Errorf("without secrets: %q", got)
+	}
+}
+
+func TestSSHArgs(t *testing.T) {
+	m := client.Machine{VMID: "11111111-2222-3333-4444-555555555555", Address: "127.1.0.4", User: "azureuser"}
+	got := sshArgs(sshSpec{user: "azureuser", identity: "/k", command: []string{"uname", "-a"}}, m, "/opt/my vitrine%", "/data")
+	for _, want := range []string{"ProxyCommand='/opt/my vitrine%%' --data /data vm connect %h %p", "HostKeyAlias=" + m.VMID,
+		`UserKnownHostsFile="/data/known_hosts"`, "StrictHostKeyChecking=accept-new"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+	if end := got[len(got)-4:]; !slices.Equal(end, []string{"--", "127.1.0.4", "uname", "-a"}) {
+		t.Errorf("the command line ends in %q", end)
+	}
+}
+
+func TestImportSpec(t *testing.T) {
+	good := func() importSpec {
+		return importSpec{id: "/subscriptions/s/resourceGroups/g/providers/microsoft.compute/Galleries/gal/images/def/versions/1.0.0",
+			osType: "linux", osState: "generalized", generation: "v2", cpu: "X64", replicas: 1}
+	}
+	s := good()
+	if err := s.check(); err != nil || s.osType != "Linux" || s.generation != "V2" || s.publisher != "gal" || s.offer != "def" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	for name, spoil := range map[string]func(*importSpec){
+		"definition's ID": func(s *importSpec) { s.id = strings.TrimSuffix(s.id, "/versions/1.0.0") },
+		"no ID":           func(s *importSpec) { s.id = "1.0.0" },
+		"extension":       func(s *importSpec) { s.id += "/providers/Microsoft.Authorization/locks/l" },
+		"os type":         func(s *importSpec) { s.osType = "BeOS" },
+		"generation":      func(s *importSpec) { s.generation = "V3" },
+		"replicas":        func(s *importSpec) { s.replicas = 0 },
+		"region":          func(s *importSpec) { s.regions = []string{"atlantis"} },
+	} {
+		s := good()
+		spoil(&s)
+		if err := s.check(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

@@ -1,0 +1,319 @@
+package walk
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vitrine/internal/client"
+)
+
+// full is set by make test: then what is missing is a failure, else it is named and skipped.
+func full() bool { return os.Getenv("VITRINE_FULL") == "1" }
+
+// need skips, or with VITRINE_FULL fails, a test that lacks something.
+func need(t *testing.T, ok bool, what string) {
+	t.Helper()
+	switch {
+	case ok:
+	case full():
+		t.Fatalf("VITRINE_FULL=1, but %s", what)
+	default:
+		t.Skipf("not tested: %s", what)
+	}
+}
+
+func have(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+// program builds vitrine once for all tests of this package.
+func program(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(binaries, "vitrine")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	build := exec.Command("go", "build", "-o", path, "vitrine/cmd/vitrine")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
+}
+
+// guest is the tiny guest image that make guest builds.
+func guest(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("VITRINE_GUEST")
+	if path == "" {
+		path = filepath.Join("..", "..", "build", "guest", "tiny.qcow2")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = os.Stat(abs)
+	need(t, err == nil, "the guest image is missing (make guest)")
+	return abs
+}
+
+// server is a running vitrine with a data folder of its own.
+type server struct {
+	t    *testing.T
+	bin  string
+	data string
+	home string
+	cmd  *exec.Cmd
+	log  *os.File
+	done chan error
+	args []string
+}
+
+// start runs a server on free ports; the test's end stops it, its machines and its networks.
+func start(t *testing.T, args ...string) *server {
+	t.Helper()
+	dir := t.TempDir()
+	s := &server{t: t, bin: program(t), data: filepath.Join(dir, "data"), home: filepath.Join(dir, "home"), args: args}
+	for _, d := range []string{s.home, filepath.Join(s.home, ".ssh")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if s.log, err = os.Create(filepath.Join(dir, "server.log")); err != nil {
+		t.Fatal(err)
+	}
+	s.run()
+	t.Cleanup(func() {
+		s.stop()
+		s.endStrays()
+		if t.Failed() {
+			s.tail()
+		}
+		s.log.Close()
+	})
+	return s
+}
+
+// run starts the process and waits until it says that it is ready.
+func (s *server) run() {
+	s.t.Helper()
+	ready := filepath.Join(filepath.Dir(s.data), "ready.json")
+	_ = os.Remove(ready)
+	s.cmd = exec.Command(s.bin, append([]string{"serve", "--data", s.data, "--listen", "127.0.0.1:0", "--ready-file", ready, "--accel", "tcg"}, s.args...)...)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.done = make(chan error, 1)
+	go func(c *exec.Cmd, done chan error) { done <- c.Wait() }(s.cmd, s.done)
+	s.await("the server to be ready", time.Minute, func() bool {
+		select {
+		case err := <-s.done:
+			s.tail()
+			s.t.Fatalf("the server ended: %v", err)
+		default:
+		}
+		_, err := os.Stat(ready)
+		return err == nil
+	})
+}
+
+// stop ends the server as an init system would; kill as a power cut would.
+func (s *server) stop() { s.end(syscall.SIGTERM) }
+func (s *server) kill() { s.end(syscall.SIGKILL) }
+
+func (s *server) end(sig syscall.Signal) {
+	s.t.Helper()
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(sig)
+	select {
+	case <-s.done:
+	case <-time.After(time.Minute):
+		_ = s.cmd.Process.Kill()
+		<-s.done
+		s.t.Error("the server did not stop within a minute of SIGTERM")
+	}
+	s.cmd = nil
+}
+
+// strays lists the processes that belong to this data folder: supervisors, netstacks, QEMUs.
+func (s *server) strays() map[int]string {
+	found := map[int]string{}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, e := range entries {
+		var pid int
+		if _, err := fmt.Sscan(e.Name(), &pid); err != nil || pid == os.Getpid() {
+			continue
+		}
+		raw, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		line := strings.ReplaceAll(string(raw), "\x00", " ")
+		if err == nil && strings.Contains(line, s.data) && (s.cmd == nil || pid != s.cmd.Process.Pid) {
+			found[pid] = line
+		}
+	}
+	return found
+}
+
+// endStrays ends what outlives the server by design, so that a test leaves nothing.
+func (s *server) endStrays() {
+	for round := 0; round < 50; round++ {
+		all := s.strays()
+		if len(all) == 0 {
+			return
+		}
+		for pid := range all {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	s.t.Errorf("processes are left: %v", s.strays())
+}
+
+func (s *server) tail() {
+	raw, err := os.ReadFile(s.log.Name())
+	if err != nil {
+		return
+	}
+	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	s.t.Logf("the server's last words:\n%s", strings.Join(lines[max(0, len(lines)-25):], "\n"))
+}
+
+// await polls a condition; limits are generous, since neighbours may have the processor.
+func (s *server) await(what string, limit time.Duration, ok func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(limit)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			s.t.Fatalf("waited %s in vain for %s", limit, what)
+		}
+	}
+}
+
+// result is what a command left.
+type result struct {
+	out, err string
+	code     int
+}
+
+// exec runs a command in the server's environment.
+func (s *server) exec(env []string, name string, args ...string) result {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, name, args...)
+	var out, errOut bytes.Buffer
+	c.Stdout, c.Stderr, c.Env = &out, &errOut, append(s.environ(), env...)
+	err := c.Run()
+	r := result{out: out.String(), err: errOut.String()}
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		r.code = exit.ExitCode()
+	case err != nil:
+		s.t.Fatalf("%s: %v", name, err)
+	}
+	return r
+}
+
+func (s *server) environ() []string {
+	where, err := client.ReadServer(s.data)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	env := []string{"HOME=" + s.home, "AZURE_CONFIG_DIR=" + filepath.Join(s.home, ".azure"), "PYTHONWARNINGS=ignore", "LC_ALL=C.UTF-8",
+		"HTTPS_PROXY=" + where.Proxy, "https_proxy=" + where.Proxy, "NO_PROXY=127.0.0.1,localhost", "REQUESTS_CA_BUNDLE=" + where.Bundle,
+		"SSL_CERT_FILE=" + where.Bundle, "AZURE_CORE_COLLECT_TELEMETRY=no", "AZURE_CORE_NO_COLOR=1", "AZURE_CORE_SURVEY_MESSAGE=no"}
+	for _, name := range []string{"PATH", "VITRINE_AZ_ROOT", "VITRINE_CACHE", "XDG_CACHE_HOME"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	if _, ok := os.LookupEnv("VITRINE_CACHE"); !ok { // HOME is a private one; the az root is not in it
+		if cache, err := os.UserCacheDir(); err == nil {
+			env = append(env, "VITRINE_CACHE="+filepath.Join(cache, "vitrine"))
+		}
+	}
+	return env
+}
+
+// vitrine runs our own command line and decodes its JSON.
+func (s *server) vitrine(out any, args ...string) {
+	s.t.Helper()
+	args = append([]string{"--data", s.data}, args...)
+	if out != nil {
+		args = append(args, "-o", "json")
+	}
+	r := s.exec(nil, s.bin, args...)
+	if r.code != 0 {
+		s.t.Fatalf("vitrine %s: exit %d\n%s", strings.Join(args, " "), r.code, r.err)
+	}
+	if out != nil {
+		if err := json.Unmarshal([]byte(r.out), out); err != nil {
+			s.t.Fatalf("vitrine %s: %v\n%s", strings.Join(args, " "), err, r.out)
+		}
+	}
+}
+
+// azPath is the judge: az 2.74 of its own root, by scripts/az, or whatever VITRINE_AZ names.
+func azPath(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("VITRINE_AZ")
+	if path == "" && have("az") {
+		path = "az"
+	}
+	need(t, path != "", "VITRINE_AZ names no az (make test sets it)")
+	return path
+}
+
+// az runs the real az.
+func (s *server) az(args ...string) result {
+	s.t.Helper()
+	return s.exec(nil, azPath(s.t), args...)
+}
+
+// azOK runs az, wants success and decodes its JSON.
+func (s *server) azOK(out any, args ...string) {
+	s.t.Helper()
+	r := s.az(args...)
+	if r.code != 0 {
+		s.t.Fatalf("az %s: exit %d\n%s", strings.Join(args, " "), r.code, r.err)
+	}
+	if out == nil {
+		return
+	}
+	if err := json.Unmarshal([]byte(r.out), out); err != nil {
+		s.t.Fatalf("az %s: %v\n%s", strings.Join(args, " "), err, r.out)
+	}
+}
+
+// freeSSH tells whether port 22 of a loopback address can be bound: a listener on 0.0.0.0:22 would answer in a guest's place.
+func freeSSH() bool {
+	l, err := net.Listen("tcp", "127.64.255.254:22")
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}

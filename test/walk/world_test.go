@@ -1,0 +1,124 @@
+package walk
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vitrine/internal/client"
+)
+
+// world is what the how-to has prepared before its commands begin.
+type world struct {
+	*server
+	t1, t2  client.Tenant // publisher and consumer
+	app     client.App    // multi-tenant, registered in t1
+	inT2    client.App    // its service principal in t2
+	gallery string        // ID
+	image   string        // ID of the definition
+	version string        // ID of the version
+}
+
+const consumerGroup = "myResourceGroup"
+
+func (w *world) groupID() string {
+	return "/subscriptions/" + w.t2.SubscriptionID + "/resourceGroups/" + consumerGroup
+}
+
+// prepare makes tenants, application, gallery, version, consumer's group and roles.
+func prepare(t *testing.T, roles bool) *world {
+	t.Helper()
+	image := guest(t)
+	need(t, have("qemu-img"), "qemu-img is not installed")
+	w := &world{server: start(t)}
+	w.vitrine(&w.t1, "tenant", "create", "contoso")
+	w.vitrine(&w.t2, "tenant", "create", "fabrikam")
+	w.vitrine(&w.app, "app", "create", "imageConsumer", "--tenant", "contoso", "--multi-tenant")
+	w.vitrine(&w.inT2, "app", "consent", w.app.AppID, "--tenant", "fabrikam")
+	w.gallery = "/subscriptions/" + w.t1.SubscriptionID + "/resourceGroups/images/providers/Microsoft.Compute/galleries/myGallery"
+	w.image = w.gallery + "/images/tiny"
+	w.version = w.image + "/versions/1.0.0"
+	w.publish(image, w.version)
+	w.makeGroup()
+	if roles {
+		w.vitrine(nil, "role", "assign", "Reader", "--scope", w.gallery, "--principal", w.app.ObjectID)
+		w.vitrine(nil, "role", "assign", "Contributor", "--scope", w.groupID(), "--principal", w.inT2.ObjectID)
+	}
+	return w
+}
+
+func (w *world) publish(file, version string, more ...string) {
+	w.t.Helper()
+	w.vitrine(nil, append([]string{"image", "import", file, "--version-id", version, "--create", "--location", "eastus",
+		"--publisher", "contoso", "--offer", "linux", "--sku", "tiny", "--os-type", "Linux", "--os-state", "Generalized", "--generation", "V1",
+		"--target-region", "eastus"}, more...)...)
+}
+
+// makeGroup makes the consumer's resource group as its tenant's first principal, in an az of its own.
+func (w *world) makeGroup() {
+	w.t.Helper()
+	own := []string{"AZURE_CONFIG_DIR=" + filepath.Join(w.home, ".azure-admin")}
+	for _, args := range [][]string{
+		{"login", "--service-principal", "-u", w.t2.AppID, "-p", w.t2.Password, "--tenant", w.t2.TenantID},
+		{"group", "create", "-n", consumerGroup, "-l", "eastus"},
+	} {
+		if r := w.exec(own, azPath(w.t), args...); r.code != 0 {
+			w.t.Fatalf("az %s: exit %d\n%s", args[0], r.code, r.err)
+		}
+	}
+}
+
+// login signs the application in to a tenant, in the published form.
+func (w *world) login(tenant string) {
+	w.t.Helper()
+	w.azOK(nil, "login", "--service-principal", "-u", w.app.AppID, "-p", w.app.Password, "--tenant", tenant)
+	w.azOK(nil, "account", "get-access-token")
+}
+
+// token gets an access token of an application in a tenant from the operator.
+func (w *world) token(tenant, app, lifetime string) string {
+	w.t.Helper()
+	args := []string{"token", "--tenant", tenant}
+	if app != "" {
+		args = append(args, "--app", app)
+	}
+	if lifetime != "" {
+		args = append(args, "--lifetime", lifetime)
+	}
+	var token client.Token
+	w.vitrine(&token, args...)
+	return token.AccessToken
+}
+
+// createVM is the published command.
+func (w *world) createVM(name, image string) result {
+	w.t.Helper()
+	return w.az("vm", "create", "--resource-group", consumerGroup, "--name", name, "--image", image,
+		"--admin-username", "azureuser", "--generate-ssh-keys")
+}
+
+// nothingLeft checks that a refused walk left no machine, disk, overlay, process, forward or lease.
+func (w *world) nothingLeft(after string) {
+	w.t.Helper()
+	for _, typ := range []string{"virtualMachines", "disks"} {
+		r := w.arm("GET", w.groupID()+"/providers/Microsoft.Compute/"+typ, "2024-03-02", "", w.adminToken())
+		if r.status != 200 || !strings.Contains(r.body, `"value":[]`) {
+			w.t.Errorf("after %s: %s are left: %d %.300s", after, typ, r.status, r.body)
+		}
+	}
+	if strays := w.strays(); len(strays) > 0 {
+		w.t.Errorf("after %s: processes are left: %v", after, strays)
+	}
+	for _, dir := range []string{"disks", "machines"} {
+		if left, err := filepath.Glob(filepath.Join(w.data, dir, "*")); err != nil || len(left) > 0 {
+			w.t.Errorf("after %s: files are left: %v %v", after, left, err)
+		}
+	}
+}
+
+func (w *world) adminToken() string { return w.token("fabrikam", "", "") }
+
+func vmID(w *world, name string) string {
+	return fmt.Sprintf("%s/providers/Microsoft.Compute/virtualMachines/%s", w.groupID(), name)
+}
