@@ -95,7 +95,7 @@ func (a *App) engines(ctx context.Context) error {
 	a.directory = directory.New(a.store)
 	a.tokens = token.New(token.Config{Store: a.store, Sealer: a.sealer, Now: a.cfg.Now})
 	var kick func()
-	a.control = control.New(control.Config{Store: a.store, RBAC: rbac.New(control.TenantOf), Kick: func() { kick() }, Now: a.cfg.Now, Log: a.cfg.Log})
+	a.control = control.New(control.Config{Store: a.store, RBAC: rbac.New(control.TenantOf), Kick: func() { kick() }, Open: a.sealer.Open, Now: a.cfg.Now, Log: a.cfg.Log})
 	works, err := a.provide(ctx)
 	if err != nil {
 		return err

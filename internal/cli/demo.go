@@ -21,6 +21,7 @@ import (
 type demoSpec struct {
 	guest, az string
 	keep      bool
+	end       string        // folder of a walk that was kept
 	limit     time.Duration // for the guest to answer
 }
 
@@ -35,12 +36,18 @@ after an interruption, no process and no file is left.
 Acts as whoever each printed command says; tenants and roles are made by the private server's operator.`,
 		Example: "  vitrine demo\n  vitrine demo --keep\n  vitrine demo --guest debian.qcow2 --az /opt/az/bin/az",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return e.runDemo(cmd.Context(), s) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.end != "" {
+				return e.endDemo(cmd.Context(), s.end)
+			}
+			return e.runDemo(cmd.Context(), s)
+		},
 	}
 	f := c.Flags()
 	f.StringVar(&s.guest, "guest", cmpOr(os.Getenv("VITRINE_GUEST"), filepath.Join("build", "guest", "tiny.qcow2")), "disk image of the guest (default also by $VITRINE_GUEST)")
 	f.StringVar(&s.az, "az", os.Getenv("VITRINE_AZ"), "the az to run (default $VITRINE_AZ, then the one on PATH)")
 	f.BoolVar(&s.keep, "keep", false, "leave the server and the machine running, and say how to use and end them")
+	f.StringVar(&s.end, "end", "", "end what an earlier --keep left in this folder, and remove it")
 	f.DurationVar(&s.limit, "boot-limit", 4*time.Minute, "how long the guest may take to answer by SSH")
 	f.Lookup("az").DefValue = ""
 	return e.printing(c)
@@ -107,7 +114,7 @@ func (e *env) runDemo(ctx context.Context, s demoSpec) (err error) {
 		d.explain(ctx, err)
 	}
 	if err == nil && s.keep {
-		d.howToGoOn()
+		err = d.keepOn()
 	} else {
 		err = errors.Join(err, d.timed("clean up", func() error { return d.cleanUp(context.WithoutCancel(ctx)) }))
 	}
@@ -186,17 +193,28 @@ func (d *demo) explain(ctx context.Context, err error) {
 	}
 }
 
-func (d *demo) howToGoOn() {
-	data := quote(d.dataDir())
+// kept is what the end of a walk that was kept needs to know.
+type kept struct {
+	Server proc.Identity `json:"server"`
+	Two    client.Tenant `json:"tenant2"`
+}
+
+const keptFile = "demo.json"
+
+// keepOn says how to use what runs, and how to end it.
+func (d *demo) keepOn() error {
+	k := kept{Server: d.id, Two: d.two}
+	k.Two.Password = ""
+	data, self := quote(d.dataDir()), quote(d.self)
 	fmt.Fprintf(d.say, `
-# The server (pid %[1]d) and the machine are running. To use them:
-export HOME=%[2]s
-eval "$(%[3]s env --data %[4]s)"
-az vm list -d -o table
-%[3]s --data %[4]s vm ssh myVM --identity %[2]s/.ssh/id_rsa
-# To end them:
-az group delete --name myResourceGroup --yes && kill %[1]d && rm -rf %[5]s
-`, d.id.PID, quote(d.at("home")), quote(d.self), data, quote(d.dir))
+# The server (pid %d) and the machine go on. To use them:
+eval "$(%s env --data %s)"
+%s account list -o table
+%s vm ssh myVM --data %s --identity %s
+# To end them, and to remove everything:
+%s demo --end %s
+`, d.id.PID, self, data, quote(d.az), self, data, quote(d.at("home/.ssh/id_rsa")), self, quote(d.dir))
+	return proc.WriteState(d.at(keptFile), k)
 }
 
 // at is a path in the private folder; dataDir is the server's data folder in it.

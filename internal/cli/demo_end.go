@@ -37,6 +37,23 @@ func (d *demo) cleanUp(ctx context.Context) error {
 	return errors.Join(append(failures, os.RemoveAll(d.dir))...)
 }
 
+// endDemo ends a walk that was kept.
+func (e *env) endDemo(ctx context.Context, dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	var k kept
+	if err := proc.ReadState(filepath.Join(dir, keptFile), &k); err != nil {
+		return fmt.Errorf("%s holds no demo that was kept: %w", dir, err)
+	}
+	d := &demo{env: e, say: e.out, dir: dir, id: k.Server, two: k.Two}
+	if err := proc.ReadState(d.at(readyFile), &d.server); err != nil {
+		return err
+	}
+	return d.cleanUp(ctx)
+}
+
 func (d *demo) deleteGroup(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

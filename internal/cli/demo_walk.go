@@ -14,7 +14,10 @@ import (
 	"vitrine/internal/proc"
 )
 
-const demoRegion = "eastus"
+const (
+	demoRegion = "eastus"
+	readyFile  = "ready.json"
+)
 
 // created is what az prints about a machine it made.
 type created struct {
@@ -56,7 +59,7 @@ func (d *demo) startServer(ctx context.Context) error {
 		return err
 	}
 	d.environ = d.privateEnv()
-	ready := d.at("ready.json")
+	ready := d.at(readyFile)
 	fmt.Fprintf(d.say, "# a private server in %s\n", d.dir)
 	d.id, err = proc.Start(proc.Detached{Path: d.self, Dir: d.dir, Env: d.environ, Output: d.at("server.log"),
 		Args: []string{"serve", "--listen", "127.0.0.1:0", "--data", d.dataDir(), "--ready-file", ready}})
@@ -138,11 +141,7 @@ func (d *demo) group() string {
 
 // second is Azure Resource Manager as the second tenant's first principal.
 func (d *demo) second() (*client.ARM, error) {
-	tokens, err := client.Credentials{Tenant: d.two.TenantID, AppID: d.two.AppID, Secret: d.two.Password}.Tokens(d.server)
-	if err != nil {
-		return nil, err
-	}
-	return client.NewARM(d.server, tokens)
+	return client.NewARM(d.server, client.NewOperator(d.server.Operator).Tokens(d.two.TenantID))
 }
 
 // published runs the commands of "Share gallery VM images across Azure tenants" byte for byte

@@ -75,10 +75,8 @@ func (e *env) checkFirmware(context.Context) []finding {
 	return []finding{{name, notice, "not found; images of generation V2 cannot boot here", "install it (Debian: apt-get install --no-install-recommends ovmf)"}}
 }
 
-const portRemedy = `let sshd listen on the addresses that need it (ListenAddress in /etc/ssh/sshd_config), or
-as root: nft add table ip vitrine; nft add chain ip vitrine output '{ type nat hook output priority -100; }';
-         nft add rule ip vitrine output ip daddr 127.1.0.0/16 tcp dport 22 redirect to :2222  (and a listener there), or
-use 'vitrine vm ssh NAME', which needs no port at all`
+const portRemedy = `let sshd listen on the addresses that need it (ListenAddress in /etc/ssh/sshd_config; as root), or
+use 'vitrine vm ssh NAME', or ssh -o ProxyCommand='vitrine vm connect %h %p', which need no port at all`
 
 // checkPorts names who would answer in a machine's place.
 func (e *env) checkPorts(context.Context) []finding {

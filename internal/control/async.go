@@ -73,10 +73,27 @@ func (c *Control) status(ctx context.Context, p *pass) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.unseal(o); err != nil {
+		return nil, err
+	}
 	if monitor {
 		return monitored(p, o)
 	}
 	return told(o)
+}
+
+// unseal makes a result readable that lies sealed in the store, such as a signed URL.
+func (c *Control) unseal(o *operation.Operation) error {
+	if !o.Sealed {
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(o.Output, &text); err != nil {
+		return err
+	}
+	plain, err := c.open(text, o.Resource)
+	o.Output = plain
+	return err
 }
 
 // shown tells with store.ErrNotFound that the caller may not see an operation: it is for who began it, and for who may read

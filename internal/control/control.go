@@ -21,6 +21,7 @@ type Control struct {
 	store  *store.Store
 	rbac   *rbac.Engine
 	kick   func()
+	open   func(sealed, resource string) ([]byte, error)
 	now    func() time.Time
 	log    *slog.Logger
 	types  map[string]entry // by lower-case type
@@ -31,14 +32,15 @@ type Control struct {
 type Config struct {
 	Store *store.Store
 	RBAC  *rbac.Engine
-	Kick  func() // told after a transaction that began an operation
+	Kick  func()                                        // told after a transaction that began an operation
+	Open  func(sealed, resource string) ([]byte, error) // reads sealed results; nil when no provider seals any
 	Now   func() time.Time
 	Log   *slog.Logger
 }
 
 // New makes an empty table.
 func New(c Config) *Control {
-	return &Control{store: c.Store, rbac: c.RBAC, kick: c.Kick, now: c.Now, log: c.Log, types: map[string]entry{}}
+	return &Control{store: c.Store, rbac: c.RBAC, kick: c.Kick, open: c.Open, now: c.Now, log: c.Log, types: map[string]entry{}}
 }
 
 // Request is a request whose tokens were verified.

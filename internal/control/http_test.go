@@ -62,7 +62,9 @@ func send(t *testing.T, h http.Handler, method, target, bearer string, body io.R
 
 func code(t *testing.T, rec *httptest.ResponseRecorder) string {
 	t.Helper()
-	var body struct{ Error struct{ Code, Message string } }
+	var body struct {
+		Error struct{ Code, Message string }
+	}
 	if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
 		t.Fatalf("%v in %s", err, rec.Body)
 	}
@@ -119,7 +121,7 @@ func TestTheDoorRefuses(t *testing.T) {
 	if rec = send(t, h, "GET", widgets+version, raw[:len(raw)-4]+"AAAA", nil); rec.Code != 401 || code(t, rec) != "InvalidAuthenticationToken" {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
-	if rec = send(t, h, "GET", "/subscriptions/"+subB+version, raw, nil); rec.Code != 401 || code(t, rec) != "InvalidAuthenticationTokenTenant" {
+	if rec = send(t, h, "GET", "/subscriptions/"+subB+"/resourceGroups/g"+version, raw, nil); rec.Code != 401 || code(t, rec) != "InvalidAuthenticationTokenTenant" {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 	if rec = send(t, h, "PUT", widgets+"/w"+version, raw, strings.NewReader(`{"x":"`+strings.Repeat("x", 1<<17)+`"}`)); rec.Code != 413 || code(t, rec) != "RequestEntityTooLarge" {

@@ -138,20 +138,24 @@ func Save[T any](tx store.Tx, r *Resource[T]) error {
 	return err
 }
 
-// Remove deletes a resource's document; one that is gone already is no error. The role assignments on it go too: whoever
-// makes a resource of the same name later must not find them in force.
+// Remove deletes a resource's document and what hangs on it, such as role assignments at its scope: a later resource of
+// the same name must not inherit rights. A document that is gone already is no error.
 func Remove(tx store.Tx, id arm.ID) error {
-	grants, err := tx.List(store.Query{Kind: rbac.AssignmentKind, Prefix: id.Key() + "/"})
+	if err := tx.Delete(id.Key(), 0); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	q := store.Query{Prefix: id.Key() + "/providers/"} // below a resource stand only extensions
+	if id.Namespace == "" {
+		q.Kind = rbac.AssignmentKind // below a group or subscription stand its resources too
+	}
+	hanging, err := tx.List(q)
 	if err != nil {
 		return err
 	}
-	for _, g := range grants {
-		if err := tx.Delete(g.Key, g.ETag); err != nil {
+	for _, d := range hanging {
+		if err := tx.Delete(d.Key, 0); err != nil {
 			return err
 		}
-	}
-	if err := tx.Delete(id.Key(), 0); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
 	}
 	return nil
 }

@@ -570,6 +570,9 @@ func TestHostileIDs(t *testing.T) {
 		if err != nil || len(open) != 1 || open[0].Resource != long {
 			t.Errorf("%v, %v", open, err)
 		}
+		if all, err := Unfinished(tx, 5); err != nil || len(all) != 1 {
+			t.Errorf("%v, %v", all, err)
+		}
 		if open, err := Open(tx, long+"x"); err != nil || len(open) != 0 {
 			t.Errorf("%v, %v", open, err)
 		}

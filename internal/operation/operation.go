@@ -38,7 +38,8 @@ type Operation struct {
 	Input     json.RawMessage `json:"input,omitempty"`     // what the work needs, callers' principals included, never tokens
 	State     json.RawMessage `json:"state,omitempty"`     // what steps hand to later steps
 	Output    json.RawMessage `json:"output,omitempty"`
-	Done      []string        `json:"done,omitempty"` // names of the finished steps
+	Sealed    bool            `json:"sealed,omitempty"` // Output is a sealed text, bound to Resource
+	Done      []string        `json:"done,omitempty"`   // names of the finished steps
 	Tries     int             `json:"tries,omitempty"`
 	Cancel    bool            `json:"cancel,omitempty"` // somebody asked for an end
 	Status    Status          `json:"status"`

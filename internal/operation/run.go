@@ -118,6 +118,7 @@ func (r *Run) setback(ctx context.Context, work Work, step Step, err error) erro
 	case ctx.Err() != nil:
 		return ctx.Err() // shutting down, or the lease is lost: not the step's fault
 	case errors.As(err, &again):
+		time.AfterFunc(again.After, r.engine.Kick) // else the workers' next look would come later
 		return r.record(ctx, time.Now().Add(again.After), nil)
 	case errors.As(err, &visible):
 		return r.end(ctx, work, err)

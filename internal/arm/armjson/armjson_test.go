@@ -1,9 +1,12 @@
 package armjson_test
 
 import (
+	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
+	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
 )
 
@@ -131,5 +134,42 @@ func TestAnAbsentObjectLacksWhatItRequires(t *testing.T) {
 		if len(faults) != 1 || faults[0].Target != "properties.must" || m.Properties.Kind != "usual" || m.Extra != nil {
 			t.Errorf("%s: %v, %+v", body, faults, m)
 		}
+	}
+}
+
+func TestKindsOfValues(t *testing.T) {
+	type item struct {
+		N int `json:"n"`
+	}
+	type model struct {
+		Items []item            `json:"items"`
+		Tags  map[string]string `json:"tags"`
+		On    bool              `json:"on"`
+		Ratio float64           `json:"ratio"`
+		Count int64             `json:"count"`
+		Ptr   *item             `json:"ptr"`
+		Raw   json.RawMessage   `json:"raw"`
+	}
+	var m model
+	in := `{"items":[{"n":1},{"N":"2"}],"tags":{"b":"2","a":"<1>"},"on":"TRUE","ratio":"1.5","count":"3.0","ptr":{"n":4},"raw":[1, 2]}`
+	if faults := armjson.Decode([]byte(in), &m, ""); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	out, err := armjson.Wire(&m)
+	want := `{"items":[{"n":1},{"n":2}],"tags":{"a":"<1>","b":"2"},"on":true,"ratio":1.5,"count":3,"ptr":{"n":4},"raw":[1,2]}`
+	if err != nil || string(out) != want {
+		t.Errorf("%s, %v; want %s", out, err, want)
+	}
+	for body, target := range map[string]string{`{"items":{}}`: "items", `{"items":[{"n":1},{"n":"x"}]}`: "items[1].n", `{"tags":[]}`: "tags", `{"tags":{"a":1}}`: "tags.a",
+		`{"on":"maybe"}`: "on", `{"ratio":"x"}`: "ratio", `{"count":1.5}`: "count", `{"ptr":7}`: "ptr", `{"count":99999999999999999999}`: "count"} {
+		var m model
+		faults := armjson.Decode([]byte(body), &m, "")
+		if len(faults) != 1 || faults[0].Target != target || faults[0].Status != 400 {
+			t.Errorf("%s: %v", body, faults)
+		}
+	}
+	err = armjson.Load([]byte(`[]`), &m)
+	if _, visible := errors.AsType[*arm.Error](err); err == nil || visible {
+		t.Errorf("a broken document would be shown as the caller's fault: %v", err)
 	}
 }

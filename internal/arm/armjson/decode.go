@@ -34,7 +34,7 @@ func Load(raw []byte, v any) error {
 	d := decoder{all: true}
 	d.value(raw, reflect.ValueOf(v).Elem(), "", field{})
 	if len(d.faults) > 0 {
-		return fmt.Errorf("stored model: %w", d.faults[0])
+		return fmt.Errorf("stored model: %v", d.faults[0]) // not %w: the fault is ours, not the caller's
 	}
 	return nil
 }

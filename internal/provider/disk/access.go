@@ -120,7 +120,11 @@ func (p *Provider) opened(tx store.Tx, r *operation.Run, failure *arm.Error) err
 			return err
 		}
 		url, err := p.sign(g)
-		r.Output = raw(map[string]string{"accessSAS": url})
+		if err != nil {
+			return err
+		}
+		sealed, err := p.Seal.Seal(raw(map[string]string{"accessSAS": url}), r.Resource)
+		r.Output, r.Sealed = raw(sealed), true
 		return err
 	}
 	if err := tx.Delete(in.Grant, 0); err != nil && !errors.Is(err, store.ErrNotFound) {

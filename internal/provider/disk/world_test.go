@@ -43,6 +43,7 @@ type world struct {
 	control *control.Control
 	images  *image.Store
 	disks   *disk.Provider
+	sealer  *seal.Sealer
 	clock   func(time.Duration) // moves the clock
 }
 
@@ -70,6 +71,7 @@ func newWorld(t *testing.T) *world {
 	w.images, err = image.New(image.Config{Store: w.store, Dir: w.dir, Workers: 2, Buckets: func(string) (*blob.Bucket, error) { return bucket, nil }})
 	w.must(err)
 	sealer, err := seal.New(make([]byte, seal.KeySize))
+	w.sealer = sealer
 	w.must(err)
 	var engine *operation.Engine
 	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: func() { engine.Kick() }})

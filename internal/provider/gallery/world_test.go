@@ -1,6 +1,7 @@
 package gallery_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -50,6 +51,7 @@ type world struct {
 	control   *control.Control
 	images    *image.Store
 	disks     *disk.Provider
+	sealer    *seal.Sealer
 	galleries *gallery.Provider
 
 	mu      *sync.Mutex
@@ -83,6 +85,7 @@ func newWorld(t *testing.T) *world {
 	var engine *operation.Engine
 	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: func() { engine.Kick() }})
 	sealer, err := seal.New(make([]byte, seal.KeySize))
+	w.sealer = sealer
 	w.must(err)
 	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
 		s, err := w.disks.Source(tx, id)
@@ -283,8 +286,15 @@ func (w *world) upload(caller authn.Caller, path, location string, content []byt
 
 func sasOf(w *world, o *operation.Operation) *url.URL {
 	w.Helper()
+	if bytes.Contains(o.Output, []byte("sig=")) || !o.Sealed {
+		w.Fatalf("the signed URL lies in clear in the store: %s", o.Output)
+	}
+	var sealed string
+	w.must(json.Unmarshal(o.Output, &sealed))
+	plain, err := w.sealer.Open(sealed, o.Resource)
+	w.must(err)
 	var out struct{ AccessSAS string }
-	w.must(json.Unmarshal(o.Output, &out))
+	w.must(json.Unmarshal(plain, &out))
 	u, err := url.Parse(out.AccessSAS)
 	w.must(err)
 	return u

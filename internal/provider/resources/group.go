@@ -16,6 +16,7 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
@@ -165,6 +166,9 @@ func (p *Provider) contents(ctx context.Context, r *operation.Run) ([]string, er
 		}
 		ids = nil
 		for _, d := range docs {
+			if d.Kind == rbac.AssignmentKind { // they go with what they hang on, whoever deletes it
+				continue
+			}
 			var head struct{ ID string }
 			if err := json.Unmarshal(d.Body, &head); err != nil {
 				return err
