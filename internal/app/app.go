@@ -43,6 +43,7 @@ type App struct {
 	control   *control.Control
 	engine    *operation.Engine
 	rooms     rooms
+	host      bool // whether machines and bytes are here; see electHost
 	edge      *edge.Edge
 	proxy     net.Listener
 	socket    net.Listener
@@ -67,6 +68,9 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	if err := a.openStore(); err != nil {
+		return nil, err
+	}
+	if err := a.electHost(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.engines(ctx); err != nil {
@@ -160,9 +164,10 @@ func (a *App) Run(ctx context.Context) error {
 	failed := make(chan error, 2)
 	group.Go(func() { failed <- a.edge.Serve(ctx, a.proxy) })
 	group.Go(func() { failed <- a.operate(ctx) })
-	group.Go(func() { a.engine.Run(ctx, workers) })
 	group.Go(func() { a.every(ctx, time.Hour, "signing keys", a.tokens.Tend) })
-	a.tend(ctx, &group)
+	if a.host {
+		a.tend(ctx, &group)
+	}
 	if err := a.announce(); err != nil {
 		failed <- err
 	}

@@ -38,8 +38,9 @@ type rooms struct {
 	dial     func(ctx context.Context, host, port string) (net.Conn, error)
 }
 
-// tend starts what looks after the rooms: machines and networks that should run, leftovers that should go.
+// tend starts the workers, and what looks after the rooms: machines and networks that should run, leftovers that should go.
 func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
+	group.Go(func() { a.engine.Run(ctx, workers) })
 	group.Go(func() { a.rooms.machines.Run(ctx) })
 	group.Go(func() { a.every(ctx, 2*time.Second, "networks", a.rooms.networks.Reconcile) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of disks", a.rooms.disks.Sweep) })
@@ -94,7 +95,10 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.blobs, r.dial = dataplane.New(grants{r.disks}, a.cfg.Now), r.networks.Dial
+	r.blobs, r.dial = elsewhere(), r.networks.Dial
+	if a.host {
+		r.blobs = dataplane.New(grants{r.disks}, a.cfg.Now)
+	}
 	return merge(groups.Works(), galleries.Works(), r.disks.Works(), r.networks.Works(), r.machines.Works()), nil
 }
 

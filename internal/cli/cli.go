@@ -95,6 +95,7 @@ unmodified az, Terraform or SDK drives it, and its machines really boot, under Q
 // printing adds -o to a command that prints a thing.
 func (e *env) printing(c *cobra.Command) *cobra.Command {
 	c.Flags().StringVarP(&e.format, "output", "o", "table", "json or table")
+	c.PreRunE = func(*cobra.Command, []string) error { return e.checkFormat() } // before anything is made whose secret is shown once
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "table"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,17 +160,20 @@ func (d *demo) require() error {
 func (d *demo) timed(step string, f func() error) error {
 	began := time.Now()
 	err := f()
-	d.steps = append(d.steps, timing{step, time.Since(began).Seconds()})
+	d.steps = append(d.steps, timing{step, tenths(time.Since(began))})
 	return err
 }
 
+// tenths are the seconds of a duration, as exact as a single run is.
+func tenths(d time.Duration) float64 { return math.Round(d.Seconds()*10) / 10 }
+
 func (d *demo) result(total time.Duration) error {
 	if d.format == "json" {
-		return d.print(demoResult{PublicIP: d.machine.PublicIP, Direct: d.direct, Answer: d.answer, Steps: d.steps, Seconds: total.Seconds()})
+		return d.print(demoResult{PublicIP: d.machine.PublicIP, Direct: d.direct, Answer: d.answer, Steps: d.steps, Seconds: tenths(total)})
 	}
 	w := tabwriter.NewWriter(d.say, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(d.say)
-	for _, s := range append(d.steps, timing{"total", total.Seconds()}) {
+	for _, s := range append(d.steps, timing{"total", tenths(total)}) {
 		fmt.Fprintf(w, "%s\t%.1f s\t\n", s.Step, s.Seconds)
 	}
 	return w.Flush()

@@ -61,9 +61,6 @@ func (e *env) report(findings []finding) error {
 	if e.format == "json" {
 		return e.print(findings)
 	}
-	if e.format != "table" && e.format != "" {
-		return e.print(findings) // says that there is no such format
-	}
 	for _, f := range findings {
 		fmt.Fprintf(e.out, "%-8s %-20s %s\n", f.Verdict, f.Check, f.Says)
 		if f.Remedy != "" {

@@ -10,15 +10,19 @@ import (
 
 // print writes a thing, or a list of things, as -o asks. The table's columns are the JSON names.
 func (e *env) print(v any) error {
-	switch e.format {
-	case "json":
-		enc := json.NewEncoder(e.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(v)
-	case "", "table":
+	if e.format != "json" {
 		return e.table(reflect.ValueOf(v))
 	}
-	return usageError{fmt.Errorf("unknown output format %q; it is json or table", e.format)}
+	enc := json.NewEncoder(e.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func (e *env) checkFormat() error {
+	if e.format != "json" && e.format != "table" {
+		return usageError{fmt.Errorf("unknown output format %q; it is json or table", e.format)}
+	}
+	return nil
 }
 
 func (e *env) table(v reflect.Value) error {

@@ -127,12 +127,17 @@ func (im *Import) existing(ctx context.Context, doc *versionDoc) (bool, error) {
 		return false, err
 	}
 	same := doc.Tags[sourceTag] == im.identity
+	if same {
+		if err := im.settle(ctx, doc); err != nil {
+			return false, err
+		}
+	}
 	switch state := doc.Properties.ProvisioningState; {
 	case state == arm.Succeeded && same:
 		im.Report.Say("The image version is there already, made of this very file.")
 		return true, nil
-	case state == arm.Failed, same:
-		return false, nil // to be made again, or to be waited for
+	case state == arm.Failed:
+		return false, nil // to be made again
 	default:
 		return false, fmt.Errorf("the image version %s exists (%s) and was not made of this file: an image version does not change; choose another version number, or delete it first", im.Version, state)
 	}

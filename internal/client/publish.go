@@ -124,6 +124,26 @@ func (im *Import) publish(ctx context.Context, doc *versionDoc) error {
 	return im.ARM.Get(ctx, id+"?$expand=ReplicationStatus", VersionGalleries, doc)
 }
 
+// settle waits for a version that an earlier run of this import began to make.
+func (im *Import) settle(ctx context.Context, doc *versionDoc) error {
+	for {
+		switch doc.Properties.ProvisioningState {
+		case arm.Succeeded, arm.Failed, arm.Canceled:
+			return nil
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+		*doc = versionDoc{}
+		if err := im.ARM.Get(ctx, im.Version.String()+"?$expand=ReplicationStatus", VersionGalleries, doc); err != nil {
+			return err
+		}
+		if r := doc.Properties.ReplicationStatus; r != nil {
+			im.Report.Status("Replicating: " + r.String())
+		}
+	}
+}
+
 // replicated shows how far the regions are.
 func (im *Import) replicated(ctx context.Context, id string) error {
 	var doc versionDoc

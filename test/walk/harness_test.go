@@ -192,8 +192,13 @@ func (s *server) tail() {
 	if err != nil {
 		return
 	}
-	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
-	s.t.Logf("the server's last words:\n%s", strings.Join(lines[max(0, len(lines)-25):], "\n"))
+	var words []string
+	for line := range strings.Lines(string(raw)) {
+		if line = strings.TrimSpace(line); !strings.Contains(line, "msg=request") || strings.Contains(line, "status=5") {
+			words = append(words, line[:min(len(line), 400)])
+		}
+	}
+	s.t.Logf("the server's last words:\n%s", strings.Join(words[max(0, len(words)-25):], "\n"))
 }
 
 // await polls a condition; limits are generous, since neighbours may have the processor.

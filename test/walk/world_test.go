@@ -30,6 +30,12 @@ func (w *world) groupID() string {
 // prepare makes tenants, application, gallery, version, consumer's group and roles.
 func prepare(t *testing.T, roles bool) *world {
 	t.Helper()
+	return prepareBy(t, roles, (*world).makeGroup)
+}
+
+// prepareBy makes the consumer's group in a way of the caller's.
+func prepareBy(t *testing.T, roles bool, makeGroup func(*world)) *world {
+	t.Helper()
 	image := guest(t)
 	need(t, have("qemu-img"), "qemu-img is not installed")
 	w := &world{server: start(t)}
@@ -41,7 +47,7 @@ func prepare(t *testing.T, roles bool) *world {
 	w.image = w.gallery + "/images/tiny"
 	w.version = w.image + "/versions/1.0.0"
 	w.publish(image, w.version)
-	w.makeGroup()
+	makeGroup(w)
 	if roles {
 		w.vitrine(nil, "role", "assign", "Reader", "--scope", w.gallery, "--principal", w.app.ObjectID)
 		w.vitrine(nil, "role", "assign", "Contributor", "--scope", w.groupID(), "--principal", w.inT2.ObjectID)
