@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"runtime"
 	"time"
-	"unicode/utf8"
 
-	"github.com/google/uuid"
-
+	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
 
@@ -19,12 +17,18 @@ var (
 	ErrTenantNotFound      = errors.New("tenant not found")
 	ErrApplicationNotFound = errors.New("application not found")
 	ErrPrincipalNotFound   = errors.New("service principal not found")
-	ErrSecretNotFound      = errors.New("secret not found")
-	ErrExists              = errors.New("already exists")
+	ErrSecretNotFound      = rule.ErrSecretNotFound
+	ErrExists              = rule.ErrExists
 	ErrSingleTenant        = errors.New("application is single-tenant")
-	ErrInvalid             = errors.New("not valid")
-	ErrWrongSecret         = errors.New("secret does not match")
-	ErrExpiredSecret       = errors.New("secret is expired")
+	ErrInvalid             = rule.ErrInvalid
+	ErrWrongSecret         = rule.ErrWrongSecret
+	ErrExpiredSecret       = rule.ErrExpiredSecret
+	ErrUserNotFound        = errors.New("user not found")
+	ErrGroupNotFound       = errors.New("group not found")
+	ErrObjectNotFound      = errors.New("directory object not found")
+	ErrWrongPassword       = errors.New("password does not match")
+	ErrDisabled            = errors.New("account is disabled")
+	ErrLastAdministrator   = errors.New("it is the last administrator")
 )
 
 // The kinds of this package's documents.
@@ -32,16 +36,24 @@ const (
 	KindTenant           = "directory/tenant"
 	KindApplication      = "directory/application"
 	KindServicePrincipal = "directory/serviceprincipal"
+	KindUser             = "directory/user"
+	KindGroup            = "directory/group"
+	KindMember           = "directory/member"  // one membership in a group
+	KindDomain           = "directory/domain"  // a domain name and the tenant that it belongs to
+	KindDeleted          = "directory/deleted" // what may be restored for 30 days
 )
 
 // Directory answers from the store; it caches nothing. It may be used from many goroutines.
 type Directory struct {
-	store *store.Store
-	now   func() time.Time
+	store   *store.Store
+	now     func() time.Time
+	hashing chan struct{} // bounds how many passwords are hashed at a time; each takes memory and a core
 }
 
 // New returns the directory that lives in st.
-func New(st *store.Store) *Directory { return &Directory{store: st, now: time.Now} }
+func New(st *store.Store) *Directory {
+	return &Directory{store: st, now: time.Now, hashing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))}
+}
 
 // read decodes the document at key, or gives missing when there is none.
 func read[T any](tx store.Tx, key string, missing error) (T, store.Document, error) {
@@ -78,6 +90,20 @@ func list[T any](tx store.Tx, q store.Query) ([]T, error) {
 	return out, nil
 }
 
+// one decodes the first document that q selects, or gives missing.
+func one[T any](tx store.Tx, q store.Query, missing error) (T, error) {
+	q.Limit = 1
+	found, err := list[T](tx, q)
+	if err == nil && len(found) == 0 {
+		err = missing
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return found[0], nil
+}
+
 // write stores v in doc, whose ETag says what it replaces (0: nothing).
 func write(tx store.Tx, doc store.Document, v any) error {
 	body, err := json.Marshal(v)
@@ -106,38 +132,3 @@ func update[T any](ctx context.Context, d *Directory, f func(store.Tx) (T, error
 	})
 	return out, err
 }
-
-// canonicalID gives a GUID in the form in which this package stores it, or "" if s is none. Only the plain form with
-// hyphens counts: uuid.Parse alone would also take braces and a urn: prefix.
-func canonicalID(s string) string {
-	if len(s) != 36 {
-		return ""
-	}
-	id, err := uuid.Parse(s)
-	if err != nil {
-		return ""
-	}
-	return id.String()
-}
-
-// newOrGiven gives the canonical form of a chosen GUID, or a new one when none was chosen.
-func newOrGiven(what, id string) (string, error) {
-	if id == "" {
-		return uuid.NewString(), nil
-	}
-	if c := canonicalID(id); c != "" && c != uuid.Nil.String() {
-		return c, nil
-	}
-	return "", fmt.Errorf("%s %q is not a GUID: %w", what, id, ErrInvalid)
-}
-
-const maxName = 256 // bytes, and a display name's limit in Entra
-
-func checkName(what, name string) error {
-	if strings.TrimSpace(name) == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, isControl) {
-		return fmt.Errorf("%s %.64q must have 1 to %d printable characters: %w", what, name, maxName, ErrInvalid)
-	}
-	return nil
-}
-
-func isControl(r rune) bool { return r < 0x20 || r == 0x7f }

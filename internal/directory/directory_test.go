@@ -141,7 +141,7 @@ func TestApplicationRefused(t *testing.T) {
 		{"client ID in use", directory.Application{TenantID: home.ID, DisplayName: "a", AppID: taken.AppID}, directory.ErrExists},
 		{"az's client ID", directory.Application{TenantID: home.ID, DisplayName: "a", AppID: directory.AzureCLI}, directory.ErrExists},
 		{"Graph's client ID", directory.Application{TenantID: home.ID, DisplayName: "a", AppID: "00000003-0000-0000-C000-000000000000"}, directory.ErrExists},
-		{"personal accounts", directory.Application{TenantID: home.ID, DisplayName: "a", SignInAudience: "AzureADandPersonalMicrosoftAccount"}, directory.ErrInvalid},
+		{"personal accounts alone", directory.Application{TenantID: home.ID, DisplayName: "a", SignInAudience: "PersonalMicrosoftAccount"}, directory.ErrInvalid},
 		{"token version", directory.Application{TenantID: home.ID, DisplayName: "a", TokenVersion: 3}, directory.ErrInvalid},
 	} {
 		if _, _, err := d.CreateApplication(t.Context(), tc.app); !errors.Is(err, tc.want) {

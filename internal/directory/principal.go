@@ -10,27 +10,39 @@ import (
 
 	"github.com/google/uuid"
 
+	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
 
-// GlobalAdministrator is the directory role of a tenant's first service principal: it may do everything in the directory.
-// It gives no right on subscriptions; those are role assignments.
-const GlobalAdministrator = "Global Administrator"
-
 // ServicePrincipal is an application's presence in one tenant.
 type ServicePrincipal struct {
-	ObjectID       string    `json:"objectId"` // what role assignments name; differs from tenant to tenant
-	TenantID       string    `json:"tenantId"`
-	AppID          string    `json:"appId"`
-	DisplayName    string    `json:"displayName"`
-	HomeTenant     string    `json:"homeTenant"` // where the application is registered
-	AccountEnabled bool      `json:"accountEnabled"`
-	DirectoryRoles []string  `json:"directoryRoles,omitempty"`
-	Created        time.Time `json:"created"`
+	ObjectID       string   `json:"objectId"` // what role assignments name; differs from tenant to tenant
+	TenantID       string   `json:"tenantId"`
+	AppID          string   `json:"appId"`
+	DisplayName    string   `json:"displayName"`
+	HomeTenant     string   `json:"homeTenant"` // where the application is registered
+	AccountEnabled bool     `json:"accountEnabled"`
+	DirectoryRoles []string `json:"directoryRoles,omitempty"`
+	// AssignmentRequired keeps out users who hold no app role of it; there are no such roles' assignments yet, so it keeps out all.
+	AssignmentRequired bool      `json:"appRoleAssignmentRequired,omitempty"`
+	Description        string    `json:"description,omitempty"`
+	Notes              string    `json:"notes,omitempty"`
+	Tags               []string  `json:"tags,omitempty"`
+	Owners             []string  `json:"owners,omitempty"` // object IDs
+	Credentials                  // of its own; good in this tenant only
+	Created            time.Time `json:"created"`
 }
 
 // Has says whether the principal holds a directory role.
 func (p ServicePrincipal) Has(role string) bool { return slices.Contains(p.DirectoryRoles, role) }
+
+func (p ServicePrincipal) terms() []string {
+	terms := []string{"tenant:" + p.TenantID, "object:" + p.ObjectID, "app:" + p.AppID}
+	for _, id := range p.Owners {
+		terms = append(terms, "owner:"+id)
+	}
+	return append(terms, roleTerms(p.DirectoryRoles)...)
+}
 
 // The key holds tenant and client ID, so that the store itself keeps them unique.
 func principalKey(tenantID, appID string) string {
@@ -65,9 +77,7 @@ func (d *Directory) CreateServicePrincipalIn(tx store.Tx, tenantID, appID string
 	}
 	sp = ServicePrincipal{ObjectID: uuid.NewString(), TenantID: t.ID, AppID: a.AppID, DisplayName: a.DisplayName,
 		HomeTenant: a.TenantID, AccountEnabled: true, Created: d.now().UTC()}
-	doc := store.Document{Key: principalKey(t.ID, a.AppID), Kind: KindServicePrincipal,
-		Terms: []string{"tenant:" + t.ID, "object:" + sp.ObjectID, "app:" + a.AppID}}
-	return sp, write(tx, doc, sp)
+	return sp, write(tx, store.Document{Key: principalKey(t.ID, a.AppID), Kind: KindServicePrincipal, Terms: sp.terms()}, sp)
 }
 
 // Principal returns an application's service principal in a tenant, or ErrPrincipalNotFound.
@@ -83,7 +93,7 @@ func (d *Directory) PrincipalIn(tx store.Tx, tenantID, appID string) (ServicePri
 
 func (d *Directory) principal(tx store.Tx, tenantID, appID string) (ServicePrincipal, store.Document, error) {
 	missing := fmt.Errorf("application %.64q in tenant %.64q: %w", appID, tenantID, ErrPrincipalNotFound)
-	t, a := canonicalID(tenantID), canonicalID(appID)
+	t, a := rule.CanonicalID(tenantID), rule.CanonicalID(appID)
 	if t == "" || a == "" {
 		return ServicePrincipal{}, store.Document{}, missing
 	}
@@ -98,26 +108,38 @@ func (d *Directory) PrincipalByObject(ctx context.Context, tenantID, objectID st
 
 // PrincipalByObjectIn is PrincipalByObject as a part of tx.
 func (d *Directory) PrincipalByObjectIn(tx store.Tx, tenantID, objectID string) (ServicePrincipal, error) {
-	t, o := canonicalID(tenantID), canonicalID(objectID)
+	t, o := rule.CanonicalID(tenantID), rule.CanonicalID(objectID)
 	if t == "" || o == "" {
 		return ServicePrincipal{}, fmt.Errorf("object %.64q: %w", objectID, ErrPrincipalNotFound)
 	}
-	found, err := list[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal,
-		All: []string{"object:" + o, "tenant:" + t}, Limit: 1})
-	if err != nil {
-		return ServicePrincipal{}, err
+	return one[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: []string{"object:" + o, "tenant:" + t}},
+		fmt.Errorf("object %s in tenant %s: %w", o, t, ErrPrincipalNotFound))
+}
+
+// PrincipalByNameIn returns the service principal in a tenant that goes by a name: a client ID or an identifier URI of its
+// application; or ErrPrincipalNotFound.
+func (d *Directory) PrincipalByNameIn(tx store.Tx, tenantID, name string) (ServicePrincipal, error) {
+	if rule.CanonicalID(name) == "" {
+		a, err := d.ApplicationByURIIn(tx, name)
+		if errors.Is(err, ErrApplicationNotFound) {
+			return ServicePrincipal{}, fmt.Errorf("%.130q in tenant %s: %w", name, tenantID, ErrPrincipalNotFound)
+		}
+		if err != nil {
+			return ServicePrincipal{}, err
+		}
+		name = a.AppID
 	}
-	if len(found) == 0 {
-		return ServicePrincipal{}, fmt.Errorf("object %s in tenant %s: %w", o, t, ErrPrincipalNotFound)
-	}
-	return found[0], nil
+	return d.PrincipalIn(tx, tenantID, name)
 }
 
 // Principals lists the service principals of a tenant.
 func (d *Directory) Principals(ctx context.Context, tenantID string) ([]ServicePrincipal, error) {
-	return view(ctx, d, func(tx store.Tx) ([]ServicePrincipal, error) {
-		return list[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: []string{"tenant:" + canonicalID(tenantID)}})
-	})
+	return view(ctx, d, func(tx store.Tx) ([]ServicePrincipal, error) { return d.PrincipalsIn(tx, tenantID) })
+}
+
+// PrincipalsIn is Principals as a part of tx.
+func (d *Directory) PrincipalsIn(tx store.Tx, tenantID string) ([]ServicePrincipal, error) {
+	return list[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: []string{"tenant:" + rule.CanonicalID(tenantID)}})
 }
 
 // SetAccountEnabled allows or stops sign-ins and tokens of a service principal.
@@ -129,8 +151,8 @@ func (d *Directory) SetAccountEnabled(ctx context.Context, tenantID, appID strin
 
 // GrantDirectoryRoleIn gives a service principal a directory role, as a part of tx. Twice is once.
 func (d *Directory) GrantDirectoryRoleIn(tx store.Tx, tenantID, appID, role string) error {
-	if role != GlobalAdministrator {
-		return fmt.Errorf("directory role %.64q is not supported, only %q is: %w", role, GlobalAdministrator, ErrInvalid)
+	if _, ok := RoleByName(role); !ok {
+		return fmt.Errorf("directory role %.64q is not supported: %w", role, ErrInvalid)
 	}
 	return d.changePrincipal(tx, tenantID, appID, func(p *ServicePrincipal) {
 		if !p.Has(role) {
@@ -139,24 +161,46 @@ func (d *Directory) GrantDirectoryRoleIn(tx store.Tx, tenantID, appID, role stri
 	})
 }
 
+// ChangePrincipalIn changes a service principal; IDs, home and directory roles stay as they were.
+func (d *Directory) ChangePrincipalIn(tx store.Tx, tenantID, appID string, change func(*ServicePrincipal) error) (ServicePrincipal, error) {
+	old, doc, err := d.principal(tx, tenantID, appID)
+	if err != nil {
+		return old, err
+	}
+	var p ServicePrincipal
+	if err := decode(doc, &p); err != nil {
+		return old, err
+	}
+	if err := change(&p); err != nil {
+		return old, err
+	}
+	p.ObjectID, p.TenantID, p.AppID, p.HomeTenant, p.DirectoryRoles, p.Created = old.ObjectID, old.TenantID, old.AppID, old.HomeTenant, old.DirectoryRoles, old.Created
+	if err := rule.CheckName("service principal name", p.DisplayName); err != nil {
+		return old, err
+	}
+	if err := p.Credentials.Check(); err != nil {
+		return old, err
+	}
+	if len(p.Owners) > maxOwners || len(p.Tags) > 100 || len(p.Notes) > maxText || len(p.Description) > maxText {
+		return old, fmt.Errorf("too many owners or tags, or too long a description: %w", ErrInvalid)
+	}
+	doc.Terms = p.terms()
+	return p, write(tx, doc, p)
+}
+
 func (d *Directory) changePrincipal(tx store.Tx, tenantID, appID string, change func(*ServicePrincipal)) error {
 	p, doc, err := d.principal(tx, tenantID, appID)
 	if err != nil {
 		return err
 	}
 	change(&p)
+	doc.Terms = p.terms()
 	return write(tx, doc, p)
 }
 
 // DeletePrincipal removes an application's service principal from a tenant. Its tokens stop working at once.
 func (d *Directory) DeletePrincipal(ctx context.Context, tenantID, appID string) error {
-	return d.store.Update(ctx, func(tx store.Tx) error {
-		_, doc, err := d.principal(tx, tenantID, appID)
-		if err != nil {
-			return err
-		}
-		return tx.Delete(doc.Key, doc.ETag)
-	})
+	return d.store.Update(ctx, func(tx store.Tx) error { return d.DeletePrincipalIn(tx, tenantID, appID) })
 }
 
 // absent says whether a key is free.

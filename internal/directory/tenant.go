@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
 
@@ -27,14 +28,14 @@ func (d *Directory) CreateTenant(ctx context.Context, t Tenant) (Tenant, error) 
 
 // CreateTenantIn is CreateTenant as a part of tx.
 func (d *Directory) CreateTenantIn(tx store.Tx, t Tenant) (Tenant, error) {
-	if err := checkName("tenant name", t.Name); err != nil {
+	if err := rule.CheckName("tenant name", t.Name); err != nil {
 		return Tenant{}, err
 	}
-	if canonicalID(t.Name) != "" {
+	if rule.CanonicalID(t.Name) != "" {
 		return Tenant{}, fmt.Errorf("tenant name %q looks like a tenant ID: %w", t.Name, ErrInvalid)
 	}
 	var err error
-	if t.ID, err = newOrGiven("tenant ID", t.ID); err != nil {
+	if t.ID, err = rule.NewOrGiven("tenant ID", t.ID); err != nil {
 		return Tenant{}, err
 	}
 	same, err := tx.List(store.Query{Kind: KindTenant, Any: []string{tenantTerm(t.Name)}, Limit: 1})
@@ -51,7 +52,10 @@ func (d *Directory) CreateTenantIn(tx store.Tx, t Tenant) (Tenant, error) {
 	}
 	t.Created = d.now().UTC()
 	doc := store.Document{Key: tenantKey(t.ID), Kind: KindTenant, Terms: []string{tenantTerm(t.Name)}}
-	return t, write(tx, doc, t)
+	if err := write(tx, doc, t); err != nil {
+		return Tenant{}, err
+	}
+	return t, d.initialDomain(tx, t)
 }
 
 // Tenant returns the tenant with an ID, or ErrTenantNotFound.
@@ -62,7 +66,7 @@ func (d *Directory) Tenant(ctx context.Context, id string) (Tenant, error) {
 // TenantIn is Tenant as a part of tx.
 func (d *Directory) TenantIn(tx store.Tx, id string) (Tenant, error) {
 	missing := fmt.Errorf("tenant %.64q: %w", id, ErrTenantNotFound)
-	if canonicalID(id) == "" {
+	if rule.CanonicalID(id) == "" {
 		return Tenant{}, missing
 	}
 	t, _, err := read[Tenant](tx, tenantKey(id), missing)
@@ -76,11 +80,11 @@ func (d *Directory) FindTenant(ctx context.Context, idOrName string) (Tenant, er
 
 // FindTenantIn is FindTenant as a part of tx.
 func (d *Directory) FindTenantIn(tx store.Tx, idOrName string) (Tenant, error) {
-	if canonicalID(idOrName) != "" {
+	if rule.CanonicalID(idOrName) != "" {
 		return d.TenantIn(tx, idOrName)
 	}
 	missing := fmt.Errorf("tenant %.64q: %w", idOrName, ErrTenantNotFound)
-	if checkName("tenant name", idOrName) != nil { // nor would the store take it as an index term
+	if rule.CheckName("tenant name", idOrName) != nil { // nor would the store take it as an index term
 		return Tenant{}, missing
 	}
 	found, err := list[Tenant](tx, store.Query{Kind: KindTenant, Any: []string{tenantTerm(idOrName)}, Limit: 1})
