@@ -93,6 +93,12 @@ func (a *Authenticator) auxiliary(ctx context.Context, credential string, positi
 	if err != nil {
 		return Principal{}, err
 	}
+	if p.AppID == primary.AppID && !p.Same(primary) {
+		return Principal{}, refusal("InvalidAuthenticationToken", p.TenantID, fmt.Sprintf(
+			"The access token is of the identity '%s' whose home is tenant '%s', but the request was authenticated as the identity '%s' whose home "+
+				"is tenant '%s'; all access tokens of a request must be of one identity. It is %s.",
+			p.Client(), p.HomeTenant, primary.Client(), primary.HomeTenant, which))
+	}
 	if p.AppID != primary.AppID {
 		return Principal{}, refusal("InvalidAuthenticationToken", p.TenantID, fmt.Sprintf(
 			"The access token is of client '%s' and tenant '%s', but the request was authenticated as client '%s' of tenant '%s'; "+
@@ -112,6 +118,14 @@ func (a *Authenticator) principal(ctx context.Context, raw, which string) (Princ
 	if r, ok := token.ParseResource(claims.Audience); !ok || r.API != a.cfg.API {
 		return Principal{}, a.wrongAudience(claims, which)
 	}
+	if claims.Person() {
+		return a.user(ctx, claims, which)
+	}
+	return a.application(ctx, claims, which)
+}
+
+// application is the service principal behind a token that an application has for itself.
+func (a *Authenticator) application(ctx context.Context, claims token.Claims, which string) (Principal, error) {
 	sp, err := a.cfg.Directory.Principal(ctx, claims.TenantID, claims.Client())
 	if err != nil && !errors.Is(err, directory.ErrPrincipalNotFound) {
 		return Principal{}, fmt.Errorf("authn: look up principal: %w", err)
@@ -127,4 +141,27 @@ func (a *Authenticator) principal(ctx context.Context, raw, which string) (Princ
 	}
 	return Principal{TenantID: sp.TenantID, ObjectID: sp.ObjectID, AppID: sp.AppID, Name: sp.DisplayName,
 		Kind: ServicePrincipal, HomeTenant: sp.HomeTenant, TokenID: claims.UniqueID}, nil
+}
+
+// user is the person behind a token. It must exist and be enabled, at home too, and the sign-in that the token comes from must not
+// have ended.
+func (a *Authenticator) user(ctx context.Context, claims token.Claims, which string) (Principal, error) {
+	u, home, err := a.cfg.Directory.ActiveUser(ctx, claims.TenantID, claims.ObjectID)
+	switch {
+	case errors.Is(err, directory.ErrUserNotFound):
+		return Principal{}, a.invalid(claims, which, fmt.Sprintf("its user '%s' does not exist in tenant '%s'", claims.ObjectID, claims.TenantID))
+	case errors.Is(err, directory.ErrDisabled):
+		return Principal{}, a.invalid(claims, which, fmt.Sprintf("its user '%s' is disabled in tenant '%s'", claims.ObjectID, claims.TenantID))
+	case err != nil:
+		return Principal{}, fmt.Errorf("authn: look up user: %w", err)
+	}
+	alive, err := a.cfg.Tokens.Alive(ctx, claims)
+	if err != nil {
+		return Principal{}, fmt.Errorf("authn: look up sign-in: %w", err)
+	}
+	if !alive || claims.SessionID == "" {
+		return Principal{}, a.invalid(claims, which, "the sign-in that it comes from was revoked")
+	}
+	return Principal{TenantID: u.TenantID, ObjectID: u.ObjectID, AppID: claims.Client(), Name: home.UserPrincipalName, Kind: User,
+		HomeTenant: home.TenantID, HomeObject: home.ObjectID, TokenID: claims.UniqueID}, nil
 }

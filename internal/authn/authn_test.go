@@ -30,6 +30,7 @@ const (
 // world is an installation of four tenants with one application in all of them, and another one.
 type world struct {
 	t         testing.TB
+	store     *store.Store
 	dir       *directory.Directory
 	tokens    *token.Service
 	auth      *authn.Authenticator
@@ -46,7 +47,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dir: directory.New(st), at: time.Date(2026, 11, 22, 15, 4, 5, 0, time.UTC)}
+	w := &world{t: t, store: st, dir: directory.New(st), at: time.Date(2026, 11, 22, 15, 4, 5, 0, time.UTC)}
 	w.tokens = token.New(token.Config{Store: st, Sealer: sealer, Now: w.now})
 	w.auth = authn.New(authn.Config{Tokens: w.tokens, Directory: w.dir, Now: w.now})
 	for _, id := range []string{tenant1, tenant2, tenant3, tenant4} {

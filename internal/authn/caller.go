@@ -18,12 +18,24 @@ type Principal struct {
 	AppID      string `json:"appId"`    // the client; for a service principal also its own
 	Name       string `json:"name"`     // for messages to people; may change, proves nothing
 	Kind       Kind   `json:"kind"`
-	HomeTenant string `json:"homeTenant"` // of the application or the user
-	TokenID    string `json:"tokenId"`    // uti of the token, for the log
+	HomeTenant string `json:"homeTenant"`           // of the application or the user
+	HomeObject string `json:"homeObject,omitempty"` // of a user, in the home tenant: the same person in every tenant
+	TokenID    string `json:"tokenId"`              // uti of the token, for the log
 }
 
-// Client is how Azure's messages name the principal: "The client '<app ID>' with object id …".
-func (p Principal) Client() string { return p.AppID }
+// Client is how Azure's messages name the principal: "The client '<app ID>' with object id …", or a user by its name.
+func (p Principal) Client() string {
+	if p.Kind == User {
+		return p.Name
+	}
+	return p.AppID
+}
+
+// Same says whether two principals are one identity in two tenants: the same application, and the same person if one stands
+// behind it.
+func (p Principal) Same(q Principal) bool {
+	return p.AppID == q.AppID && p.Kind == q.Kind && (p.Kind != User || p.HomeTenant == q.HomeTenant && p.HomeObject == q.HomeObject)
+}
 
 // LogValue is what a log shows of a principal.
 func (p Principal) LogValue() slog.Value {

@@ -9,12 +9,13 @@ import (
 	"slices"
 	"strings"
 
+	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/grant"
 	"vitrine/internal/token"
 	"vitrine/internal/web"
 )
 
-// configuration answers OpenID Connect discovery. It names only what this server can do, plus the endpoints without
-// which MSAL refuses the document; those answer that they are not supported yet. az reads the tenant from the path of
+// configuration answers OpenID Connect discovery. It names only what this server can do. az reads the tenant from the path of
 // token_endpoint, so that path holds the ID.
 func (d *door) configuration(c call, version int) error {
 	tenant, issuer := strings.ToLower(c.tenant), token.Issuer("{tenantid}", version)
@@ -31,22 +32,24 @@ func (d *door) configuration(c call, version int) error {
 		oauth, keys = base+"/oauth2/v2.0", "/discovery/v2.0/keys"
 	}
 	return reply(c, map[string]any{
-		"issuer":                                issuer,
-		"token_endpoint":                        oauth + "/token",
-		"authorization_endpoint":                oauth + "/authorize",
-		"device_authorization_endpoint":         oauth + "/devicecode",
-		"end_session_endpoint":                  oauth + "/logout",
-		"jwks_uri":                              base + keys,
-		"grant_types_supported":                 []string{"client_credentials"},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "client_secret_basic"},
-		"response_types_supported":              []string{"code"},
-		"response_modes_supported":              []string{"query"},
-		"subject_types_supported":               []string{"pairwise"},
-		"id_token_signing_alg_values_supported": []string{"RS256"},
-		"scopes_supported":                      []string{"openid"},
-		"request_uri_parameter_supported":       false,
+		"issuer":                                           issuer,
+		"token_endpoint":                                   oauth + "/token",
+		"authorization_endpoint":                           oauth + "/authorize",
+		"device_authorization_endpoint":                    oauth + "/devicecode",
+		"end_session_endpoint":                             oauth + "/logout",
+		"jwks_uri":                                         base + keys,
+		"grant_types_supported":                            d.grants.Types(),
+		"token_endpoint_auth_methods_supported":            []string{"client_secret_post", "client_secret_basic", "private_key_jwt"},
+		"response_types_supported":                         []string{"code"},
+		"response_modes_supported":                         []string{"query", "fragment", "form_post"},
+		"subject_types_supported":                          []string{"pairwise"},
+		"id_token_signing_alg_values_supported":            []string{"RS256"},
+		"scopes_supported":                                 []string{"openid", "profile", "email", "offline_access"},
+		"code_challenge_methods_supported":                 []string{"S256"},
+		"token_endpoint_auth_signing_alg_values_supported": []string{"RS256", "PS256", "ES256"},
+		"request_uri_parameter_supported":                  false,
 		"claims_supported": []string{"aud", "iss", "iat", "nbf", "exp", "appid", "appidacr", "idp", "idtyp", "oid",
-			"sub", "tid", "uti", "ver"},
+			"sub", "tid", "uti", "ver", "name", "preferred_username", "upn", "nonce", "scp"},
 		"cloud_instance_name":   "microsoftonline.com",
 		"cloud_graph_host_name": "graph.windows.net",
 		"msgraph_host":          "graph.microsoft.com",
@@ -55,7 +58,7 @@ func (d *door) configuration(c call, version int) error {
 
 // keys answers the key set, which is the same for all tenants.
 func (d *door) keys(c call) error {
-	if !isCommon(c.tenant) {
+	if !grant.Common(c.tenant) {
 		if _, err := d.tenant(c.r.Context(), c.tenant); err != nil {
 			return err
 		}
@@ -73,11 +76,11 @@ func (d *door) instance(c call) error {
 	q := c.r.URL.Query()
 	endpoint := q.Get("authorization_endpoint")
 	if endpoint == "" {
-		return missingParameter("authorization_endpoint")
+		return aadsts.MissingParameter("authorization_endpoint")
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "https" || !slices.Contains(aliases(), bareHost(u.Host)) {
-		return fail(http.StatusBadRequest, "invalid_instance", 50049, "Unknown or invalid instance.")
+		return aadsts.Fail(http.StatusBadRequest, "invalid_instance", 50049, "Unknown or invalid instance.")
 	}
 	tenant, rest, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
 	document := "/.well-known/openid-configuration"
@@ -120,6 +123,6 @@ func reply(c call, v any) error {
 	if err != nil {
 		return fmt.Errorf("login: encode an answer: %w", err)
 	}
-	web.Write(c.w, http.StatusOK, jsonType, body)
+	web.Write(c.w, http.StatusOK, aadsts.JSON, body)
 	return nil
 }

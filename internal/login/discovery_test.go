@@ -105,27 +105,6 @@ func TestInstanceDiscovery(t *testing.T) {
 	checkError(t, "nothing asked", w, w.get("/common/discovery/instance?api-version=1.1"), 400, "invalid_request", 900144, "'authorization_endpoint'")
 }
 
-// What is not there says so by name, to programs and to browsers, and nothing of the request comes back in a page.
-func TestUnsupportedIsNamed(t *testing.T) {
-	w := newWorld(t)
-	for path, what := range map[string]string{
-		"/common/oauth2/authorize?client_id=x":             "Signing in with a browser",
-		"/" + tenant1 + "/oauth2/v2.0/authorize":           "Signing in with a browser",
-		"/" + tenant1 + "/v2.0/adminconsent":               "Consent with a browser",
-		"/organizations/oauth2/v2.0/devicecode":            "Signing in with a device code",
-		"/common/userrealm/user@example.com?api-version=1": "Signing in with a user name and password",
-	} {
-		checkError(t, path, w, w.get(path), 501, "not_supported", 0, what+" is not supported by this server yet.")
-		r := httptest.NewRequest(http.MethodGet, strings.Split(path, "?")[0]+"?state=%3Cscript%3E", nil)
-		r.Header.Set("Accept", "text/html,application/xhtml+xml")
-		got := w.do(r)
-		if page := string(got.raw); got.status != http.StatusNotImplemented || !strings.Contains(page, what) || strings.Contains(page, "script") ||
-			!strings.HasPrefix(got.header.Get("Content-Security-Policy"), "default-src 'none'") {
-			t.Errorf("%s: %d %v %s", path, got.status, got.header, page)
-		}
-	}
-}
-
 func TestPathsThatAreNotThere(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{"/", "/common", "/" + tenant1 + "/oauth2/v3.0/token", "/" + tenant1 + "/" + strings.Repeat("a/", 600)} {

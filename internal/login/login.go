@@ -3,11 +3,12 @@ package login
 import (
 	"log/slog"
 	"net/http"
-	"runtime"
 	"strings"
 	"time"
 
 	"vitrine/internal/directory"
+	"vitrine/internal/login/grant"
+	"vitrine/internal/store"
 	"vitrine/internal/token"
 	"vitrine/internal/web"
 )
@@ -19,15 +20,19 @@ func Hosts() []string {
 
 // Config says what the door works with.
 type Config struct {
+	Store     *store.Store
 	Directory *directory.Directory
 	Tokens    *token.Service
 	Log       *slog.Logger
 	Now       func() time.Time // time.Now
+	Fetcher   *web.Fetcher     // reads other issuers' keys, from those that the operator allows; nil: none
+	Passwords bool             // the password grant is on
+	Audit     SignIns          // nil: no log of sign-ins is kept
 }
 
 type door struct {
 	Config
-	hashing chan struct{} // one place per core: hashing a secret is the costly part of a request from anybody
+	grants *grant.Grants
 }
 
 // New returns the door. It expects to run within web.Serve, which limits bodies and gives the IDs that errors quote.
@@ -38,7 +43,11 @@ func New(cfg Config) http.Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &door{Config: cfg, hashing: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	g := grant.Config{Store: cfg.Store, Directory: cfg.Directory, Tokens: cfg.Tokens, Log: cfg.Log, Now: cfg.Now, Passwords: cfg.Passwords}
+	if cfg.Fetcher != nil {
+		g.Fetch, g.Allowed = cfg.Fetcher.Get, cfg.Fetcher.Allowed
+	}
+	d := &door{Config: cfg, grants: grant.New(g)}
 	return web.Handler(d.hide, func(w http.ResponseWriter, r *http.Request) error {
 		return d.stamp(r, d.serve(w, r))
 	})
@@ -65,9 +74,13 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
 		return d.token(c, 1)
 	case "oauth2/v2.0/token":
 		return d.token(c, 2)
+	case "oauth2/devicecode":
+		return d.deviceCode(c, 1)
+	case "oauth2/v2.0/devicecode":
+		return d.deviceCode(c, 2)
 	}
-	if what := unsupported(rest); what != "" {
-		return refuseUnsupported(c, what)
+	if answer := d.browse(rest); answer != nil {
+		return d.paged(c, answer)
 	}
 	return d.discover(c, rest)
 }
@@ -85,12 +98,13 @@ func (d *door) discover(c call, rest string) error {
 	case "discovery/keys", "discovery/v2.0/keys":
 		answer = d.keys
 	default:
-		return notFound(c.r)
+		if !strings.HasPrefix(rest, "userrealm/") {
+			return notFound(c.r)
+		}
+		answer = d.realm
 	}
 	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
-		f := fail(http.StatusMethodNotAllowed, "invalid_request", 0, "The endpoint only accepts GET requests. Received a %s request.", clip(c.r.Method))
-		f.header = map[string]string{"Allow": "GET, HEAD"}
-		return f
+		return onlyMethods(c.r, http.StatusMethodNotAllowed, 0, "GET, HEAD")
 	}
 	c.w.Header().Set("Access-Control-Allow-Origin", "*") // public documents; MSAL.js reads them in a browser
 	return answer(c)

@@ -7,32 +7,27 @@ import (
 	"strings"
 
 	"vitrine/internal/directory"
+	"vitrine/internal/login/aadsts"
 	"vitrine/internal/web"
 )
 
-// tenant finds the tenant that a path names. Domain names are not kept here, so that a well-formed one is unknown.
+// tenant finds the tenant that a path names, by its ID or by one of its domains.
 func (d *door) tenant(ctx context.Context, name string) (directory.Tenant, error) {
 	if !web.IsID(name) && !isDomain(name) {
-		return directory.Tenant{}, fail(http.StatusBadRequest, "invalid_request", 900023,
-			"Specified tenant identifier '%s' is neither a valid DNS name, nor a valid external domain.", clip(name))
+		return directory.Tenant{}, aadsts.Fail(http.StatusBadRequest, "invalid_request", 900023,
+			"Specified tenant identifier '%s' is neither a valid DNS name, nor a valid external domain.", aadsts.Clip(name))
 	}
 	t, err := d.Directory.Tenant(ctx, name)
+	if !web.IsID(name) {
+		t, err = d.Directory.TenantByDomain(ctx, name)
+	}
 	if errors.Is(err, directory.ErrTenantNotFound) {
-		return directory.Tenant{}, fail(http.StatusBadRequest, "invalid_request", 90002,
+		return directory.Tenant{}, aadsts.Fail(http.StatusBadRequest, "invalid_request", 90002,
 			"Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. "+
 				"Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant.",
-			clip(name))
+			aadsts.Clip(name))
 	}
 	return t, err
-}
-
-// isCommon says whether a path names no tenant but a group of them.
-func isCommon(name string) bool {
-	switch strings.ToLower(name) {
-	case "common", "organizations", "consumers":
-		return true
-	}
-	return false
 }
 
 // isDomain takes the form of a DNS name of at least two labels.

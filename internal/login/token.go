@@ -1,99 +1,99 @@
 package login
 
 import (
-	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 
 	"vitrine/internal/directory"
-	"vitrine/internal/token"
+	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/grant"
 	"vitrine/internal/web"
 )
-
-// tokenRequest is a request to the token endpoint, its form read and its tenant found.
-type tokenRequest struct {
-	call
-	form    form
-	version int // of the endpoint
-	tenant  directory.Tenant
-	client  credentials
-}
 
 // token answers the token endpoint of version 1 or 2.
 func (d *door) token(c call, version int) error {
 	if c.r.Method != http.MethodPost {
-		f := fail(http.StatusBadRequest, "invalid_request", 900561,
-			"The endpoint only accepts POST requests. Received a %s request.", clip(c.r.Method))
-		f.header = map[string]string{"Allow": "POST"}
-		return f
+		return onlyMethods(c.r, http.StatusBadRequest, 900561, "POST")
 	}
 	form, err := readForm(c.r)
 	if err != nil {
 		return err
 	}
-	q := tokenRequest{call: c, form: form, version: version}
-	grant := d.grant(form["grant_type"])
-	switch {
-	case form["grant_type"] == "":
-		return missingParameter("grant_type")
-	case grant == nil:
-		return fail(http.StatusBadRequest, "unsupported_grant_type", 70003,
-			"The app requested an unsupported grant type '%s'.", clip(form["grant_type"]))
-	}
-	if q.client, err = readCredentials(c.r, form); err != nil {
+	grantType := form["grant_type"]
+	if err := d.grants.Check(grantType); err != nil {
 		return err
 	}
-	web.Annotate(c.r.Context(), slog.String("client", clip(q.client.id)))
-	if q.tenant, err = d.grantTenant(c, form["grant_type"]); err != nil {
+	q := d.request(c, version, form)
+	if q.Client, err = readCredentials(c.r, form); err != nil {
 		return err
 	}
-	return grant(q)
-}
-
-// grant is the table of grant types: one function, in a file of its own, for each.
-func (d *door) grant(grantType string) func(tokenRequest) error {
-	switch grantType {
-	case "client_credentials":
-		return d.clientCredentials
+	web.Annotate(c.r.Context(), slog.String("client", aadsts.Clip(q.Client.ID)))
+	if q.Tenant, err = d.grantTenant(c, grantType); err != nil {
+		return err
 	}
-	return nil
+	reply, err := d.grants.Token(c.r.Context(), q)
+	if err = d.told(c, q, reply, err); err != nil {
+		return err
+	}
+	if origin := c.r.Header.Get("Origin"); origin != "" { // a single-page application; what it may have is in its request
+		c.w.Header().Set("Access-Control-Allow-Origin", "*")
+	}
+	return d.replyToken(c, version, reply)
 }
 
-// grantTenant finds the tenant of a grant that needs one.
+func (d *door) request(c call, version int, form form) grant.Request {
+	return grant.Request{Form: form, Version: version, TenantName: c.tenant, Source: source(c.r), Correlation: web.CorrelationID(c.r.Context())}
+}
+
+// source is the address that a request came from, for limits.
+func source(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// grantTenant finds the tenant of a request; none for one of a person that names a group of tenants.
 func (d *door) grantTenant(c call, grantType string) (directory.Tenant, error) {
-	if !isCommon(c.tenant) {
+	if !grant.Common(c.tenant) {
 		return d.tenant(c.r.Context(), c.tenant)
 	}
+	if !grant.NeedsTenant(grantType) {
+		return directory.Tenant{}, nil
+	}
 	if c.tenant == "organizations" {
-		return directory.Tenant{}, fail(http.StatusBadRequest, "invalid_request", 50059,
+		return directory.Tenant{}, aadsts.Fail(http.StatusBadRequest, "invalid_request", 50059,
 			"No tenant-identifying information found in either the request or implied by any provided credentials.")
 	}
-	return directory.Tenant{}, fail(http.StatusBadRequest, "invalid_request", 9001023,
+	return directory.Tenant{}, aadsts.Fail(http.StatusBadRequest, "invalid_request", 9001023,
 		"The grant type '%s' is not supported over the /common or /consumers endpoints. Please use the /organizations or "+
 			"tenant-specific endpoint.", grantType)
 }
 
-// issue makes the token, notes it in the log and replies in the form of the endpoint's version.
-func (d *door) issue(q tokenRequest, r token.Request) error {
-	raw, claims, err := d.Tokens.Issue(q.r.Context(), r)
-	if err != nil {
-		return fmt.Errorf("login: issue a token: %w", err)
-	}
-	d.Log.LogAttrs(q.r.Context(), slog.LevelInfo, "token issued",
-		slog.String("grant", q.form["grant_type"]), slog.String("tenant", r.TenantID), slog.String("client", r.AppID),
-		slog.String("object", r.ObjectID), slog.String("audience", claims.Audience), slog.String("uti", claims.UniqueID),
-		slog.Time("expires", claims.Expires()), slog.String("correlation", web.CorrelationID(q.r.Context())))
-	h := q.w.Header()
+// replyToken renders a reply in the form of the endpoint's version.
+func (d *door) replyToken(c call, version int, r grant.Reply) error {
+	h := c.w.Header()
 	h.Set("Cache-Control", "no-store, no-cache")
 	h.Set("Pragma", "no-cache")
-	seconds := int(claims.ExpiresIn().Seconds())
-	if q.version == 2 {
-		return reply(q.call, replyV2{"Bearer", seconds, seconds, raw})
+	seconds := int(r.Claims.ExpiresIn().Seconds())
+	person := personal{Scope: r.Scope, Refresh: r.Refresh, IDToken: r.IDToken, ClientInfo: r.ClientInfo}
+	if version == 2 {
+		return reply(c, replyV2{"Bearer", seconds, seconds, r.AccessToken, person})
 	}
 	text := strconv.Itoa(seconds)
-	return reply(q.call, replyV1{"Bearer", text, text, strconv.FormatInt(claims.Expiry, 10),
-		strconv.FormatInt(claims.NotBefore, 10), claims.Audience, raw})
+	return reply(c, replyV1{"Bearer", text, text, strconv.FormatInt(r.Claims.Expiry, 10),
+		strconv.FormatInt(r.Claims.NotBefore, 10), r.Claims.Audience, r.AccessToken, person})
+}
+
+// personal is what only the reply for a person has.
+type personal struct {
+	Scope      string `json:"scope,omitempty"`
+	Refresh    string `json:"refresh_token,omitempty"`
+	IDToken    string `json:"id_token,omitempty"`
+	ClientInfo string `json:"client_info,omitempty"`
 }
 
 // replyV1 has its numbers as strings, as the v1 endpoint always had.
@@ -105,6 +105,7 @@ type replyV1 struct {
 	NotBefore    string `json:"not_before"`
 	Resource     string `json:"resource"`
 	AccessToken  string `json:"access_token"`
+	personal
 }
 
 type replyV2 struct {
@@ -112,4 +113,5 @@ type replyV2 struct {
 	ExpiresIn    int    `json:"expires_in"`
 	ExtExpiresIn int    `json:"ext_expires_in"`
 	AccessToken  string `json:"access_token"`
+	personal
 }

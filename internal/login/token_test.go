@@ -133,7 +133,7 @@ func TestTokenErrors(t *testing.T) {
 		{"az's own application", v2, w.form("client_id", directory.AzureCLI), 401, "invalid_client", 700025, ""},
 		{"public client without a secret", v2, w.form("client_id", w.public.AppID, "client_secret", "-"), 401, "invalid_client", 7000218, ""},
 		{"no credential", v2, w.form("client_secret", "-"), 401, "invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."},
-		{"certificate", v2, w.form("client_secret", "-", "client_assertion", "a.b.c"), 400, "invalid_request", 0, "(client_assertion) are not supported"},
+		{"assertion of no known type", v2, w.form("client_secret", "-", "client_assertion", "a.b.c"), 400, "invalid_request", 9002313, "client_assertion_type must be"},
 		{"unknown tenant", "/" + nobody + "/oauth2/v2.0/token", w.form(), 400, "invalid_request", 90002, "Tenant '" + nobody + "' not found. Check to make sure you have the correct tenant ID"},
 		{"unknown domain", "/contoso.onmicrosoft.com/oauth2/v2.0/token", w.form(), 400, "invalid_request", 90002, "Tenant 'contoso.onmicrosoft.com' not found."},
 		{"tenant of no form", "/not_a_tenant/oauth2/v2.0/token", w.form(), 400, "invalid_request", 900023, "Specified tenant identifier 'not_a_tenant' is neither a valid DNS name, nor a valid external domain."},
@@ -153,7 +153,7 @@ func TestTokenErrors(t *testing.T) {
 		{"application without service principal as resource", "/" + tenant2 + "/oauth2/v2.0/token", w.form("scope", w.absent.AppID+"/.default"), 400, "invalid_resource", 500011, ""},
 		{"unknown grant", v2, w.form("grant_type", "foo"), 400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type 'foo'."},
 		{"password", v2, w.form("grant_type", "password"), 400, "unsupported_grant_type", 70003, "'password'"},
-		{"device code", v2, w.form("grant_type", "urn:ietf:params:oauth:grant-type:device_code"), 400, "unsupported_grant_type", 70003, "device_code'"},
+		{"device code", v2, w.form("grant_type", "urn:ietf:params:oauth:grant-type:device_code"), 400, "invalid_request", 900144, "'device_code'"},
 	} {
 		checkError(t, tc.name, w, w.post(tc.path, tc.form), tc.status, tc.oauth, tc.code, tc.text)
 	}

@@ -32,8 +32,10 @@ const (
 // world is a token service with two tenants, a multi-tenant application in both and what else the tests need.
 type world struct {
 	t       *testing.T
+	store   *store.Store
 	dir     *directory.Directory
 	tokens  *token.Service
+	config  login.Config
 	handler http.Handler
 	log     *syncBuffer
 	at      time.Time
@@ -65,11 +67,12 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dir: directory.New(st), log: &syncBuffer{}, at: time.Date(2026, 11, 22, 15, 4, 5, 0, time.UTC)}
+	w := &world{t: t, store: st, dir: directory.New(st), log: &syncBuffer{}, at: time.Date(2026, 11, 22, 15, 4, 5, 0, time.UTC)}
 	now := func() time.Time { return w.at }
 	w.tokens = token.New(token.Config{Store: st, Sealer: sealer, Now: now})
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
-	w.handler = web.Serve(web.Config{Log: log}, login.New(login.Config{Directory: w.dir, Tokens: w.tokens, Log: log, Now: now}))
+	w.config = login.Config{Store: st, Directory: w.dir, Tokens: w.tokens, Log: log, Now: now}
+	w.serve()
 	for _, id := range []string{tenant1, tenant2} {
 		if _, err := w.dir.CreateTenant(t.Context(), directory.Tenant{ID: id, Name: "tenant " + id[:1]}); err != nil {
 			t.Fatal(err)
@@ -85,6 +88,10 @@ func newWorld(t *testing.T) *world {
 	w.secret, w.singleSecret = w.newSecret(w.app, 0), w.newSecret(w.single, 0)
 	return w
 }
+
+func (w *world) serve() { w.handler = web.Serve(web.Config{Log: w.config.Log}, login.New(w.config)) }
+
+func (w *world) passwords() { w.config.Passwords = true; w.serve() }
 
 func (w *world) register(a directory.Application) directory.Application {
 	w.t.Helper()

@@ -34,7 +34,20 @@ type Claims struct {
 	TenantID  string `json:"tid"`
 	UniqueID  string `json:"uti"` // names the token in logs
 	Version   string `json:"ver"`
+
+	// A person's token has these too; see User.
+	Name          string   `json:"name,omitempty"`
+	UPN           string   `json:"upn,omitempty"`
+	UniqueName    string   `json:"unique_name,omitempty"`
+	PreferredName string   `json:"preferred_username,omitempty"`
+	Scope         string   `json:"scp,omitempty"`
+	Methods       []string `json:"amr,omitempty"`
+	Address       string   `json:"ipaddr,omitempty"`
+	SessionID     string   `json:"sid,omitempty"`
 }
+
+// Person says whether a person stands behind the token, and not an application by itself.
+func (c Claims) Person() bool { return c.IDType == "user" }
 
 // Client is the client ID, whichever claim holds it.
 func (c Claims) Client() string {

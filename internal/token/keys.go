@@ -116,9 +116,14 @@ func (s *Service) Keys(ctx context.Context) (jose.JSONWebKeySet, error) {
 	return set, nil
 }
 
-// Tend publishes the next key when the time has come and drops keys that no living token needs. Any server may call it
+// Tend publishes the next key when the time has come, and drops keys that no living token needs and kept records that
+// expired. Any server may call it
 // at any time, several at once; the app does so hourly.
 func (s *Service) Tend(ctx context.Context) error {
+	return errors.Join(s.tendKeys(ctx), s.sweep(ctx))
+}
+
+func (s *Service) tendKeys(ctx context.Context) error {
 	ks, err := s.fresh(ctx)
 	if err != nil {
 		return err

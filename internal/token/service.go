@@ -77,6 +77,7 @@ type Request struct {
 	ObjectID string        // its service principal in the tenant
 	Lifetime time.Duration // 0: Lifetime, the usual hour; at most MaxLifetime
 	Version  int           // 1 or 2; 0 means 1. Microsoft's APIs always get 1, whatever is asked
+	User     *User         // the person for whom the client acts; ObjectID is then the person's
 }
 
 // Issue signs a token and returns it with the claims it carries.
@@ -84,29 +85,43 @@ func (s *Service) Issue(ctx context.Context, r Request) (string, Claims, error) 
 	if r.Lifetime < 0 || r.Lifetime > MaxLifetime {
 		return "", Claims{}, fmt.Errorf("token: a lifetime of %v is not between 0 and %v", r.Lifetime, MaxLifetime)
 	}
+	c := r.claims(s.cfg.Now())
+	raw, err := s.sign(ctx, c)
+	return raw, c, err
+}
+
+// sign makes a token of claims with the key that signs now.
+func (s *Service) sign(ctx context.Context, claims any) (string, error) {
 	key, err := s.signingKey(ctx)
 	if err != nil {
-		return "", Claims{}, err
+		return "", err
 	}
-	c := r.claims(s.cfg.Now())
-	payload, err := json.Marshal(c)
+	payload, err := json.Marshal(claims)
 	if err != nil {
-		return "", Claims{}, fmt.Errorf("token: encode claims: %w", err)
+		return "", fmt.Errorf("token: encode claims: %w", err)
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256,
 		Key: jose.JSONWebKey{Key: key.private, KeyID: key.ID}}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
-		return "", Claims{}, fmt.Errorf("token: prepare key %s: %w", key.ID, err)
+		return "", fmt.Errorf("token: prepare key %s: %w", key.ID, err)
 	}
 	signed, err := signer.Sign(payload)
 	if err != nil {
-		return "", Claims{}, fmt.Errorf("token: sign with key %s: %w", key.ID, err)
+		return "", fmt.Errorf("token: sign with key %s: %w", key.ID, err)
 	}
-	raw, err := signed.CompactSerialize()
-	return raw, c, err
+	return signed.CompactSerialize()
 }
 
 func (r Request) claims(now time.Time) Claims {
+	c := r.application(now)
+	if r.User != nil {
+		r.User.claims(&c, r)
+	}
+	return c
+}
+
+// application gives the claims that name client and audience.
+func (r Request) application(now time.Time) Claims {
 	version := r.Version
 	if version == 0 || r.Resource.API != Application {
 		version = 1

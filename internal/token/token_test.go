@@ -97,7 +97,7 @@ func TestClaimsOnTheWire(t *testing.T) {
 		t.Errorf("claims (-want +got):\n%s", diff)
 	}
 	verified, err := s.Verify(t.Context(), raw)
-	if err != nil || verified != claims || len(claims.UniqueID) != 22 {
+	if err != nil || !cmp.Equal(verified, claims) || len(claims.UniqueID) != 22 {
 		t.Errorf("Verify = %+v, %v", verified, err)
 	}
 }

@@ -1,0 +1,286 @@
+package grant
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"vitrine/internal/directory"
+	"vitrine/internal/login/aadsts"
+	"vitrine/internal/store"
+	"vitrine/internal/token"
+)
+
+// Config says what the grants work with.
+type Config struct {
+	Store     *store.Store
+	Directory *directory.Directory
+	Tokens    *token.Service
+	Log       *slog.Logger
+	Now       func() time.Time
+	Fetch     func(ctx context.Context, address string) ([]byte, error) // the guarded way out; nil: there is none
+	Allowed   func(address string) bool                                 // issuers that the operator allows
+	Passwords bool                                                      // the password grant is on
+}
+
+// Grants answers token requests and keeps the state of sign-ins. It may be used from many goroutines.
+type Grants struct {
+	Config
+	hashing chan struct{} // one place per core: hashing a secret is the costly part of a request from anybody
+	secrets *limiter      // wrong proofs of clients, by source and client
+	codes   *limiter      // wrong user codes, by source
+	people  *limiter      // wrong passwords and unknown names, by source; names have locks of their own besides
+	issuers *issuers
+}
+
+// New returns the grants.
+func New(cfg Config) *Grants {
+	return &Grants{Config: cfg, hashing: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		secrets: newLimiter(30, 2*time.Second, cfg.Now), codes: newLimiter(10, 6*time.Second, cfg.Now),
+		people: newLimiter(60, 2*time.Second, cfg.Now), issuers: newIssuers(cfg)}
+}
+
+// Request is one request to the token endpoint, its form read.
+type Request struct {
+	Form        map[string]string
+	Client      Credentials
+	Version     int    // of the endpoint
+	TenantName  string // as the path names it
+	Tenant      directory.Tenant
+	Source      string // the address that it came from
+	Correlation string
+}
+
+// Credentials is what a client says of itself, unproved.
+type Credentials struct {
+	ID        string
+	Secret    string
+	Assertion string
+	Kind      string // client_assertion_type
+	Basic     bool   // it used the Authorization header
+}
+
+// Any says whether the client sent any proof.
+func (c Credentials) Any() bool { return c.Secret != "" || c.Assertion != "" || c.Kind != "" }
+
+// Reply is what a grant hands out. What is empty is not in the answer.
+type Reply struct {
+	AccessToken string
+	Claims      token.Claims
+	Refresh     string
+	IDToken     string
+	ClientInfo  string
+	Scope       string
+}
+
+// Common says whether a path names no tenant but a group of them.
+func Common(name string) bool {
+	switch strings.ToLower(name) {
+	case "common", "organizations", "consumers":
+		return true
+	}
+	return false
+}
+
+const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
+
+// grant is the table of grant types.
+func (g *Grants) grant(grantType string) func(context.Context, Request) (Reply, error) {
+	switch grantType {
+	case "client_credentials":
+		return g.clientCredentials
+	case "authorization_code":
+		return g.authorizationCode
+	case "refresh_token":
+		return g.refreshToken
+	case deviceGrant, "device_code": // az sends the long name, older clients the short one
+		return g.deviceCode
+	case "password":
+		if g.Passwords {
+			return g.password
+		}
+	}
+	return nil
+}
+
+// Types lists the grant types that are on, for the discovery document.
+func (g *Grants) Types() []string {
+	types := []string{"client_credentials", "authorization_code", "refresh_token", deviceGrant}
+	if g.Passwords {
+		types = append(types, "password")
+	}
+	return types
+}
+
+// Check refuses grant types that are not served, before anything is looked up.
+func (g *Grants) Check(grantType string) error {
+	switch {
+	case grantType == "":
+		return aadsts.MissingParameter("grant_type")
+	case g.grant(grantType) == nil:
+		return aadsts.Fail(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type '%s'.", aadsts.Clip(grantType))
+	}
+	return nil
+}
+
+// NeedsTenant says whether a grant works only at a tenant's own endpoint. A person's tenant follows from the person.
+func NeedsTenant(grantType string) bool { return grantType == "client_credentials" }
+
+// Token answers a request that Check let through.
+func (g *Grants) Token(ctx context.Context, q Request) (Reply, error) {
+	reply, err := g.grant(q.Form["grant_type"])(ctx, q)
+	if err != nil {
+		return Reply{}, err
+	}
+	c := reply.Claims
+	g.Log.LogAttrs(ctx, slog.LevelInfo, "token issued",
+		slog.String("grant", q.Form["grant_type"]), slog.String("tenant", c.TenantID), slog.String("client", c.Client()),
+		slog.String("object", c.ObjectID), slog.String("audience", c.Audience), slog.String("uti", c.UniqueID),
+		slog.Time("expires", c.Expires()), slog.String("correlation", q.Correlation))
+	return reply, nil
+}
+
+// sign is what a person's tokens are made of.
+type sign struct {
+	q       Request
+	app     directory.Application
+	acr     string // how the client proved itself
+	person  Person // in the tenant of the token
+	asked   asked
+	family  string
+	refresh string
+	nonce   string
+}
+
+// issue makes the reply for a person.
+func (g *Grants) issue(ctx context.Context, s sign) (Reply, error) {
+	resource, version, err := g.resource(ctx, s.person.TenantID, s.asked.resource)
+	if err != nil {
+		return Reply{}, err
+	}
+	user := token.User{Name: s.person.Name, UPN: s.person.UPN, HomeTenant: s.person.HomeTenant, Session: s.family, Address: s.q.Source}
+	user.Scope = strings.Join(s.asked.rights(resource, s.app), " ")
+	var r Reply
+	r.AccessToken, r.Claims, err = g.Tokens.Issue(ctx, token.Request{TenantID: s.person.TenantID, Resource: resource, AppID: s.app.AppID,
+		AppIDACR: s.acr, ObjectID: s.person.ObjectID, Version: version, User: &user})
+	if err != nil {
+		return r, fmt.Errorf("login: issue a token: %w", err)
+	}
+	r.Refresh, r.Scope = s.refresh, s.asked.granted(user.Scope)
+	if s.asked.openid || s.q.Version == 1 {
+		if r.IDToken, err = g.Tokens.IssueID(ctx, token.IDRequest{TenantID: s.person.TenantID, AppID: s.app.AppID, ObjectID: s.person.ObjectID,
+			Nonce: s.nonce, Version: s.q.Version, User: user}); err != nil {
+			return r, fmt.Errorf("login: issue an ID token: %w", err)
+		}
+		r.ClientInfo = clientInfo(s.person)
+	}
+	return r, nil
+}
+
+// clientInfo names the account to MSAL, which keys its cache by it: the same in every tenant that the person visits.
+func clientInfo(p Person) string {
+	doc, err := json.Marshal(struct {
+		UID  string `json:"uid"`
+		UTID string `json:"utid"`
+	}{p.HomeObject, p.HomeTenant})
+	if err != nil { // strings: cannot happen
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(doc)
+}
+
+// asked is what a person's client wants, read from scope or resource.
+type asked struct {
+	resource string   // its name, without what follows the last slash of a scope
+	scopes   []string // as they were asked for, without the OpenID ones
+	openid   bool
+	offline  bool
+	extra    []string // the OpenID scopes
+}
+
+// parseAsked reads what is wanted. Version 1 names one resource; version 2 has scopes, all of one resource.
+func parseAsked(version int, resource, scope string) (asked, error) {
+	a := asked{resource: resource, openid: version == 1, offline: version == 1}
+	if version == 1 {
+		if a.resource == "" {
+			a.resource = graphResource
+		}
+		return a, nil
+	}
+	for _, s := range strings.Fields(scope) {
+		switch strings.ToLower(s) {
+		case "openid", "profile", "email", "offline_access":
+			a.openid = a.openid || !strings.EqualFold(s, "offline_access")
+			a.offline = a.offline || strings.EqualFold(s, "offline_access")
+			a.extra = append(a.extra, strings.ToLower(s))
+			continue
+		}
+		of, _ := splitScope(s)
+		if a.resource != "" && !strings.EqualFold(of, a.resource) {
+			return a, aadsts.Fail(400, "invalid_scope", 28000, "Provided value for the input parameter scope is not valid because it "+
+				"contains more than one resource. Scope %s is not valid.", aadsts.Clip(scope))
+		}
+		a.resource = of
+		a.scopes = append(a.scopes, s)
+	}
+	if a.resource == "" {
+		a.resource = graphResource
+	}
+	return a, nil
+}
+
+// graphResource is meant by a scope that names no resource.
+const graphResource = "https://graph.microsoft.com"
+
+// splitScope takes "https://host//user_impersonation" and "User.Read" apart.
+func splitScope(s string) (resource, right string) {
+	i := strings.LastIndex(s, "/")
+	if i < 0 {
+		return graphResource, s
+	}
+	return s[:i], s[i+1:]
+}
+
+// rights are the delegated permissions by name. ARM and Storage have one; ".default" means all that the application has.
+func (a asked) rights(r token.Resource, app directory.Application) []string {
+	if r.API == token.ARM || r.API == token.Storage {
+		return []string{"user_impersonation"}
+	}
+	var rights []string
+	for _, s := range a.scopes {
+		if _, right := splitScope(s); right != ".default" && !slices.Contains(rights, right) {
+			rights = append(rights, right)
+		}
+	}
+	if len(rights) > 0 {
+		return rights
+	}
+	if r.API == token.Graph && app.AppID == directory.AzureCLI {
+		return []string{"AuditLog.Read.All", "Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All",
+			"DelegatedPermissionGrant.ReadWrite.All", "Directory.AccessAsUser.All", "Group.ReadWrite.All", "User.ReadWrite.All"}
+	}
+	if r.API == token.Graph {
+		return []string{"User.Read"}
+	}
+	return []string{"user_impersonation"}
+}
+
+// granted is the member scope of the reply. MSAL looks tokens up by it, so what was asked for must be in it, word for word.
+func (a asked) granted(rights string) string {
+	var out []string
+	for _, right := range strings.Fields(rights) {
+		out = append(out, a.resource+"/"+right)
+	}
+	for _, s := range slices.Concat(a.scopes, a.extra) {
+		if !slices.Contains(out, s) && s != "offline_access" {
+			out = append(out, s)
+		}
+	}
+	return strings.Join(out, " ")
+}

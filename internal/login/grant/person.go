@@ -1,0 +1,213 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"vitrine/internal/directory"
+	"vitrine/internal/login/aadsts"
+	"vitrine/internal/store"
+	"vitrine/internal/token"
+)
+
+// Person is somebody who signed in, as an object of one tenant.
+type Person struct {
+	TenantID, ObjectID     string // where the person acts
+	HomeTenant, HomeObject string // the account
+	Name, UPN              string // of the account
+	Guest                  bool
+	Admin                  bool // may consent for the tenant
+}
+
+// Account is who signed in, without a tenant to act in.
+type Account struct {
+	Tenant string    `json:"tenant"`
+	Object string    `json:"object"`
+	Since  time.Time `json:"since"` // of the sign-in; a new password voids what is older
+}
+
+func personOf(u, home directory.User) Person {
+	return Person{TenantID: u.TenantID, ObjectID: u.ObjectID, HomeTenant: home.TenantID, HomeObject: home.ObjectID,
+		Name: home.DisplayName, UPN: home.UserPrincipalName, Guest: u.UserType == directory.Guest,
+		Admin: u.Has(directory.GlobalAdministrator) || u.Has(directory.ApplicationAdministrator) || u.Has(directory.CloudApplicationAdministrator)}
+}
+
+// Attempts that failed in a row before a name is locked, from one address and from all together, and for how long at first.
+// Entra's smart lockout begins at 10 and a minute too. The first count is by address, so that a stranger does not lock out
+// somebody at their own desk; the second bounds a guess that is spread over many addresses.
+const (
+	attemptsHere       = 10
+	attemptsEverywhere = 100
+	lockFor            = time.Minute
+	lockAtMost         = time.Hour
+	attemptsKept       = 24 * time.Hour
+)
+
+type attempts struct {
+	Failed int       `json:"failed"`
+	Locked time.Time `json:"locked"`
+}
+
+// Prove signs a person in by name and password. Unknown names and wrong passwords take the same time and count alike, and both
+// lock: whether a name exists shows in Entra's numbers (50034, 50126), which clients know, and nowhere else.
+func (g *Grants) Prove(ctx context.Context, name, password, source string) (Account, error) {
+	name = strings.TrimSpace(name)
+	keys := []string{strings.ToLower(name) + "|" + source, strings.ToLower(name)}
+	if wait := g.people.wait(source); wait > 0 { // many names from one address
+		return Account{}, tooMany(wait)
+	}
+	if err := g.locked(ctx, keys); err != nil {
+		return Account{}, err
+	}
+	u, err := g.Directory.VerifyPassword(ctx, name, password)
+	if errors.Is(err, directory.ErrUserNotFound) || errors.Is(err, directory.ErrWrongPassword) {
+		g.people.count(source)
+	}
+	switch {
+	case errors.Is(err, directory.ErrUserNotFound):
+		return Account{}, errors.Join(aadsts.Fail(400, "invalid_grant", 50034, "The user account %s does not exist in the directory. "+
+			"To sign into this application, the account must be added to the directory.", printable(name)), g.failed(ctx, keys))
+	case errors.Is(err, directory.ErrWrongPassword):
+		return Account{}, errors.Join(aadsts.Fail(400, "invalid_grant", 50126, "Error validating credentials due to invalid username or password."), g.failed(ctx, keys))
+	case errors.Is(err, directory.ErrDisabled):
+		return Account{}, aadsts.Fail(400, "invalid_grant", 50057, "The user account is disabled.")
+	case err != nil:
+		return Account{}, err
+	case u.ForceChange:
+		return Account{}, aadsts.Fail(400, "invalid_grant", 50055, "The password is expired.")
+	}
+	return Account{Tenant: u.TenantID, Object: u.ObjectID, Since: g.Now().UTC()}, g.forget(ctx, keys)
+}
+
+func (g *Grants) locked(ctx context.Context, keys []string) error {
+	return g.Store.View(ctx, func(tx store.Tx) error {
+		for _, key := range keys {
+			a, _, err := token.Kept[attempts](tx, "attempts", key, g.Now())
+			if err == nil && g.Now().Before(a.Locked) {
+				return aadsts.Fail(400, "invalid_grant", 50053, "The account is locked, you've tried to sign in too many times with an "+
+					"incorrect user ID or password.")
+			}
+			if err != nil && !errors.Is(err, token.ErrUnknownSecret) && !errors.Is(err, token.ErrExpired) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// failed counts a failure by address and over all; each beyond the limit doubles the time of the lock.
+func (g *Grants) failed(ctx context.Context, keys []string) error {
+	return g.Store.Update(ctx, func(tx store.Tx) error {
+		for i, limit := range []int{attemptsHere, attemptsEverywhere} {
+			a, held, err := token.Kept[attempts](tx, "attempts", keys[i], g.Now())
+			fresh := errors.Is(err, token.ErrUnknownSecret)
+			if errors.Is(err, token.ErrExpired) {
+				a = attempts{}
+			} else if err != nil && !fresh {
+				return err
+			}
+			if a.Failed++; a.Failed >= limit {
+				a.Locked = g.Now().Add(min(lockFor<<min(a.Failed-limit, 6), lockAtMost)).UTC()
+			}
+			held.Expires = g.Now().Add(attemptsKept)
+			if fresh {
+				err = token.Keep(tx, "attempts", keys[i], a, held.Expires)
+			} else {
+				err = held.Change(tx, a)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// forget drops the count of the address from which the person has just proved to be it.
+func (g *Grants) forget(ctx context.Context, keys []string) error {
+	return g.Store.Update(ctx, func(tx store.Tx) error {
+		for _, key := range keys {
+			_, held, err := token.Kept[attempts](tx, "attempts", key, g.Now())
+			if errors.Is(err, token.ErrUnknownSecret) {
+				continue
+			}
+			if err == nil || errors.Is(err, token.ErrExpired) {
+				err = held.Drop(tx)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Home reads an account as it is now. 50173: the sign-in is older than a change of the password or than a revocation.
+func (g *Grants) Home(ctx context.Context, a Account) (directory.User, error) {
+	u, err := g.Directory.User(ctx, a.Tenant, a.Object)
+	switch {
+	case errors.Is(err, directory.ErrUserNotFound):
+		return u, aadsts.Fail(400, "invalid_grant", 50034, "The user account does not exist in the directory '%s'.", a.Tenant)
+	case err != nil:
+		return u, err
+	case !u.AccountEnabled:
+		return u, aadsts.Fail(400, "invalid_grant", 50057, "The user account is disabled.")
+	case a.Since.Before(u.SessionsFrom):
+		return u, aadsts.Fail(400, "invalid_grant", 50173, "The provided grant has expired due to it being revoked, a fresh auth token is needed. "+
+			"The user might have changed or reset their password. The grant was issued on '%s' and the TokensValidFrom date (before which "+
+			"tokens are not valid) for this user is '%s'.", a.Since.UTC().Format(time.RFC3339), u.SessionsFrom.UTC().Format(time.RFC3339))
+	}
+	return u, nil
+}
+
+// Present gives the person that an account is in a tenant. A guest who comes for the first time accepts the invitation by it.
+// app is named in the refusal.
+func (g *Grants) Present(ctx context.Context, a Account, tenantID string, app directory.Application) (Person, error) {
+	home, err := g.Home(ctx, a)
+	if err != nil {
+		return Person{}, err
+	}
+	u, err := g.presence(ctx, tenantID, home)
+	if errors.Is(err, directory.ErrUserNotFound) {
+		return Person{}, aadsts.Fail(400, "invalid_grant", 50020, "User account '%s' from identity provider '%s' does not exist in tenant '%s' and cannot "+
+			"access the application '%s'(%s) in that tenant. The account needs to be added as an external user in the tenant first. Sign "+
+			"out and sign in again with a different Azure Active Directory user account.",
+			home.UserPrincipalName, token.Issuer(home.TenantID, 1), tenantID, app.AppID, app.DisplayName)
+	}
+	if err != nil {
+		return Person{}, err
+	}
+	if !u.AccountEnabled {
+		return Person{}, aadsts.Fail(400, "invalid_grant", 50057, "The user account is disabled.")
+	}
+	return personOf(u, home), nil
+}
+
+func (g *Grants) presence(ctx context.Context, tenantID string, home directory.User) (u directory.User, err error) {
+	err = g.Store.View(ctx, func(tx store.Tx) error {
+		u, err = g.Directory.PresenceIn(tx, tenantID, home)
+		return err
+	})
+	if err != nil || u.UserType != directory.Guest || u.HomeObject != "" {
+		return u, err
+	}
+	err = g.Store.Update(ctx, func(tx store.Tx) error {
+		u, err = g.Directory.RedeemIn(tx, tenantID, home)
+		return err
+	})
+	if err != nil {
+		return u, fmt.Errorf("login: accept an invitation: %w", err)
+	}
+	return u, nil
+}
+
+// tenantFor is where a grant of a person acts: the tenant that the path names, or the person's home.
+func (q Request) tenantFor(a Account) string {
+	if q.Tenant.ID != "" {
+		return q.Tenant.ID
+	}
+	return a.Tenant
+}

@@ -1,0 +1,144 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"vitrine/internal/directory"
+	"vitrine/internal/login/aadsts"
+	"vitrine/internal/store"
+	"vitrine/internal/token"
+)
+
+// retry is how long a used refresh token answers once more, from the address that used it. Two az commands at the same time read
+// one token from their common cache and both send it, and an answer may get lost on its way.
+const retry = 10 * time.Second
+
+// refresh is one refresh token of a family.
+type refresh struct {
+	Client  string    `json:"client"`
+	Family  string    `json:"family"`
+	Account Account   `json:"account"`
+	Used    time.Time `json:"used,omitzero"`
+	UsedBy  string    `json:"usedBy,omitempty"`
+}
+
+// begin starts a family for a person at a client, with its first refresh token.
+func (g *Grants) begin(tx store.Tx, app directory.Application, a Account) (family, secret string, err error) {
+	family, err = token.Begin(tx, token.Session{Client: app.AppID, HomeTenant: a.Tenant, HomeObject: a.Object, Begun: g.Now().UTC()}, g.Now().Add(familyLife))
+	if err != nil {
+		return "", "", err
+	}
+	secret = token.NewSecret()
+	return family, secret, token.Keep(tx, refreshRoom, secret, refresh{Client: app.AppID, Family: family, Account: a}, g.Now().Add(familyLife))
+}
+
+// refreshToken rotates a refresh token: the old one is spent. One that is sent again later, or from elsewhere, shows that two
+// have it, so that the whole family ends (RFC 9700, 4.14.2). A refresh token works for every resource, and for every tenant
+// in which the person is.
+func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
+	secret := q.Form["refresh_token"]
+	if secret == "" {
+		return Reply{}, aadsts.MissingParameter("refresh_token")
+	}
+	app, err := g.application(ctx, q.Client.ID, q.TenantName)
+	if err != nil {
+		return Reply{}, err
+	}
+	a, err := parseAsked(q.Version, q.Form["resource"], q.Form["scope"])
+	if err != nil {
+		return Reply{}, err
+	}
+	acr, err := g.proveRefresh(ctx, q, app)
+	if err != nil {
+		return Reply{}, err
+	}
+	var r refresh
+	var next string
+	reused := false
+	err = g.Store.Update(ctx, func(tx store.Tx) error {
+		next, reused = token.NewSecret(), false
+		var held token.Held
+		if r, held, err = token.Kept[refresh](tx, refreshRoom, secret, g.Now()); err != nil {
+			return badRefresh(err)
+		}
+		if r.Client != app.AppID {
+			return badRefresh(token.ErrUnknownSecret)
+		}
+		if !r.Used.IsZero() && (g.Now().Sub(r.Used) > retry || r.UsedBy != q.Source) {
+			reused = true
+			return token.End(tx, r.Family)
+		}
+		if _, err := token.Extend(tx, r.Family, g.Now(), g.Now().Add(familyLife)); err != nil {
+			return revoked(err)
+		}
+		if r.Used.IsZero() {
+			spent := r
+			spent.Used, spent.UsedBy = g.Now().UTC(), q.Source
+			if err := held.Change(tx, spent); err != nil {
+				return err
+			}
+		}
+		return token.Keep(tx, refreshRoom, next, refresh{Client: r.Client, Family: r.Family, Account: r.Account}, g.Now().Add(familyLife))
+	})
+	if err != nil {
+		return Reply{}, err
+	}
+	if reused {
+		g.Log.WarnContext(ctx, "refresh token reused", "client", app.AppID, "tenant", r.Account.Tenant, "object", r.Account.Object, "source", q.Source)
+		return Reply{}, revoked(token.ErrUnknownSecret)
+	}
+	a.openid = true
+	return g.answer(ctx, sign{q: q, app: app, acr: acr, asked: a, family: r.Family, refresh: next}, r.Account, q.tenantFor(r.Account))
+}
+
+// proveRefresh lets a client without a secret renew what it got as a public one; the token itself is bound to the client.
+func (g *Grants) proveRefresh(ctx context.Context, q Request, app directory.Application) (string, error) {
+	if !q.Client.Any() && len(app.SPA) > 0 {
+		return unprovedACR, nil
+	}
+	return g.proveUser(ctx, q, app)
+}
+
+func badRefresh(err error) error {
+	switch {
+	case errors.Is(err, token.ErrUnknownSecret):
+		return aadsts.Fail(400, "invalid_grant", 70000, "The provided value for the 'refresh_token' parameter is not valid. Provided grant is invalid or malformed.")
+	case errors.Is(err, token.ErrExpired):
+		return aadsts.Fail(400, "invalid_grant", 700082, "The refresh token has expired due to inactivity. The token was inactive for 90.00:00:00.")
+	}
+	return err
+}
+
+func revoked(err error) error {
+	if errors.Is(err, token.ErrUnknownSecret) || errors.Is(err, token.ErrExpired) {
+		return aadsts.Fail(400, "invalid_grant", 50173, "The provided grant has expired due to it being revoked, a fresh auth token is needed.")
+	}
+	return err
+}
+
+// answer makes the reply of a grant for a person in a tenant. The tenant has to know the client, as for any other grant.
+func (g *Grants) answer(ctx context.Context, s sign, account Account, tenantID string) (Reply, error) {
+	var err error
+	if s.q.Tenant, err = g.Directory.Tenant(ctx, tenantID); err != nil {
+		return Reply{}, err
+	}
+	_, sp, err := g.client(ctx, s.q)
+	if err != nil {
+		return Reply{}, err
+	}
+	if !sp.AccountEnabled {
+		return Reply{}, disabledClient(s.app)
+	}
+	if s.person, err = g.Present(ctx, account, tenantID, s.app); err != nil {
+		return Reply{}, err
+	}
+	if err := g.consented(ctx, s); err != nil {
+		return Reply{}, err
+	}
+	if !s.asked.offline && s.q.Form["grant_type"] != "refresh_token" {
+		s.refresh = ""
+	}
+	return g.issue(ctx, s)
+}
