@@ -8,6 +8,7 @@ import (
 
 // ID names a resource. The zero ID is the tenant root "/". Case is kept as given; Key compares.
 type ID struct {
+	Tenant        string // whose it is, lower case: set for what is in no subscription, so that tenants never share a key
 	Scope         string // of an extension resource: what it hangs on, as a path; else empty
 	Subscription  string
 	ResourceGroup string
@@ -122,8 +123,14 @@ func (id ID) String() string {
 	return b.String()
 }
 
-// Key is the ID in the form that is compared and stored: lower case.
-func (id ID) Key() string { return strings.ToLower(id.String()) }
+// Key is the ID in the form that is compared and stored: lower case. What is in no subscription is keyed below its tenant.
+func (id ID) Key() string {
+	key := strings.ToLower(id.String())
+	if id.Tenant == "" || id.Subscription != "" {
+		return key
+	}
+	return "/tenants/" + strings.ToLower(id.Tenant) + strings.TrimSuffix(key, "/")
+}
 
 // Type is the resource type, such as "Microsoft.Compute/galleries/images".
 func (id ID) Type() string {
@@ -161,19 +168,20 @@ func (id ID) Parent() ID {
 		if err != nil {
 			return ID{}
 		}
+		p.ID.Tenant = id.Tenant
 		return p.ID
 	case id.Namespace != "":
-		return ID{Subscription: id.Subscription, ResourceGroup: id.ResourceGroup}
+		return ID{Tenant: id.Tenant, Subscription: id.Subscription, ResourceGroup: id.ResourceGroup}
 	case id.ResourceGroup != "":
 		return ID{Subscription: id.Subscription}
 	}
-	return ID{}
+	return ID{Tenant: id.Tenant}
 }
 
 // Child names a resource below id: a nested type, or for a group or subscription "Namespace/type".
 func (id ID) Child(typ, name string) ID {
 	if ns, t, ok := strings.Cut(typ, "/"); ok && id.Namespace == "" {
-		return ID{Subscription: id.Subscription, ResourceGroup: id.ResourceGroup, Namespace: ns, Types: []string{t}, Names: []string{name}}
+		return ID{Tenant: id.Tenant, Subscription: id.Subscription, ResourceGroup: id.ResourceGroup, Namespace: ns, Types: []string{t}, Names: []string{name}}
 	}
 	n := len(id.Names)
 	id.Types, id.Names = append(id.Types[:n:n], typ), append(id.Names[:n:n], name)

@@ -1,8 +1,6 @@
 package rbac
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,137 +11,106 @@ import (
 	"vitrine/internal/store"
 )
 
-// AssignmentKind is the store's kind of role assignments; their documents are written by provider/authorization.
-const AssignmentKind = "microsoft.authorization/roleassignments"
-
-// Assignment is what a decision needs of a role assignment.
-type Assignment struct {
-	ID         string
-	Principal  string // object ID, lower case
-	Scope      string // key of the scope
-	Definition string // GUID of the role definition
-}
-
-// Terms gives the index terms that an assignment's document must carry to be found.
-func (a Assignment) Terms() []string {
-	return []string{PrincipalTerm(a.Principal), ScopeTerm(a.Scope)}
-}
-
-// ScopeTerm is the index term of all assignments at exactly this scope (its key). A key may be longer than a term.
-func ScopeTerm(key string) string {
-	if term := "at:" + key; len(term) <= store.MaxTerm {
-		return term
-	}
-	sum := sha256.Sum256([]byte(key))
-	return "at#" + hex.EncodeToString(sum[:])
-}
-
-// PrincipalTerm is the index term of all assignments of a principal.
-func PrincipalTerm(objectID string) string { return "principal:" + strings.ToLower(objectID) }
-
 // Engine decides.
 type Engine struct {
 	tenantOf func(tx store.Tx, subscription string) (string, error)
-	roles    map[string]Role
+	groups   func(tx store.Tx, tenant, objectID string) ([]string, error)
+	members  func(tx store.Tx, tenant, group string) ([]string, error)
+	roles    map[string]*compiled
+}
+
+// Option is what an engine may know besides.
+type Option func(*Engine)
+
+// Groups lets the engine see in which groups (their object IDs, however deep) an object of a tenant is.
+func Groups(memberOf func(tx store.Tx, tenant, objectID string) ([]string, error)) Option {
+	return func(e *Engine) { e.groups = memberOf }
+}
+
+// Members lets the engine name who is in a group (object IDs, however deep), for its explanations.
+func Members(of func(tx store.Tx, tenant, group string) ([]string, error)) Option {
+	return func(e *Engine) { e.members = of }
 }
 
 // New makes an engine. tenantOf says which tenant owns a subscription, or store.ErrNotFound.
-func New(tenantOf func(tx store.Tx, subscription string) (string, error)) *Engine {
-	roles := map[string]Role{}
+func New(tenantOf func(tx store.Tx, subscription string) (string, error), options ...Option) *Engine {
+	e := &Engine{tenantOf: tenantOf, roles: map[string]*compiled{}}
 	for _, r := range BuiltIn() {
-		roles[r.GUID] = r
+		e.roles[r.GUID] = compile(r)
 	}
-	return &Engine{tenantOf: tenantOf, roles: roles}
+	for _, o := range options {
+		o(e)
+	}
+	return e
 }
 
-// Grants is everything a principal holds.
-type Grants struct {
-	list  []Assignment
-	roles map[string]Role
+// CustomRoleKey is the key of a tenant's own role definition.
+func CustomRoleKey(tenant, guid string) string {
+	return RootKey(tenant) + "/providers/" + DefinitionKind + "/" + strings.ToLower(guid)
 }
 
-// Grants reads what a principal holds, in one indexed read.
-func (e *Engine) Grants(tx store.Tx, p authn.Principal) (*Grants, error) {
-	docs, err := tx.List(store.Query{Kind: AssignmentKind, Any: []string{PrincipalTerm(p.ObjectID)}})
+// CustomRole reads a tenant's own role definition; store.ErrNotFound.
+func CustomRole(tx store.Tx, tenant, guid string) (Role, error) {
+	d, err := tx.Get(CustomRoleKey(tenant, guid))
 	if err != nil {
-		return nil, err
+		return Role{}, err
 	}
-	g := &Grants{roles: e.roles}
-	for _, d := range docs {
-		a, err := parseAssignment(d)
-		if err != nil {
-			return nil, err
-		}
-		g.list = append(g.list, a)
-	}
-	return g, nil
-}
-
-func parseAssignment(d store.Document) (Assignment, error) {
 	var body struct {
-		Properties struct{ RoleDefinitionID, PrincipalID, Scope string }
+		Properties struct {
+			RoleName, Description string
+			Permissions           []Permission
+		}
 	}
 	if err := json.Unmarshal(d.Body, &body); err != nil {
-		return Assignment{}, fmt.Errorf("role assignment %s: %w", d.Key, err)
+		return Role{}, fmt.Errorf("role definition %s: %w", d.Key, err)
 	}
 	p := body.Properties
-	return Assignment{ID: d.Key, Principal: strings.ToLower(p.PrincipalID), Scope: strings.ToLower(p.Scope),
-		Definition: strings.ToLower(p.RoleDefinitionID[strings.LastIndexByte(p.RoleDefinitionID, '/')+1:])}, nil
-}
-
-// Allows tells whether a grant at the scope or above it gives the action.
-func (g *Grants) Allows(action string, scope arm.ID) bool {
-	key := scope.Key()
-	for _, a := range g.list {
-		if covers(a.Scope, key) && g.roles[a.Definition].Allows(action) {
-			return true
-		}
-	}
-	return false
-}
-
-// Within tells whether the principal holds anything at the scope, above or below it.
-func (g *Grants) Within(scope arm.ID) bool {
-	key := scope.Key()
-	for _, a := range g.list {
-		if covers(a.Scope, key) || covers(key, a.Scope) {
-			return true
-		}
-	}
-	return false
-}
-
-// covers tells whether outer is inner or holds it. An empty scope is nobody's and holds nothing.
-func covers(outer, inner string) bool {
-	return outer == "/" || outer != "" && (inner == outer || strings.HasPrefix(inner, outer+"/"))
+	return Role{GUID: strings.ToLower(guid), Name: p.RoleName, Description: p.Description, Permissions: p.Permissions}, nil
 }
 
 // Check answers nil or Azure's AuthorizationFailed. It says nothing about whether the scope exists.
 func (e *Engine) Check(tx store.Tx, p authn.Principal, action string, scope arm.ID) error {
-	allowed, err := e.allowed(tx, p, action, scope)
-	if err != nil || allowed {
-		return err
-	}
-	return arm.Errorf(403, "AuthorizationFailed",
-		"The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
-		p.Client(), p.ObjectID, action, scope)
+	return e.CheckWith(tx, p, action, scope, nil)
 }
 
-func (e *Engine) allowed(tx store.Tx, p authn.Principal, action string, scope arm.ID) (bool, error) {
-	if scope.Subscription != "" { // a principal holds rights in its own tenant only
-		tenant, err := e.tenantOf(tx, scope.Subscription)
-		if errors.Is(err, store.ErrNotFound) || err == nil && !strings.EqualFold(tenant, p.TenantID) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
+// CheckWith is Check for a request whose attributes conditions may ask about; they are read only if one does.
+func (e *Engine) CheckWith(tx store.Tx, p authn.Principal, action string, scope arm.ID, attributes func() Attributes) error {
+	return e.refuse(tx, p, scope, action, question{action: strings.ToLower(action), scope: scope, attributes: attributes})
+}
+
+// CheckData is Check for a data action.
+func (e *Engine) CheckData(tx store.Tx, p authn.Principal, action string, scope arm.ID) error {
+	return e.refuse(tx, p, scope, action, question{action: strings.ToLower(action), scope: scope, data: true})
+}
+
+func (e *Engine) refuse(tx store.Tx, p authn.Principal, scope arm.ID, action string, q question) error {
+	g, d, err := e.ask(tx, p, q)
+	if err != nil || d.allowed {
+		return err
+	}
+	x := explaining{e, tx, p, g, q, d, action, used(authn.Caller{Primary: p})}
+	if d.deny != nil && d.by != nil {
+		return x.denied(arm.Errorf(403, "DenyAssignmentAuthorizationFailed",
+			"The client '%s' with object id '%s' has permission to perform action '%s' on scope '%s'; however, the access is denied because of the deny assignment with name '%s' and Id '%s' at scope '%s'.",
+			p.Client(), p.ObjectID, action, scope, d.deny.Name, strings.ReplaceAll(GUIDOf(d.deny.ID), "-", ""), d.deny.at))
+	}
+	return x.lacking(arm.Errorf(403, "AuthorizationFailed",
+		"The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+		p.Client(), p.ObjectID, action, scope))
+}
+
+// ask decides a question, with the failures of reading told.
+func (e *Engine) ask(tx store.Tx, p authn.Principal, q question) (*Grants, decision, error) {
+	if q.scope.Subscription != "" { // a principal holds rights in its own tenant only
+		if _, err := e.tenantOf(tx, q.scope.Subscription); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, decision{}, err
 		}
 	}
 	g, err := e.Grants(tx, p)
 	if err != nil {
-		return false, err
+		return nil, decision{}, err
 	}
-	return g.Allows(action, scope), nil
+	return g, g.decide(q), nil
 }
 
 // Link is another resource that a written one leans on, and the action on it that the writer must hold.
@@ -155,7 +122,7 @@ type Link struct {
 // Linked checks the links of a resource that the caller may write by action. Each link is judged as the principal of the
 // tenant that owns it; the wordings are those that clients parse (errors.md 5, A and B).
 func (e *Engine) Linked(tx store.Tx, caller authn.Caller, written arm.ID, action string, links []Link) error {
-	var lacking []Link
+	var lacking []explaining
 	for _, l := range links {
 		tenant, err := e.tenantOf(tx, l.ID.Subscription)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -163,30 +130,38 @@ func (e *Engine) Linked(tx store.Tx, caller authn.Caller, written arm.ID, action
 		}
 		p, ok := caller.In(tenant)
 		if !ok || err != nil {
-			return arm.Errorf(403, "LinkedAuthorizationFailed",
+			return missingToken(caller, l, tenant, arm.Errorf(403, "LinkedAuthorizationFailed",
 				"The client has permission to perform action '%s' on scope '%s', however the current tenant '%s' is not authorized to access linked subscription '%s'.",
-				l.Action, written, caller.Primary.TenantID, l.ID.Subscription)
+				l.Action, written, caller.Primary.TenantID, l.ID.Subscription))
 		}
-		allowed, err := e.allowed(tx, p, l.Action, l.ID)
+		q := question{action: strings.ToLower(l.Action), scope: l.ID}
+		g, d, err := e.ask(tx, p, q)
 		if err != nil {
 			return err
 		}
-		if !allowed {
-			lacking = append(lacking, l)
+		if !d.allowed {
+			lacking = append(lacking, explaining{e, tx, p, g, q, d, l.Action, used(caller)})
 		}
 	}
 	if len(lacking) == 0 {
 		return nil
 	}
-	return lackingError(caller.Primary, written, action, lacking)
+	return lackingError(caller, written, action, lacking)
 }
 
-func lackingError(p authn.Principal, written arm.ID, action string, lacking []Link) error {
+func lackingError(caller authn.Caller, written arm.ID, action string, lacking []explaining) error {
 	var actions, scopes []string
 	for _, l := range lacking {
-		actions, scopes = append(actions, l.Action), append(scopes, l.ID.String())
+		actions, scopes = append(actions, l.action), append(scopes, l.q.scope.String())
 	}
-	return arm.Errorf(403, "LinkedAuthorizationFailed",
+	p := caller.Primary
+	e := arm.Errorf(403, "LinkedAuthorizationFailed",
 		"The client '%s' with object id '%s' has permission to perform action '%s' on scope '%s'; however, it does not have permission to perform action(s) '%s' on the linked scope(s) '%s' (respectively) or the linked scope(s) are invalid.",
 		p.Client(), p.ObjectID, action, written, strings.Join(actions, ","), strings.Join(scopes, ","))
+	for _, l := range lacking {
+		if err := l.lacking(e); err != error(e) {
+			return err
+		}
+	}
+	return e
 }

@@ -83,7 +83,7 @@ func TestMatchIsTheNaiveModel(t *testing.T) {
 	})
 }
 
-func TestCovers(t *testing.T) {
+func TestScopesAbove(t *testing.T) {
 	for _, row := range []struct {
 		outer, inner string
 		want         bool
@@ -97,10 +97,13 @@ func TestCovers(t *testing.T) {
 		{"/subscriptions/a/resourcegroups/rg", "/subscriptions/a/resourcegroups/rg/providers/x/y/z", true},
 		{"/subscriptions/a/resourcegroups/rg2", "/subscriptions/a/resourcegroups/rg", false},
 		{"", "/subscriptions/a", false},
-		{"", "", false},
+		{"", "/", false},
+		{"/providers/Microsoft.Management/managementGroups/m", "/", false},
 	} {
-		if got := covers(row.outer, row.inner); got != row.want {
-			t.Errorf("covers(%q, %q) = %v", row.outer, row.inner, got)
+		g := &Grants{principal: principal(tenantA, alice), owns: func(string) bool { return true },
+			list: []held{{Assignment{Principal: alice, Scope: ScopeKey(row.outer, tenantA)}, compile(Role{Permissions: allow("*")})}}}
+		if got := g.Allows("a/read", id(row.inner)); got != row.want {
+			t.Errorf("a grant at %q, asked at %q: %v", row.outer, row.inner, got)
 		}
 	}
 }
@@ -355,15 +358,35 @@ func TestLinked(t *testing.T) {
 func TestBuiltInRoles(t *testing.T) {
 	want := map[string]string{
 		"Owner": owner, "Contributor": contributor, "Reader": reader, "User Access Administrator": administrator,
-		"Role Based Access Control Administrator": "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
-		"Compute Gallery Sharing Admin":           "1ef6a3be-d0ac-425d-8c01-acb62866290b",
-		"Compute Gallery Artifacts Publisher":     publishing,
-		"Compute Gallery Image Reader":            imageReader,
-		"Virtual Machine Contributor":             "9980e02c-c2be-4d73-94e8-173b1dc7cf3c",
-		"Virtual Machine Administrator Login":     "1c0163c0-47e6-4577-8991-ea5c82e286e4",
-		"Virtual Machine User Login":              "fb879df8-f326-4884-b1cf-06f3ad86be52",
-		"Data Operator for Managed Disks":         "959f8984-c045-4866-89c7-12bf9737be2e",
-		"Network Contributor":                     "4d97b98b-1d4f-4787-a291-c67834d212e7",
+		"Role Based Access Control Administrator":             "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
+		"Compute Gallery Sharing Admin":                       "1ef6a3be-d0ac-425d-8c01-acb62866290b",
+		"Compute Gallery Artifacts Publisher":                 publishing,
+		"Compute Gallery Image Reader":                        imageReader,
+		"Virtual Machine Contributor":                         "9980e02c-c2be-4d73-94e8-173b1dc7cf3c",
+		"Virtual Machine Administrator Login":                 "1c0163c0-47e6-4577-8991-ea5c82e286e4",
+		"Virtual Machine User Login":                          "fb879df8-f326-4884-b1cf-06f3ad86be52",
+		"Data Operator for Managed Disks":                     "959f8984-c045-4866-89c7-12bf9737be2e",
+		"Network Contributor":                                 "4d97b98b-1d4f-4787-a291-c67834d212e7",
+		"Virtual Machine Local User Login":                    "602da2ba-a5c2-41da-b01d-5360126ab525",
+		"Virtual Machine Data Access Administrator (preview)": "66f75aeb-eabe-4b70-9f1e-c350c4c9ad04",
+		"Disk Backup Reader":                                  "3e5e47e6-65f7-47ef-90b5-e5dd4d455f24",
+		"Disk Restore Operator":                               "b50d9833-a0cb-478e-945f-707fcc997c13",
+		"Disk Snapshot Contributor":                           "7efff54f-a5b4-42b5-a1c5-5411624893ce",
+		"VM Scanner Operator":                                 "d24ecba3-c1f4-40fa-a7bb-4588a071e8fd",
+		"Storage Account Contributor":                         "17d1049b-9a84-46fb-8f53-869881c3d3ab",
+		"Storage Account Key Operator Service Role":           "81a9662b-bebf-436f-a333-f67b29880f12",
+		"Reader and Data Access":                              "c12c1c16-33a1-487b-954d-41c89c60f349",
+		"Storage Blob Data Owner":                             "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+		"Storage Blob Data Contributor":                       "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+		"Storage Blob Data Reader":                            "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+		"Storage Blob Delegator":                              "db58b8e5-c6ad-4a2a-8342-4190687cbf4a",
+		"Managed Identity Contributor":                        "e40ec5ca-96e0-45a2-b4ff-59039f2c2b59",
+		"Managed Identity Operator":                           "f1a07417-d97a-45cb-824c-7a7467783830",
+		"Monitoring Reader":                                   "43d0d8ad-25c7-4714-9337-8ba259a9fe05",
+		"Management Group Contributor":                        "5d58bcaf-24a5-4b20-bdb6-eed9f69fbe4c",
+		"Management Group Reader":                             "ac63b705-f282-497d-ac71-919bf39d939d",
+		"Tag Contributor":                                     "4a9ae827-6dc8-4573-8ac7-8239d42aa03f",
+		"Locks Contributor":                                   "28bf596f-4eb7-45ce-b5bc-6cf482fec137",
 	}
 	got := map[string]string{}
 	for _, r := range BuiltIn() {

@@ -7,8 +7,10 @@ package authorization
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,21 +18,30 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/rbac"
+	"vitrine/internal/rbac/condition"
 	"vitrine/internal/store"
 )
 
 // Principals says what the directory knows of an object ID.
 type Principals interface {
-	// PrincipalType is "ServicePrincipal" or "User"; store.ErrNotFound when the tenant has no such object.
+	// PrincipalType is "ServicePrincipal", "User" or "Group"; store.ErrNotFound when the tenant has no such object.
 	PrincipalType(tx store.Tx, tenant, objectID string) (string, error)
+	// MemberOf lists the groups that an object is in, however deep.
+	MemberOf(tx store.Tx, tenant, objectID string) ([]string, error)
+	// Administrator tells whether an object is a Global Administrator of the tenant, who may elevate its access.
+	Administrator(tx store.Tx, tenant, objectID string) (bool, error)
 }
 
 const stampForm = "2006-01-02T15:04:05.0000000Z"
 
-// maxAssignments is Azure's limit per subscription.
-const maxAssignments = 4000
+// Azure's limits: role assignments in a subscription with all that is in it, and at a management group or the root.
+const (
+	maxAssignments      = 4000
+	maxAssignmentsAbove = 500
+)
 
 var versions = []arm.Version{"2022-04-01", "2020-10-01-preview", "2020-04-01-preview", "2018-09-01-preview", "2018-01-01-preview", "2015-07-01"}
 
@@ -48,21 +59,25 @@ type Assignment struct {
 	UpdatedBy        *string         `json:"updatedBy" arm:"readonly,always"`
 	Delegated        *string         `json:"delegatedManagedIdentityResourceId" arm:"always"`
 	Description      *string         `json:"description" arm:"always"`
+	Tenant           string          `json:"tenant" arm:"private"`
 	Unknown          armjson.Unknown `json:"-"`
 }
 
 // Terms lets rbac find the assignment.
 func (a *Assignment) Terms() []string {
-	return rbac.Assignment{Principal: a.PrincipalID, Scope: strings.ToLower(a.Scope)}.Terms()
+	return rbac.Assignment{Principal: a.PrincipalID, Scope: rbac.ScopeKey(a.Scope, a.Tenant), Definition: rbac.GUIDOf(a.RoleDefinitionID)}.Terms()
 }
 
 type resource = control.Resource[Assignment]
 
-type provider struct{ principals Principals }
+type provider struct {
+	principals Principals
+	rbac       *rbac.Engine
+}
 
 // Register adds the types of Microsoft.Authorization.
 func Register(c *control.Control, principals Principals) {
-	p := &provider{principals}
+	p := &provider{principals, c.RBAC()}
 	control.Register(c, control.Spec[Assignment]{
 		Type: "Microsoft.Authorization/roleAssignments", Level: control.Extension, Versions: versions,
 		Async: control.Async{Create: 201, Update: 201, Echo: true},
@@ -72,41 +87,57 @@ func Register(c *control.Control, principals Principals) {
 			}
 			return arm.Errorf(400, "InvalidRoleAssignmentId", "The role assignment ID '%s' is not valid. The role assignment ID must be a GUID.", name)
 		},
-		Validate: validate,
-		Put:      p.put,
-		Delete:   func(context.Context, *control.Write[Assignment]) error { return nil },
-		List:     list,
+		Validate:   validate,
+		Put:        p.put,
+		Delete:     p.remove,
+		List:       p.list,
+		Attributes: p.attributes,
+		Missing: func(id arm.ID) *arm.Error {
+			return arm.Errorf(404, "RoleAssignmentNotFound", "The role assignment '%s' is not found.", strings.ReplaceAll(id.Name(), "-", ""))
+		},
 	})
-	registerDefinitions(c)
+	p.registerDefinitions(c)
+	p.registerDenies(c)
+	registerLocks(c)
+	p.routes(c)
 }
 
-// validate finds the faults that need no look at anything else. Conditions are refused by name: a condition that is not
-// evaluated would grant more than it says.
+// validate finds the faults that need no look at anything else.
 func validate(r *resource) []*arm.Error {
 	var faults []*arm.Error
 	p := &r.Properties
-	guid := p.RoleDefinitionID[strings.LastIndexByte(p.RoleDefinitionID, '/')+1:]
-	if _, ok := rbac.RoleByGUID(guid); !ok {
-		if !arm.IsGUID(guid) {
-			faults = append(faults, arm.Errorf(400, "InvalidRoleDefinitionId", "The role definition ID '%s' is not valid. The role definition ID must be a GUID.", guid))
-		} else {
-			faults = append(faults, arm.Errorf(404, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist.", strings.ReplaceAll(guid, "-", "")))
-		}
+	if guid := p.RoleDefinitionID[strings.LastIndexByte(p.RoleDefinitionID, '/')+1:]; !arm.IsGUID(guid) {
+		faults = append(faults, arm.Errorf(400, "InvalidRoleDefinitionId", "The role definition ID '%s' is not valid. The role definition ID must be a GUID.", guid))
 	}
 	if !arm.IsGUID(p.PrincipalID) {
 		faults = append(faults, arm.Errorf(400, "InvalidPrincipalId", "A valid principal ID must be provided for role assignment."))
 	}
-	if p.Condition != nil && *p.Condition != "" {
-		faults = append(faults, arm.Errorf(400, "RoleAssignmentConditionNotSupported", "Conditions on role assignments are not supported here yet; an assignment without its condition would grant more than asked.").At("properties.condition"))
+	return append(faults, validateCondition(p)...)
+}
+
+// validateCondition reads the condition: one that does not parse would never hold, so it is refused while somebody can see.
+func validateCondition(p *Assignment) []*arm.Error {
+	if p.Condition == nil || strings.TrimSpace(*p.Condition) == "" {
+		p.Condition, p.ConditionVersion = nil, nil
+		return nil
 	}
-	return faults
+	if p.ConditionVersion == nil || *p.ConditionVersion != "2.0" {
+		return []*arm.Error{arm.Errorf(400, "InvalidConditionVersion", "The condition version of a role assignment with a condition must be '2.0'.").At("properties.conditionVersion")}
+	}
+	if _, err := condition.Parse(*p.Condition); err != nil {
+		return []*arm.Error{arm.Errorf(400, "InvalidCondition", "The given role assignment condition is invalid: %s.", err).At("properties.condition")}
+	}
+	return nil
 }
 
 func (p *provider) put(_ context.Context, w *control.Write[Assignment]) error {
 	scope := w.ID.Parent()
 	props := &w.New.Properties
-	props.Scope = scope.String()
+	props.Scope, props.Tenant = scope.String(), w.Caller.Primary.TenantID
 	if err := scopeExists(w.Tx, scope); err != nil {
+		return err
+	}
+	if err := p.assignable(w, scope); err != nil {
 		return err
 	}
 	if err := unique(w, scope); err != nil {
@@ -124,8 +155,83 @@ func (p *provider) put(_ context.Context, w *control.Write[Assignment]) error {
 	return nil
 }
 
+// assignable finds the role, and checks that it may be assigned at the scope.
+func (p *provider) assignable(w *control.Write[Assignment], scope arm.ID) error {
+	guid, tenant := rbac.GUIDOf(w.New.Properties.RoleDefinitionID), w.Caller.Primary.TenantID
+	if _, ok := rbac.RoleByGUID(guid); ok {
+		return nil
+	}
+	d, err := definitionOf(w.Tx, tenant, guid)
+	if errors.Is(err, store.ErrNotFound) {
+		return noDefinition(guid)
+	}
+	if err != nil {
+		return err
+	}
+	chain, err := p.chain(w.Tx, tenant, scope)
+	if err != nil {
+		return err
+	}
+	for _, s := range d.Properties.AssignableScopes {
+		if slices.Contains(chain, rbac.ScopeKey(s, tenant)) {
+			return nil
+		}
+	}
+	return arm.Errorf(400, "RoleAssignmentScopeNotAssignableToRoleDefinition", "The role assignment scope '%s' must match the assignable scopes of the role definition '%s'.", scope, strings.ReplaceAll(guid, "-", ""))
+}
+
+// chain lists the keys of a scope and of everything above it, management groups too.
+func (p *provider) chain(tx store.Tx, tenant string, scope arm.ID) ([]string, error) {
+	key := scope.Key()
+	if scope.Subscription != "" {
+		key = arm.ID{Subscription: scope.Subscription}.Key()
+	}
+	above, err := p.rbac.Above(tx, tenant, key)
+	return append(scope.Scopes(), above...), err
+}
+
+// attributes lets conditions ask whom a request gives which role, or what the assignment is that it deletes.
+func (p *provider) attributes(tx store.Tx, id arm.ID, body []byte) rbac.Attributes {
+	const prefix = "microsoft.authorization/roleassignments:"
+	describe := func(a Assignment) map[string][]string {
+		m := map[string][]string{prefix + "roledefinitionid": {rbac.GUIDOf(a.RoleDefinitionID)}, prefix + "principalid": {strings.ToLower(a.PrincipalID)}}
+		if a.PrincipalType != "" {
+			m[prefix+"principaltype"] = []string{a.PrincipalType}
+		}
+		return m
+	}
+	var out rbac.Attributes
+	var asked struct{ Properties Assignment }
+	if len(body) > 0 && json.Unmarshal(body, &asked) == nil {
+		a := asked.Properties
+		tenant := id.Tenant
+		if id.Subscription != "" {
+			tenant, _ = control.TenantOf(tx, id.Subscription) // unknown: no type, and a condition on it does not hold
+		}
+		a.PrincipalType, _ = p.principals.PrincipalType(tx, tenant, strings.ToLower(a.PrincipalID)) // what the directory says, not what is claimed
+		out.Request = describe(a)
+	}
+	if old, err := control.Get[Assignment](tx, id); err == nil {
+		out.Resource = describe(old.Properties)
+	}
+	return out
+}
+
+// remove keeps the last one who can assign roles in a subscription: nobody could let anybody in again.
+func (p *provider) remove(_ context.Context, w *control.Write[Assignment]) error {
+	scope := w.ID.Parent()
+	if scope.Subscription == "" || scope.ResourceGroup != "" || scope.Namespace != "" {
+		return nil
+	}
+	last, err := p.rbac.LastAdministrator(w.Tx, w.Caller.Primary.TenantID, scope, w.Old.ID)
+	if err == nil && last {
+		return arm.Errorf(400, "LastRbacAdminAssignment", "Cannot delete the last RBAC admin assignment.")
+	}
+	return err
+}
+
 func scopeExists(tx store.Tx, scope arm.ID) error {
-	if scope.String() == "/" {
+	if scope.String() == "/" || scope.Key() == rbac.ManagementGroupKey(scope.Tenant, scope.Tenant) { // these are always there
 		return nil
 	}
 	if _, err := tx.Get(scope.Key()); err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -157,12 +263,14 @@ func unique(w *control.Write[Assignment], scope arm.ID) error {
 			return arm.Errorf(409, "RoleAssignmentExists", "The role assignment already exists. The ID of the conflicting role assignment is %s.", strings.ReplaceAll(r.Name, "-", ""))
 		}
 	}
-	if scope.Subscription == "" {
-		return nil
+	q, limit := store.Query{Kind: rbac.AssignmentKind, Any: []string{rbac.ScopeTerm(scope.Key())}}, maxAssignmentsAbove
+	if scope.Subscription != "" {
+		q, limit = store.Query{Kind: rbac.AssignmentKind, Prefix: arm.ID{Subscription: scope.Subscription}.Key() + "/"}, maxAssignments
 	}
-	all, err := w.Tx.List(store.Query{Kind: rbac.AssignmentKind, Prefix: arm.ID{Subscription: scope.Subscription}.Key() + "/", Limit: maxAssignments})
-	if err == nil && len(all) == maxAssignments {
-		return arm.Errorf(400, "RoleAssignmentLimitExceeded", "The number of role assignments exceeded the limit of %d.", maxAssignments)
+	q.Limit = limit
+	all, err := w.Tx.List(q)
+	if err == nil && len(all) == limit {
+		return arm.Errorf(400, "RoleAssignmentLimitExceeded", "No more role assignments can be created: the number of role assignments exceeded the limit of %d.", limit)
 	}
 	return err
 }
@@ -192,15 +300,28 @@ func (p *provider) checkPrincipal(w *control.Write[Assignment]) error {
 	return nil
 }
 
-// list knows the filters that clients send: atScope() (at and above), principalId eq and assignedTo (at, above and below).
-func list(_ context.Context, l *control.Listing) ([]*resource, error) {
+// list knows the filters that clients send: atScope() (at and above), principalId eq and assignedTo, which follows groups (at,
+// above and below).
+func (p *provider) list(_ context.Context, l *control.Listing) ([]*resource, error) {
 	f, err := parseFilter(l.Query.Get("$filter"))
 	if err != nil {
 		return nil, err
 	}
+	tenant, scope := l.Caller.Primary.TenantID, l.Scope.Parent() // l.Scope ends in the namespace of the collection
+	who := []string{strings.ToLower(f.principal)}
+	if f.groups {
+		groups, err := p.principals.MemberOf(l.Tx, tenant, who[0])
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		who = append(who, groups...)
+	}
+	chain, err := p.chain(l.Tx, tenant, scope)
+	if err != nil {
+		return nil, err
+	}
 	var at []string
-	scope := l.Scope.Parent() // l.Scope ends in the namespace of the collection
-	for _, s := range scope.Scopes() {
+	for _, s := range chain {
 		at = append(at, rbac.ScopeTerm(s))
 	}
 	found, err := control.Select[Assignment](l.Tx, store.Query{Kind: rbac.AssignmentKind, Any: at})
@@ -217,7 +338,7 @@ func list(_ context.Context, l *control.Listing) ([]*resource, error) {
 	seen := map[string]bool{}
 	var kept []*resource
 	for _, r := range found {
-		if key := strings.ToLower(r.ID); !seen[key] && (f.principal == "" || strings.EqualFold(f.principal, r.Properties.PrincipalID)) {
+		if key := r.ParsedID().Key(); !seen[key] && (f.principal == "" || slices.Contains(who, strings.ToLower(r.Properties.PrincipalID))) {
 			seen[key] = true
 			kept = append(kept, r)
 		}
@@ -228,6 +349,7 @@ func list(_ context.Context, l *control.Listing) ([]*resource, error) {
 type filter struct {
 	atScope   bool
 	principal string
+	groups    bool // of the principal count too
 }
 
 func parseFilter(text string) (filter, error) {
@@ -242,7 +364,7 @@ func parseFilter(text string) (filter, error) {
 		case strings.HasPrefix(lower, "principalid eq '") && strings.HasSuffix(term, "'"):
 			f.principal = term[len("principalid eq '") : len(term)-1]
 		case strings.HasPrefix(lower, "assignedto('") && strings.HasSuffix(term, "')"):
-			f.principal = term[len("assignedto('") : len(term)-2]
+			f.principal, f.groups = term[len("assignedto('"):len(term)-2], true
 		default:
 			return f, arm.Errorf(400, "UnsupportedQuery", "The filter '%s' is not supported. Supported filters are either 'atScope()' or 'principalId eq '{value}'' or 'assignedTo('{value}')'.", text)
 		}
@@ -262,13 +384,21 @@ func RoleDefinitionID(subscription, guid string) string {
 // Grant writes a role assignment of a service principal without a request: the operator's way to give a new subscription
 // its first Owner, before anybody could ask.
 func Grant(tx store.Tx, scope arm.ID, roleGUID, principal string, now time.Time) error {
+	return GrantTo(tx, scope, roleGUID, authn.Principal{ObjectID: principal, TenantID: scope.Tenant, Kind: authn.ServicePrincipal}, now)
+}
+
+// GrantTo is Grant for a principal of any kind. A scope outside subscriptions is the principal's tenant's.
+func GrantTo(tx store.Tx, scope arm.ID, roleGUID string, p authn.Principal, now time.Time) error {
 	id, err := arm.ParseID(strings.TrimSuffix(scope.String(), "/") + "/providers/Microsoft.Authorization/roleAssignments/" + uuid.NewString())
 	if err != nil {
 		return err
 	}
+	if scope.Subscription == "" {
+		id.Tenant = strings.ToLower(p.TenantID)
+	}
 	r := control.Make[Assignment](id, "", now)
 	stamp := now.UTC().Format(stampForm)
-	r.Properties = Assignment{RoleDefinitionID: RoleDefinitionID(scope.Subscription, roleGUID), PrincipalID: principal,
-		PrincipalType: "ServicePrincipal", Scope: scope.String(), CreatedOn: stamp, UpdatedOn: stamp}
+	r.Properties = Assignment{RoleDefinitionID: RoleDefinitionID(scope.Subscription, roleGUID), PrincipalID: p.ObjectID,
+		PrincipalType: string(p.Kind), Scope: scope.String(), Tenant: p.TenantID, CreatedOn: stamp, UpdatedOn: stamp}
 	return control.Save(tx, r)
 }

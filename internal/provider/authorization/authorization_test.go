@@ -33,6 +33,7 @@ const (
 	readerID    = "00000000-0000-4000-8000-0000000000a2"
 	guest       = "00000000-0000-4000-8000-0000000000a3"
 	user        = "00000000-0000-4000-8000-0000000000a4"
+	crew        = "00000000-0000-4000-8000-0000000000a6"
 	broken      = "00000000-0000-4000-8000-0000000000a5"
 	ownerRole   = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 	contributor = "b24988ac-6180-42a0-ab88-20f7382dd24c"
@@ -51,13 +52,24 @@ func (directory) PrincipalType(_ store.Tx, t, id string) (string, error) {
 	switch {
 	case id == broken:
 		return "", errBroken
-	case t != tenant || !slices.Contains([]string{owner, readerID, guest, user}, id):
+	case t != tenant || !slices.Contains([]string{owner, readerID, guest, user, crew}, id):
 		return "", store.ErrNotFound
 	case id == user:
 		return "User", nil
+	case id == crew:
+		return "Group", nil
 	}
 	return "ServicePrincipal", nil
 }
+
+func (directory) MemberOf(_ store.Tx, _, id string) ([]string, error) {
+	if id == user {
+		return []string{crew}, nil
+	}
+	return nil, nil
+}
+
+func (directory) Administrator(_ store.Tx, _, id string) (bool, error) { return id == user, nil }
 
 type world struct {
 	t       *testing.T
@@ -72,7 +84,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, store: store.New(memstore.Open())}
 	t.Cleanup(func() { _ = w.store.Close() })
 	now := func() time.Time { return time.Date(2026, 11, 22, 10, 0, 0, 123, time.UTC) }
-	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Kick: func() {}, Now: now, Log: slog.New(slog.DiscardHandler)})
+	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf, rbac.Groups(directory{}.MemberOf)), Kick: func() {}, Now: now, Log: slog.New(slog.DiscardHandler)})
 	Register(w.control, directory{})
 	w.update(func(tx store.Tx) error {
 		if err := control.WriteSubscription(tx, control.Subscription{ID: subID, Tenant: tenant}); err != nil {
@@ -201,7 +213,7 @@ func TestRefusals(t *testing.T) {
 	put(400, "InvalidRoleDefinitionId", "The role definition ID 'Reader' is not valid. The role definition ID must be a GUID.", name2, assignment("Reader", guest))
 	put(404, "RoleDefinitionDoesNotExist", "The specified role definition with ID '"+strings.ReplaceAll(name1, "-", "")+"' does not exist.", name2, assignment(name1, guest))
 	put(400, "InvalidPrincipalId", "", name2, assignment(reader, "somebody"))
-	put(400, "RoleAssignmentConditionNotSupported", "", name2, assignment(reader, guest, "condition", "@Resource…"))
+	put(400, "InvalidConditionVersion", "", name2, assignment(reader, guest, "condition", "@Resource…"))
 	put(409, "RoleAssignmentExists", "The role assignment already exists. The ID of the conflicting role assignment is "+strings.ReplaceAll(name1, "-", "")+".", name2, assignment(reader, strings.ToUpper(guest)))
 	put(400, "RoleAssignmentUpdateNotPermitted", "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.", name1, assignment(contributor, guest))
 	put(400, "RoleAssignmentUpdateNotPermitted", "", name1, assignment(reader, user))
@@ -313,7 +325,7 @@ func TestDefinitions(t *testing.T) {
 		t.Error("createdBy must be null")
 	}
 	w.refused(404, "RoleDefinitionDoesNotExist", "", owner, "GET", sub+definitions+"/"+name1, nil)
-	w.refused(405, "MethodNotAllowed", "", owner, "PUT", sub+definitions+"/"+name1, map[string]any{})
+	w.refused(400, "InvalidParameter", "", owner, "PUT", sub+definitions+"/"+name1, map[string]any{})
 	w.refused(403, "AuthorizationFailed", "", guest, "GET", sub+definitions+"/"+reader, nil)
 	if RoleDefinitionID("", reader) != definitions+"/"+reader {
 		t.Error(RoleDefinitionID("", reader))
