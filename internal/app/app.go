@@ -11,11 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"vitrine/internal/audit"
 	"vitrine/internal/authn"
 	"vitrine/internal/client"
 	"vitrine/internal/control"
 	"vitrine/internal/directory"
 	"vitrine/internal/edge"
+	"vitrine/internal/graph"
 	"vitrine/internal/login"
 	"vitrine/internal/operation"
 	"vitrine/internal/operator"
@@ -41,6 +43,7 @@ type App struct {
 	directory *directory.Directory
 	tokens    *token.Service
 	control   *control.Control
+	audit     *audit.Log
 	engine    *operation.Engine
 	rooms     rooms
 	host      bool // whether machines and bytes are here; see electHost
@@ -97,18 +100,21 @@ func (a *App) openStore() error {
 // engines makes what decides, and plugs the providers together.
 func (a *App) engines(ctx context.Context) error {
 	a.directory = directory.New(a.store)
-	a.tokens = token.New(token.Config{Store: a.store, Sealer: a.sealer, Now: a.cfg.Now})
-	var kick func()
-	a.control = control.New(control.Config{Store: a.store, RBAC: rbac.New(control.TenantOf), Kick: func() { kick() }, Open: a.sealer.Open, Now: a.cfg.Now, Log: a.cfg.Log})
-	works, err := a.provide(ctx)
-	if err != nil {
-		return err
-	}
 	host, err := os.Hostname()
 	if err != nil {
 		return err
 	}
-	a.engine = operation.New(a.store, fmt.Sprintf("%s/%d", host, os.Getpid()), works, a.cfg.Log)
+	owner := fmt.Sprintf("%s/%d", host, os.Getpid())
+	a.audit = audit.New(audit.Config{Store: a.store, Sealer: a.sealer, Owner: owner, Keep: a.cfg.AuditKeep, Log: a.cfg.Log, Now: a.cfg.Now})
+	a.tokens = token.New(token.Config{Store: a.store, Sealer: a.sealer, Now: a.cfg.Now})
+	var kick func()
+	a.control = control.New(control.Config{Store: a.store, RBAC: rbac.New(control.TenantOf, rbac.Groups(a.directory.MemberOf), rbac.Members(principals{a.directory}.members)), Kick: func() { kick() }, Open: a.sealer.Open, Audit: a.audit, Now: a.cfg.Now, Log: a.cfg.Log})
+	works, err := a.provide(ctx)
+	if err != nil {
+		return err
+	}
+	a.engine = operation.New(a.store, owner, works, a.cfg.Log)
+	a.engine.Ended = a.control.Ended
 	kick = a.engine.Kick
 	return nil
 }
@@ -116,15 +122,19 @@ func (a *App) engines(ctx context.Context) error {
 // doors opens the listeners and says which host leads where.
 func (a *App) doors() error {
 	a.cfg.Log.Info("opening", "data", a.cfg.Data)
+	issuers, err := a.cfg.issuers()
+	if err != nil {
+		return err
+	}
 	who := authn.New(authn.Config{Tokens: a.tokens, Directory: a.directory, Now: a.cfg.Now})
 	serve := func(h http.Handler) http.Handler { return web.Serve(web.Config{Log: a.cfg.Log}, h) }
 	doors := []edge.Door{
-		{Name: "login", Hosts: login.Hosts(), Handler: serve(login.New(login.Config{Directory: a.directory, Tokens: a.tokens, Log: a.cfg.Log, Now: a.cfg.Now}))},
+		{Name: "login", Hosts: login.Hosts(), Handler: serve(login.New(login.Config{Store: a.store, Audit: a.audit, Directory: a.directory, Tokens: a.tokens, Log: a.cfg.Log, Now: a.cfg.Now,
+			Fetcher: web.NewFetcher(web.FetchConfig{Origins: issuers}), Passwords: a.cfg.Passwords}))},
 		{Name: "arm", Hosts: []string{"management.azure.com", "management.core.windows.net"}, Handler: serve(a.control.Handler(who))},
-		{Name: "graph", Hosts: []string{"graph.microsoft.com"}, Handler: serve(noGraph())},
+		{Name: "graph", Hosts: graph.Hosts(), Handler: serve(a.graph())},
 		{Name: "blob", Hosts: []string{".blob.core.windows.net", ".blob.storage.azure.net"}, Handler: serve(a.rooms.blobs)},
 	}
-	var err error
 	a.edge, err = edge.New(edge.Config{Dir: filepath.Join(a.cfg.Data, "ca"), Sealer: a.sealer, Doors: doors, AllowHosts: a.cfg.AllowHosts,
 		ExtraDomains: a.cfg.Domains, Log: a.cfg.Log, Now: a.cfg.Now})
 	if err != nil {
@@ -164,8 +174,10 @@ func (a *App) Run(ctx context.Context) error {
 	failed := make(chan error, 2)
 	group.Go(func() { failed <- a.edge.Serve(ctx, a.proxy) })
 	group.Go(func() { failed <- a.operate(ctx) })
+	group.Go(func() { a.audit.Run(ctx) })
 	group.Go(func() { a.every(ctx, time.Hour, "signing keys", a.tokens.Tend) })
 	if a.host {
+		group.Go(func() { a.every(ctx, time.Hour, "deleted directory objects", a.directory.Sweep) })
 		a.tend(ctx, &group)
 	}
 	if err := a.announce(); err != nil {
@@ -183,7 +195,7 @@ func (a *App) Run(ctx context.Context) error {
 // operate serves the operator's socket.
 func (a *App) operate(ctx context.Context) error {
 	h := operator.New(operator.Config{Store: a.store, Directory: a.directory, Tokens: a.tokens, Control: a.control, Server: a.server,
-		Renew: a.renew, Dial: a.rooms.dial, Serial: a.rooms.runtime.SerialLog, Collect: a.collectOlder, Log: a.cfg.Log, Now: a.cfg.Now})
+		Renew: a.renew, Dial: a.rooms.dial, Serial: a.rooms.runtime.SerialLog, Collect: a.collectOlder, Audit: a.audit, Log: a.cfg.Log, Now: a.cfg.Now})
 	s := web.Server(web.Serve(web.Config{Log: a.cfg.Log}, h), a.cfg.Log)
 	s.ConnContext = operator.WithPeer
 	done := context.AfterFunc(ctx, func() {

@@ -6,22 +6,27 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"vitrine/internal/web"
 )
 
 // Config is what an installation is started with.
 type Config struct {
-	Data       string   // the data folder; made when absent, mode 0700
-	Listen     string   // "127.0.0.1:8440"; port 0 picks a free one
-	ReadyFile  string   // written when the server answers; empty: none
-	KeyFile    string   // master key; empty: DATA/master.key
-	Database   string   // PostgreSQL DSN; empty: SQLite in the data folder
-	AllowHosts []string // further hosts that the proxy tunnels to
-	Domains    []string // the operator's own names, for which the CA may vouch
-	Internet   bool     // machines may open connections to the outside
-	Accel      string   // "kvm", "tcg"; empty: what a probe proves
-	Self       []string // how to start this program's hidden subcommands; {"/proc/self/exe"}
-	MaxCPUs    int      // of a machine; 0: 2
-	MaxMemory  int      // MiB of a machine; 0: 1024
+	Data       string        // the data folder; made when absent, mode 0700
+	Listen     string        // "127.0.0.1:8440"; port 0 picks a free one
+	ReadyFile  string        // written when the server answers; empty: none
+	KeyFile    string        // master key; empty: DATA/master.key
+	Database   string        // PostgreSQL DSN; empty: SQLite in the data folder
+	AllowHosts []string      // further hosts that the proxy tunnels to
+	Domains    []string      // the operator's own names, for which the CA may vouch
+	Issuers    []string      // https://… whose tokens applications may trust (federated credentials); with =IP where it is
+	Passwords  bool          // the password grant is on
+	Internet   bool          // machines may open connections to the outside
+	Accel      string        // "kvm", "tcg"; empty: what a probe proves
+	Self       []string      // how to start this program's hidden subcommands; {"/proc/self/exe"}
+	MaxCPUs    int           // of a machine; 0: 2
+	MaxMemory  int           // MiB of a machine; 0: 1024
+	AuditKeep  time.Duration // how long the activity log is kept; 0: audit.DefaultKeep; negative: for ever
 	Version    string
 	Log        *slog.Logger
 	Now        func() time.Time
@@ -61,6 +66,19 @@ func (c *Config) complete() error {
 		c.MaxMemory = 1024
 	}
 	return nil
+}
+
+// issuers reads where keys may be fetched from.
+func (c *Config) issuers() ([]web.Origin, error) {
+	var list []web.Origin
+	for _, text := range c.Issuers {
+		o, err := web.ParseOrigin(text)
+		if err != nil {
+			return nil, fmt.Errorf("--allow-issuer: %w", err)
+		}
+		list = append(list, o)
+	}
+	return list, nil
 }
 
 // DefaultListen is where the server listens unless told otherwise.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/dataplane"
@@ -18,11 +19,31 @@ type principals struct{ d *directory.Directory }
 
 // PrincipalType implements authorization.Principals.
 func (p principals) PrincipalType(tx store.Tx, tenant, objectID string) (string, error) {
-	_, err := p.d.PrincipalByObjectIn(tx, tenant, objectID)
-	if errors.Is(err, directory.ErrPrincipalNotFound) {
+	typ, err := p.d.PrincipalType(tx, tenant, objectID)
+	if directory.IsMissing(err) {
 		return "", store.ErrNotFound
 	}
-	return "ServicePrincipal", err
+	return typ, err
+}
+
+// MemberOf implements authorization.Principals.
+func (p principals) MemberOf(tx store.Tx, tenant, objectID string) ([]string, error) {
+	return p.d.MemberOf(tx, tenant, objectID)
+}
+
+// Administrator implements authorization.Principals.
+func (p principals) Administrator(tx store.Tx, tenant, objectID string) (bool, error) {
+	roles, err := p.d.RolesOf(tx, tenant, objectID)
+	return slices.Contains(roles, directory.GlobalAdministrator), err
+}
+
+// members lists who is in a group, however deep.
+func (p principals) members(tx store.Tx, tenant, group string) ([]string, error) {
+	ids, err := p.d.MembersIn(tx, tenant, group, true)
+	if directory.IsMissing(err) { // not a group
+		return nil, nil
+	}
+	return ids, err
 }
 
 // images shows galleries to provider/machine.

@@ -18,9 +18,12 @@ import (
 	"vitrine/internal/provider/authorization"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery"
+	"vitrine/internal/provider/insights"
 	"vitrine/internal/provider/machine"
+	"vitrine/internal/provider/management"
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
+	"vitrine/internal/provider/sharing"
 	"vitrine/internal/store"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
@@ -83,7 +86,10 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	}
 	r := &a.rooms
 	authorization.Register(a.control, principals{a.directory})
-	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer})
+	management.Register(a.control, management.Config{Grant: authorization.GrantTo})
+	sharing.Register(a.control)
+	insights.Register(a.control)
+	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
 		s, err := r.disks.Source(tx, id)
 		return gallery.DiskSource(s), err

@@ -17,6 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vitrine/internal/cli/access"
+	"vitrine/internal/cli/activity"
 	"vitrine/internal/client"
 )
 
@@ -86,8 +88,8 @@ unmodified az, Terraform or SDK drives it, and its machines really boot, under Q
 		}
 	}
 	add("server", e.serve(), e.doctor(), e.ca())
-	add("operator", e.tenant(), e.subscription(), e.app(), e.role(), e.token())
-	add("use", e.env(), e.exec(), e.image(), e.vm(), e.demo())
+	add("operator", e.tenant(), e.subscription(), e.user(), e.app(), e.role(), e.access().Why(), e.access().WhoCan(), e.token(), e.activity().Command())
+	add("use", e.env(), e.exec(), e.image(), e.vm(), e.access().SharedWithMe(), e.demo())
 	root.AddCommand(e.supervise(), e.netstack())
 	return root
 }
@@ -123,6 +125,17 @@ func version() string {
 		}
 	}
 	return "development"
+}
+
+// activity is what the commands of the activity log work with.
+func (e *env) activity() *activity.Shell {
+	return &activity.Shell{Operator: e.operator, Print: e.print, Out: e.out, Printing: e.printing}
+}
+
+// access is what the commands about rights work with.
+func (e *env) access() *access.Shell {
+	return &access.Shell{Server: e.server, Print: e.print, JSON: func() bool { return e.format == "json" }, Out: e.out, Printing: e.printing,
+		Usage: func(err error) error { return usageError{err} }, Refused: ExitCode(1)}
 }
 
 // server finds the running server, and operator its socket.

@@ -114,7 +114,7 @@ Azure Resource Manager as the first service principal of the tenant that owns th
 	assign.Flags().StringVar(&in.Scope, "scope", "", "resource ID of what the role is for")
 	assign.Flags().StringVar(&in.Principal, "principal", "", "object ID of the service principal in the tenant that owns the scope")
 	must(assign, "scope", "principal")
-	group.AddCommand(e.printing(assign))
+	group.AddCommand(e.printing(assign), e.access().Deny(), e.access().Undeny())
 	return group
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vitrine/internal/app"
+	"vitrine/internal/audit"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
 )
@@ -47,6 +48,9 @@ an operator's socket in the data folder. Everything else is refused. Machines ou
 	f.StringVar(&cfg.Database, "database", "", "PostgreSQL connection string (default SQLite in the data folder)")
 	f.StringArrayVar(&cfg.AllowHosts, "allow-host", nil, "a further host that the proxy tunnels to; may be repeated")
 	f.StringArrayVar(&cfg.Domains, "domain", nil, "a name of the operator's own that the CA may vouch for; may be repeated")
+	f.StringArrayVar(&cfg.Issuers, "allow-issuer", nil, "an issuer (https://HOST[:PORT], with =IP for a private one) whose keys may be fetched for federated credentials; may be repeated")
+	f.BoolVar(&cfg.Passwords, "allow-password-grant", false, "clients may sign people in by user name and password, for test automation")
+	f.DurationVar(&cfg.AuditKeep, "audit-keep", audit.DefaultKeep, "how long the activity log is kept; negative: for ever")
 	f.BoolVar(&cfg.Internet, "vm-internet", false, "machines may open connections to the outside")
 	f.StringVar(&cfg.Accel, "accel", "", "kvm or tcg (default what a probe proves)")
 	f.StringVar(&logFormat, "log-format", "text", "text or json")

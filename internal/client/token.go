@@ -65,8 +65,12 @@ func (c Credentials) signIn(ctx context.Context, h *http.Client) (Token, error) 
 
 // Tokens issues tokens of a tenant's first service principal by the operator's right.
 func (o *Operator) Tokens(tenant string) TokenSource {
+	return o.source(TokenRequest{Tenant: tenant})
+}
+
+func (o *Operator) source(in TokenRequest) TokenSource {
 	return func(ctx context.Context) (t Token, err error) {
-		err = o.Do(ctx, "/v1/tokens", TokenRequest{Tenant: tenant}, &t)
+		err = o.Do(ctx, "/v1/tokens", in, &t)
 		return t, err
 	}
 }

@@ -20,9 +20,9 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 		return nil, c.noVerb(p)
 	}
 	var answer *Response
-	err := c.store.Update(ctx, func(tx store.Tx) error {
+	err := c.update(ctx, p, &answer, func(tx store.Tx) error {
 		w := &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), permission: k.Action + "/delete"}
-		if err := c.may(tx, p, w.permission, p.id); err != nil {
+		if err := c.mayWith(tx, p, w.permission, k.attributes(tx, p)); err != nil {
 			return err
 		}
 		old, err := k.existing(tx, p.id)
@@ -80,7 +80,7 @@ func (k *kind[T]) gone(p *pass, w *Write[T]) (*Response, error) {
 	if err := Save(w.Tx, w.Old); err != nil {
 		return nil, err
 	}
-	if err := operation.Begin(w.Tx, *w.op); err != nil {
+	if err := p.begin(w.Tx, *w.op); err != nil {
 		return nil, err
 	}
 	answer := &Response{Status: http.StatusAccepted, Header: http.Header{}}
@@ -104,8 +104,8 @@ func (k *kind[T]) run(ctx context.Context, c *Control, p *pass, a Action[T]) (*R
 		permission = k.Action + "/" + a.Name + "/action"
 	}
 	var answer *Response
-	err := c.store.Update(ctx, func(tx store.Tx) error {
-		if err := c.may(tx, p, permission, p.id); err != nil {
+	err := c.update(ctx, p, &answer, func(tx store.Tx) error {
+		if err := c.may(tx, p, permission); err != nil {
 			return err
 		}
 		r, err := k.existing(tx, p.id)
@@ -151,7 +151,7 @@ func (k *kind[T]) acted(p *pass, x *Act[T]) (*Response, error) {
 		answer.Body, err = armjson.Wire(x.Output)
 		return answer, err
 	}
-	if err := operation.Begin(x.Tx, *x.op); err != nil {
+	if err := p.begin(x.Tx, *x.op); err != nil {
 		return nil, err
 	}
 	answer := &Response{Status: http.StatusAccepted, Header: http.Header{}}

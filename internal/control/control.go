@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/audit"
 	"vitrine/internal/authn"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
@@ -22,6 +23,7 @@ type Control struct {
 	rbac   *rbac.Engine
 	kick   func()
 	open   func(sealed, resource string) ([]byte, error)
+	audit  Recorder
 	now    func() time.Time
 	log    *slog.Logger
 	types  map[string]entry // by lower-case type
@@ -34,13 +36,14 @@ type Config struct {
 	RBAC  *rbac.Engine
 	Kick  func()                                        // told after a transaction that began an operation
 	Open  func(sealed, resource string) ([]byte, error) // reads sealed results; nil when no provider seals any
+	Audit Recorder                                      // the activity log; nil: none is kept
 	Now   func() time.Time
 	Log   *slog.Logger
 }
 
 // New makes an empty table.
 func New(c Config) *Control {
-	return &Control{store: c.Store, rbac: c.RBAC, kick: c.Kick, open: c.Open, now: c.Now, log: c.Log, types: map[string]entry{}}
+	return &Control{store: c.Store, rbac: c.RBAC, kick: c.Kick, open: c.Open, audit: c.Audit, now: c.Now, log: c.Log, types: map[string]entry{}}
 }
 
 // Request is a request whose tokens were verified.
@@ -52,6 +55,7 @@ type Request struct {
 	Body   []byte
 	Caller authn.Caller
 	Base   string // "https://management.azure.com", for absolute URLs in the answer
+	Peer   string // address of the other end, for the activity log
 }
 
 // Response is the answer; Body is JSON or empty.
@@ -106,6 +110,10 @@ type pass struct {
 	id      arm.ID
 	tail    string
 	version arm.Version
+
+	action    string      // the permission that was asked for last
+	operation string      // that the request began
+	origin    audit.Event // what the activity log will say
 }
 
 // Register adds a type to the table.
@@ -126,6 +134,9 @@ func (c *Control) Handle(r Route) { c.routes = append(c.routes, r) }
 // Store is where the resources are.
 func (c *Control) Store() *store.Store { return c.store }
 
+// Now is the clock of everything that is written.
+func (c *Control) Now() time.Time { return c.now() }
+
 // RBAC is who decides.
 func (c *Control) RBAC() *rbac.Engine { return c.rbac }
 
@@ -142,15 +153,22 @@ func (c *Control) Do(ctx context.Context, r Request) (*Response, error) {
 	if s := path.ID.Subscription; s != "" && !arm.IsGUID(s) {
 		return nil, arm.Errorf(400, "InvalidSubscriptionId", "The provided subscription identifier '%s' is malformed or invalid.", s)
 	}
+	if path.ID.Subscription == "" {
+		path.ID.Tenant = strings.ToLower(r.Caller.Primary.TenantID)
+	}
 	p := &pass{Request: r, id: path.ID, tail: path.Tail, version: version}
 	answer, err := c.route(ctx, p)
 	if answer == nil && err == nil {
 		answer, err = c.dispatch(ctx, p)
 	}
 	if errors.Is(err, store.ErrConflict) {
-		return nil, arm.Errorf(409, "Conflict", "The resource '%s' was changed by another request at the same time. Please retry.", p.id)
+		err = arm.Errorf(409, "Conflict", "The resource '%s' was changed by another request at the same time. Please retry.", p.id)
 	}
-	return answer, err
+	if err != nil {
+		c.refused(ctx, p, err)
+		return nil, err
+	}
+	return answer, nil
 }
 
 // dispatch finds the type and the verb.

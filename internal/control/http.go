@@ -29,7 +29,7 @@ func (c *Control) Handler(a *authn.Authenticator) http.Handler {
 			return err
 		}
 		answer, err := c.Do(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header,
-			Body: body, Caller: caller, Base: "https://" + strings.TrimSuffix(r.Host, ":443")})
+			Body: body, Caller: caller, Peer: r.RemoteAddr, Base: "https://" + strings.TrimSuffix(r.Host, ":443")})
 		if err != nil {
 			return err
 		}

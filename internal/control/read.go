@@ -38,7 +38,7 @@ func (k *kind[T]) get(ctx context.Context, c *Control, p *pass) (*Response, erro
 }
 
 func (k *kind[T]) fetch(c *Control, tx store.Tx, p *pass) (*Resource[T], error) {
-	if err := c.may(tx, p, k.Action+"/read", p.id); err != nil {
+	if err := c.may(tx, p, k.Action+"/read"); err != nil {
 		return nil, err
 	}
 	if err := placed(tx, p.id, false); err != nil {
@@ -46,6 +46,9 @@ func (k *kind[T]) fetch(c *Control, tx store.Tx, p *pass) (*Resource[T], error) 
 	}
 	r, err := k.read(tx, p.id)
 	if errors.Is(err, store.ErrNotFound) {
+		if k.Missing != nil {
+			return nil, k.Missing(p.id)
+		}
 		return nil, notFound(p.id)
 	}
 	return r, err

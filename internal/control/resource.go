@@ -28,6 +28,7 @@ type Resource[T any] struct {
 	Plan       json.RawMessage   `json:"plan"`
 	Identity   json.RawMessage   `json:"identity"`
 	Properties T                 `json:"properties"`
+	Tenant     string            `json:"ofTenant" arm:"private"`  // whose it is, when it is in no subscription
 	Created    string            `json:"createdAt" arm:"private"` // RFC 3339, UTC
 	Changed    string            `json:"changedAt" arm:"private"`
 	Unknown    armjson.Unknown   `json:"-"`
@@ -49,6 +50,7 @@ func (r *Resource[T]) ParsedID() arm.ID {
 	if err != nil {
 		return arm.ID{}
 	}
+	p.ID.Tenant = r.Tenant
 	return p.ID
 }
 
@@ -146,8 +148,18 @@ func Remove(tx store.Tx, id arm.ID) error {
 	}
 	q := store.Query{Prefix: id.Key() + "/providers/"} // below a resource stand only extensions
 	if id.Namespace == "" {
-		q.Kind = rbac.AssignmentKind // below a group or subscription stand its resources too
+		for _, kind := range rbac.Kinds() { // below a group or subscription stand its resources too
+			q.Kind = kind
+			if err := removeAll(tx, q); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
+	return removeAll(tx, q)
+}
+
+func removeAll(tx store.Tx, q store.Query) error {
 	hanging, err := tx.List(q)
 	if err != nil {
 		return err
@@ -163,5 +175,5 @@ func Remove(tx store.Tx, id arm.ID) error {
 // Make starts a resource that the server itself creates, such as a machine's disk.
 func Make[T any](id arm.ID, location string, now time.Time) *Resource[T] {
 	stamp := now.UTC().Format(time.RFC3339Nano)
-	return &Resource[T]{Name: id.Name(), ID: id.String(), Type: id.Type(), Location: location, Created: stamp, Changed: stamp}
+	return &Resource[T]{Name: id.Name(), ID: id.String(), Type: id.Type(), Tenant: id.Tenant, Location: location, Created: stamp, Changed: stamp}
 }

@@ -32,7 +32,10 @@ func (c *Control) route(ctx context.Context, p *pass) (*Response, error) {
 			body, err = render(value)
 			return err
 		}
-		run := c.store.Update
+		answer := &Response{}
+		run := func(ctx context.Context, f func(store.Tx) error) error {
+			return c.update(ctx, p, &answer, func(tx store.Tx) error { err := f(tx); answer.Status = call.Status; return err })
+		}
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			run = c.store.View
 		}
@@ -57,6 +60,17 @@ func render(value any) ([]byte, error) {
 
 func match(pattern string, segments []string) (map[string]string, bool) {
 	want := strings.FieldsFunc(pattern, func(r rune) bool { return r == '/' })
+	if len(want) > 0 && want[0] == "{scope...}" { // any scope before the rest
+		before := len(segments) - len(want) + 1
+		if before < 0 {
+			return nil, false
+		}
+		names, ok := match(strings.Join(want[1:], "/"), segments[before:])
+		if ok {
+			names["scope"] = "/" + strings.Join(segments[:before], "/")
+		}
+		return names, ok
+	}
 	if len(want) != len(segments) {
 		return nil, false
 	}

@@ -7,6 +7,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
@@ -67,17 +68,34 @@ func (c *Control) owned(tx store.Tx, p *pass) error {
 		return err
 	}
 	if !strings.EqualFold(tenant, p.Caller.Primary.TenantID) {
-		return authn.WrongTenant(p.Caller.Primary.TenantID, tenant)
+		return rbac.WrongTenant(p.Caller, authn.WrongTenant(p.Caller.Primary.TenantID, tenant), tenant)
 	}
 	return nil
 }
 
-// may runs the checks that come before anything about the resource is said: token's tenant and role.
-func (c *Control) may(tx store.Tx, p *pass, action string, scope arm.ID) error {
+// may runs the checks that come before anything about the resource is said: token's tenant, role, then lock.
+func (c *Control) may(tx store.Tx, p *pass, action string) error {
+	return c.mayWith(tx, p, action, nil)
+}
+
+// mayWith is may where conditions of role assignments can ask about the request.
+func (c *Control) mayWith(tx store.Tx, p *pass, action string, attributes func() rbac.Attributes) error {
+	p.action = action
 	if err := c.owned(tx, p); err != nil {
 		return err
 	}
-	return c.rbac.Check(tx, p.Caller.Primary, action, scope)
+	if err := c.rbac.CheckWith(tx, p.Caller.Primary, action, p.id, attributes); err != nil {
+		return err
+	}
+	return rbac.Unlocked(tx, p.id, action)
+}
+
+// attributes is what conditions may ask about a write, read only if there is a condition.
+func (k *kind[T]) attributes(tx store.Tx, p *pass) func() rbac.Attributes {
+	if k.Attributes == nil {
+		return nil
+	}
+	return func() rbac.Attributes { return k.Attributes(tx, p.id, p.Body) }
 }
 
 // grouped checks that the resource group of a path exists.

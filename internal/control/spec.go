@@ -48,7 +48,10 @@ type Spec[T any] struct {
 	Get      func(store.Tx, arm.ID) (*Resource[T], error)            // replaces the reading by ID; store.ErrNotFound
 	List     func(context.Context, *Listing) ([]*Resource[T], error) // replaces the listing by ID
 	Actions  []Action[T]
-	Parts    map[string]func(context.Context, *Read[T], string) (any, error) // GET …/resource/part[/name]
+	// Attributes gives what a condition of a role assignment may ask about a write or deletion; nil: the names in the ID only.
+	Attributes func(tx store.Tx, id arm.ID, body []byte) rbac.Attributes
+	Missing    func(arm.ID) *arm.Error                                         // words the absence of one; nil: ResourceNotFound
+	Parts      map[string]func(context.Context, *Read[T], string) (any, error) // GET …/resource/part[/name]
 }
 
 // Async says how a type's long-running work shows.

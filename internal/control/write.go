@@ -40,7 +40,7 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 		return nil, c.noVerb(p)
 	}
 	var answer *Response
-	err := c.store.Update(ctx, func(tx store.Tx) error {
+	err := c.update(ctx, p, &answer, func(tx store.Tx) error {
 		w, err := k.prepare(c, tx, p)
 		if err != nil {
 			return err
@@ -60,7 +60,7 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 // prepare runs every check of a write, in ARM's order.
 func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
 	w := &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), permission: k.Action + "/write"}
-	if err := c.may(tx, p, w.permission, p.id); err != nil {
+	if err := c.mayWith(tx, p, w.permission, k.attributes(tx, p)); err != nil {
 		return nil, err
 	}
 	if err := placed(tx, p.id, true); err != nil {
@@ -129,7 +129,7 @@ func (k *kind[T]) decode(w *Write[T], p *pass) error {
 		w.New.etag = w.Old.etag
 		faults = append(faults, armjson.Changed(w.Old, w.New, "")...)
 	} else {
-		w.New.Name, w.New.ID, w.New.Type = p.id.Name(), p.id.String(), k.Type
+		w.New.Name, w.New.ID, w.New.Type, w.New.Tenant = p.id.Name(), p.id.String(), k.Type, p.id.Tenant
 		faults = append(faults, k.name(p.id.Name())...)
 	}
 	w.New.Changed = stamp
@@ -303,7 +303,7 @@ func (k *kind[T]) commit(p *pass, w *Write[T]) (*Response, error) {
 	if w.op == nil {
 		return answer, nil
 	}
-	if err := operation.Begin(w.Tx, *w.op); err != nil {
+	if err := p.begin(w.Tx, *w.op); err != nil {
 		return nil, err
 	}
 	k.follow(p, answer, w, k.Async.Location)

@@ -47,6 +47,9 @@ type Engine struct {
 	log   *slog.Logger
 	kick  chan struct{}
 	time  timing
+
+	// Ended is told the end of each operation in the transaction that ends it; nil: nobody is. It is set before Run.
+	Ended func(tx store.Tx, o *Operation) error
 }
 
 // New makes an engine. owner names this process among all that share the store.

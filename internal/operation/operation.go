@@ -38,6 +38,7 @@ type Operation struct {
 	Input     json.RawMessage `json:"input,omitempty"`     // what the work needs, callers' principals included, never tokens
 	State     json.RawMessage `json:"state,omitempty"`     // what steps hand to later steps
 	Output    json.RawMessage `json:"output,omitempty"`
+	Origin    json.RawMessage `json:"origin,omitempty"` // the request that began it, for the activity log
 	Sealed    bool            `json:"sealed,omitempty"` // Output is a sealed text, bound to Resource
 	Done      []string        `json:"done,omitempty"`   // names of the finished steps
 	Tries     int             `json:"tries,omitempty"`

@@ -162,6 +162,9 @@ func (r *Run) conclude(ctx context.Context, work Work) error {
 		if refused = nil; work.Finish != nil {
 			refused = guard(func() error { return work.Finish(tx, r, r.Error) })
 		}
+		if refused == nil && r.engine.Ended != nil {
+			return r.engine.Ended(tx, &r.Operation)
+		}
 		return refused
 	})
 	if err == nil || refused == nil || ctx.Err() != nil || errors.Is(err, store.ErrLease) {

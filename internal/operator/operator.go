@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/audit"
 	"vitrine/internal/client"
 	"vitrine/internal/control"
 	"vitrine/internal/directory"
@@ -43,6 +44,7 @@ type Config struct {
 	Dial      func(ctx context.Context, host, port string) (net.Conn, error) // a stream into a virtual network
 	Serial    func(ctx context.Context, vmID string) ([]byte, error)         // the end of a machine's serial log; nil: there are no machines
 	Collect   func(ctx context.Context, grace time.Duration) (client.Collected, error)
+	Audit     *audit.Log // nil: none is kept
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -57,11 +59,19 @@ func New(c Config) http.Handler {
 	mux.Handle("GET /v1/tenants", d.handle(d.listTenants))
 	mux.Handle("POST /v1/subscriptions", act(d, "subscription create", d.createSubscription))
 	mux.Handle("POST /v1/applications", act(d, "app create", d.createApp))
+	mux.Handle("POST /v1/users", act(d, "user create", d.createUser))
 	mux.Handle("POST /v1/consents", act(d, "app consent", d.consent))
 	mux.Handle("POST /v1/roleassignments", act(d, "role assign", d.assign))
+	mux.Handle("POST /v1/why", act(d, "why", d.why))
+	mux.Handle("POST /v1/whocan", act(d, "who-can", d.whoCan))
+	mux.Handle("POST /v1/denyassignments", act(d, "role deny", d.deny))
+	mux.Handle("POST /v1/denyassignments/remove", act(d, "role undeny", d.undeny))
 	mux.Handle("POST /v1/tokens", act(d, "token issue", d.issue))
 	mux.Handle("POST /v1/ca/renew", act(d, "ca renew", func(context.Context, struct{}) (any, error) { return struct{}{}, d.Renew() }))
 	mux.Handle("POST /v1/collect", act(d, "image collect", d.collect))
+	mux.Handle("POST /v1/audit/list", auditor(d, d.auditList))
+	mux.Handle("POST /v1/audit/verify", auditor(d, d.auditVerify))
+	mux.Handle("GET /v1/audit/export", web.Handler(control.Hide, d.auditExport))
 	mux.Handle("GET /v1/operations", d.handle(d.operations))
 	mux.Handle("GET /v1/status", d.handle(func(*http.Request) (any, error) { return d.Server, nil }))
 	mux.Handle("GET /v1/serial", d.handle(d.serial))
@@ -127,7 +137,11 @@ func act[T any](d *door, name string, f func(context.Context, T) (any, error)) h
 		if err := json.Unmarshal(raw, &in); err != nil {
 			return nil, arm.Errorf(400, "InvalidRequestContent", "The request is not what %s takes: %s.", name, err)
 		}
+		if err := d.began(r, name); err != nil { // an act that cannot be told is not done
+			return nil, err
+		}
 		out, err := f(r.Context(), in)
+		d.ended(r, name, out, err)
 		d.Log.Info("operator", "act", name, "uid", r.Context().Value(peerKey{}), "request", fmt.Sprintf("%+v", in), "error", err)
 		return out, err
 	})
@@ -142,6 +156,7 @@ func visible(err error) error {
 		directory.ErrTenantNotFound:      {404, "TenantNotFound"},
 		directory.ErrApplicationNotFound: {404, "ApplicationNotFound"},
 		directory.ErrPrincipalNotFound:   {404, "PrincipalNotFound"},
+		directory.ErrUserNotFound:        {404, "UserNotFound"},
 		directory.ErrExists:              {409, "AlreadyExists"},
 		directory.ErrSingleTenant:        {400, "ApplicationIsSingleTenant"},
 		directory.ErrInvalid:             {400, "InvalidParameter"},

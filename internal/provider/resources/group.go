@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"vitrine/internal/arm/armjson"
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
+	"vitrine/internal/directory"
 	"vitrine/internal/operation"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
@@ -32,16 +34,19 @@ type Group struct {
 type Provider struct {
 	control *control.Control
 	sealer  Sealer
+
+	directory *directory.Directory
 }
 
 // Config is what the provider needs.
 type Config struct {
-	Sealer Sealer // for deployments' templates and parameters
+	Sealer    Sealer               // for deployments' templates and parameters
+	Directory *directory.Directory // where a person is a guest; nil: nobody is
 }
 
 // Register adds the types and routes of Microsoft.Resources.
 func Register(c *control.Control, cfg Config) *Provider {
-	p := &Provider{control: c, sealer: cfg.Sealer}
+	p := &Provider{control: c, sealer: cfg.Sealer, directory: cfg.Directory}
 	control.Register(c, control.Spec[Group]{
 		Type: "Microsoft.Resources/resourceGroups", Action: "Microsoft.Resources/subscriptions/resourceGroups",
 		Synonyms: []string{"Microsoft.Resources/subscriptions/resourceGroups"},
@@ -166,7 +171,7 @@ func (p *Provider) contents(ctx context.Context, r *operation.Run) ([]string, er
 		}
 		ids = nil
 		for _, d := range docs {
-			if d.Kind == rbac.AssignmentKind { // they go with what they hang on, whoever deletes it
+			if slices.Contains(rbac.Kinds(), d.Kind) { // they go with what they hang on, whoever deletes it
 				continue
 			}
 			var head struct{ ID string }

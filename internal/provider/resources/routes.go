@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/store"
 )
@@ -17,7 +18,7 @@ import (
 func (p *Provider) routes() {
 	get, post := http.MethodGet, http.MethodPost
 	for _, r := range []control.Route{
-		{Method: get, Pattern: "/tenants", Do: tenants},
+		{Method: get, Pattern: "/tenants", Do: p.tenants},
 		{Method: get, Pattern: "/subscriptions", Do: subscriptions},
 		{Method: get, Pattern: "/subscriptions/{subscription}", Do: subscription},
 		{Method: get, Pattern: "/subscriptions/{subscription}/locations", Do: within(locations)},
@@ -32,15 +33,28 @@ func (p *Provider) routes() {
 }
 
 type tenantView struct {
-	ID       string `json:"id"`
-	TenantID string `json:"tenantId"`
-	Category string `json:"tenantCategory"`
+	ID          string `json:"id"`
+	TenantID    string `json:"tenantId"`
+	Category    string `json:"tenantCategory"`
+	DisplayName string `json:"displayName,omitempty"`
 }
 
-// tenants lists the caller's own tenant: a service principal is nowhere else.
-func tenants(_ context.Context, c *control.Call) (any, error) {
-	t := c.Caller.Primary.TenantID
-	return control.Values([]tenantView{{ID: "/tenants/" + t, TenantID: t, Category: "Home"}}), nil
+// tenants lists where the caller is: a service principal in its own tenant only, a person at home and wherever a tenant has it as a
+// guest.
+func (p *Provider) tenants(_ context.Context, c *control.Call) (any, error) {
+	caller := c.Caller.Primary
+	if caller.Kind != authn.User || p.directory == nil {
+		return control.Values([]tenantView{{ID: "/tenants/" + caller.TenantID, TenantID: caller.TenantID, Category: "Home"}}), nil
+	}
+	found, err := p.directory.TenantsOfIn(c.Tx, caller.HomeTenant, caller.HomeObject)
+	if err != nil {
+		return nil, err
+	}
+	var views []tenantView
+	for _, t := range found {
+		views = append(views, tenantView{ID: "/tenants/" + t.ID, TenantID: t.ID, Category: "Home", DisplayName: t.Name})
+	}
+	return control.Values(views), nil
 }
 
 type subscriptionView struct {
