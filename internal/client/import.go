@@ -49,9 +49,9 @@ var ErrNoParent = errors.New("there is nothing to hold the image version")
 
 // Report is told how an import goes on.
 type Report interface {
-	Say(line string)     // something begins or is done
-	Status(state string) // a state that changes
-	Bytes(what string, done, total int64)
+	Say(line string)                      // something begins or is done
+	Status(state string)                  // a state that changes
+	Bytes(what string, done, total int64) // an amount that grows
 }
 
 // Imported is an image version that is there.
