@@ -279,7 +279,7 @@ func packageVar(e ast.Expr, vars map[string]bool, tops map[token.Pos]bool) strin
 		case *ast.StarExpr:
 			e = x.X
 		case *ast.Ident:
-			if x.Name == "_" || !vars[x.Name] || x.Obj != nil && !topLevel(x.Obj, tops) {
+			if x.Name == "_" || !vars[x.Name] || x.Obj != nil && !tops[x.Obj.Pos()] { // another variable of that name
 				return ""
 			}
 			return x.Name
@@ -288,6 +288,3 @@ func packageVar(e ast.Expr, vars map[string]bool, tops map[token.Pos]bool) strin
 		}
 	}
 }
-
-// topLevel tells a package variable from a local one of the same name.
-func topLevel(o *ast.Object, tops map[token.Pos]bool) bool { return tops[o.Pos()] }

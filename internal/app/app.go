@@ -76,7 +76,10 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := a.engines(ctx); err != nil {
 		return nil, err
 	}
-	return a, a.doors()
+	if err := a.doors(); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 func (a *App) openStore() error {

@@ -137,7 +137,7 @@ func (e *Edge) Serve(ctx context.Context, ln net.Listener) error {
 		ln.Close()
 		return err
 	}
-	e.served.Go(func() { e.http.Serve(e.feed) }) // ends with http.ErrServerClosed, and only then
+	e.served.Go(func() { _ = e.http.Serve(e.feed) }) // ends with http.ErrServerClosed, and only then
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 		defer cancel()

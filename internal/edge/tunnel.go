@@ -109,7 +109,7 @@ func specialPrefixes() []netip.Prefix {
 func (e *Edge) tunnel(client *conn, up net.Conn) {
 	touch := func() {
 		deadline := time.Now().Add(tunnelIdle)
-		client.SetDeadline(deadline)
+		_ = client.SetDeadline(deadline) // fails on a closed connection only
 		up.SetDeadline(deadline)
 	}
 	touch()

@@ -104,7 +104,8 @@ func badTokens() []denial {
 			}},
 		{name: "auxiliary token of another application", as: "full", exit: 1, ask: put(func(d *denied) string { return d.strange }),
 			says: func(d *denied) []string {
-				return []string{`"code":"InvalidAuthenticationToken"`, d.stranger.AppID, d.app.AppID, "auxiliary token 1"}
+				return []string{`"code":"InvalidAuthenticationToken"`, fmt.Sprintf("The access token is of client '%s' and tenant '%s', but the request was authenticated as client '%s' of tenant '%s'; all access tokens of a request must be of one application.",
+					d.stranger.AppID, d.t1.TenantID, d.app.AppID, d.t2.TenantID)}
 			}},
 	}
 }

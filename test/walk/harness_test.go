@@ -78,13 +78,14 @@ type server struct {
 	log  *os.File
 	done chan error
 	args []string
+	boot time.Duration // how long a guest may take to answer
 }
 
 // start runs a server on free ports; the test's end stops it, its machines and its networks.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
-	s := &server{t: t, bin: program(t), data: filepath.Join(dir, "data"), home: filepath.Join(dir, "home"), args: args}
+	s := &server{t: t, bin: program(t), data: filepath.Join(dir, "data"), home: filepath.Join(dir, "home"), args: args, boot: bootLimit}
 	for _, d := range []string{s.home, filepath.Join(s.home, ".ssh")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			t.Fatal(err)
@@ -204,7 +205,12 @@ func (s *server) tail() {
 // await polls a condition; limits are generous, since neighbours may have the processor.
 func (s *server) await(what string, limit time.Duration, ok func() bool) {
 	s.t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
+	s.awaitEvery(50*time.Millisecond, what, limit, ok)
+}
+
+func (s *server) awaitEvery(pause time.Duration, what string, limit time.Duration, ok func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	deadline := time.After(limit)
 	for !ok() {

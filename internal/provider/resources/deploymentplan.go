@@ -109,7 +109,8 @@ func openPayload(s Sealer, sealed, resource string) (payload, error) {
 	if err != nil {
 		return l, fmt.Errorf("template of %s: %w", resource, err)
 	}
-	return l, json.Unmarshal(plain, &l)
+	err = json.Unmarshal(plain, &l)
+	return l, err
 }
 
 // violation is ARM's additionalInfo of a template's fault.

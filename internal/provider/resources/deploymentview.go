@@ -129,7 +129,8 @@ func progressOf(tx store.Tx, d *Deployment) (progress, error) {
 	if len(raw) == 0 {
 		return state, nil
 	}
-	return state, json.Unmarshal(raw, &state)
+	err := json.Unmarshal(raw, &state)
+	return state, err
 }
 
 func (s *step) view(deployment, correlation string) (operationView, error) {
