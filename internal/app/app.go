@@ -83,13 +83,11 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 }
 
 func (a *App) openStore() error {
-	driver, err := sqlstore.OpenSQLite(filepath.Join(a.cfg.Data, "vitrine.db"))
+	open := func() (store.Driver, error) { return sqlstore.OpenSQLite(filepath.Join(a.cfg.Data, "vitrine.db")) }
 	if a.cfg.Database != "" {
-		if err == nil {
-			_ = driver.Close()
-		}
-		driver, err = sqlstore.OpenPostgres(a.cfg.Database)
+		open = func() (store.Driver, error) { return sqlstore.OpenPostgres(a.cfg.Database) }
 	}
+	driver, err := open()
 	if err != nil {
 		return err
 	}

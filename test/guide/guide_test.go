@@ -59,7 +59,10 @@ func TestFirstWalk(t *testing.T) {
 	out := s.run(script(t, blocks(string(raw))))
 	answer := regexp.MustCompile(`(?m)^Linux \S+ .*\nuid=\d+\(azureuser\).*\nmyVM$`)
 	if got := len(answer.FindAllString(out, -1)); got < 2 {
-		t.Errorf("the machine answered %d times, want 2 or more (vm ssh and ProxyCommand)", got)
+		t.Errorf("the machine answered %d times, want 2 or more (vm ssh and ProxyCommand):\n%s", got, out)
+	}
+	if !strings.Contains(out, "is not authorized to access linked subscription") {
+		t.Error("the request without the publisher's token was not refused as the guide says")
 	}
 	if left := s.processes(); len(left) > 0 {
 		t.Errorf("processes are left after the guide's last command: %v", left)
