@@ -87,10 +87,9 @@ func script(t *testing.T, all []block) string {
 
 // stage is a private place to run a guide in: home, data folder, and a PATH with the program and az.
 type stage struct {
-	t    *testing.T
-	dir  string
-	env  []string
-	name string
+	t   *testing.T
+	dir string
+	env []string
 }
 
 func newStage(t *testing.T) *stage {
@@ -201,17 +200,24 @@ func (s *stage) processes() map[int]string {
 
 // endProcesses ends what a guide that failed half-way left.
 func (s *stage) endProcesses() {
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(10 * time.Second)
+	for {
 		left := s.processes()
 		if len(left) == 0 {
 			return
 		}
 		for pid := range left {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-tick.C:
+		case <-deadline:
+			s.t.Errorf("processes cannot be ended: %v", left)
+			return
+		}
 	}
-	s.t.Errorf("processes cannot be ended: %v", s.processes())
 }
 
 // need skips, or with VITRINE_FULL fails, a test that lacks something.
