@@ -171,7 +171,7 @@ func (s *server) strays() map[int]string {
 		if _, err := fmt.Sscan(e.Name(), &pid); err != nil || pid == os.Getpid() {
 			continue
 		}
-		raw, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		raw, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
 		line := strings.ReplaceAll(string(raw), "\x00", " ")
 		if err == nil && strings.Contains(line, s.data) && (s.cmd == nil || pid != s.cmd.Process.Pid) {
 			found[pid] = line
