@@ -152,7 +152,7 @@ func TestSSHArgs(t *testing.T) {
 
 func TestImportSpec(t *testing.T) {
 	good := func() importSpec {
-		return importSpec{id: "/subscriptions/s/resourceGroups/g/providers/microsoft.compute/Galleries/gal/images/def/versions/1.0.0",
+		return importSpec{id: "/subscriptions/00000000-0000-0000-0000-00000000000a/resourceGroups/g/providers/microsoft.compute/Galleries/gal/images/def/versions/1.0.0",
 			osType: "linux", osState: "generalized", generation: "v2", cpu: "X64", replicas: 1}
 	}
 	s := good()

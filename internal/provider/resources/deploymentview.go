@@ -24,6 +24,9 @@ func viewDeployment(_ context.Context, r *control.Read[Deployment]) error {
 		return nil
 	}
 	o, err := operation.Get(r.Tx, d.Operation)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // its end could not be written, and operations are not kept for ever
+	}
 	if err != nil {
 		return err
 	}
@@ -121,6 +124,9 @@ func progressOf(tx store.Tx, d *Deployment) (progress, error) {
 	raw := d.Progress
 	if len(raw) == 0 {
 		o, err := operation.Get(tx, d.Operation)
+		if errors.Is(err, store.ErrNotFound) {
+			return state, nil
+		}
 		if err != nil {
 			return state, err
 		}
