@@ -27,7 +27,7 @@ var layers = map[string]float64{
 	"provider/resources": 4, "provider/authorization": 4, "provider/gallery": 4, "provider/disk": 4,
 	"provider/insights": 4, "provider/management": 4, "provider/sharing": 4, "provider/machine": 4, "provider/network": 4, "client": 4,
 	"graph": 5, "graph/odata": 4.4, "graph/entity": 4.5, "graph/wire": 4.5, "login/aadsts": 4.5, "login/page": 4.5, "login/grant": 4.6, "login": 5, "dataplane": 5, "edge": 5, "operator": 5,
-	"app": 6, "cli/access": 6.05, "cli/activity": 6.05, "cli": 6.1,
+	"app": 6, "cli/progress": 6.05, "cli/access": 6.05, "cli/activity": 6.05, "cli": 6.1,
 }
 
 // drivers are named in app alone (and in cli, for the hidden commands that are their processes).
@@ -279,7 +279,7 @@ func packageVar(e ast.Expr, vars map[string]bool, tops map[token.Pos]bool) strin
 		case *ast.StarExpr:
 			e = x.X
 		case *ast.Ident:
-			if x.Name == "_" || !vars[x.Name] || x.Obj != nil && !topLevel(x.Obj, tops) {
+			if x.Name == "_" || !vars[x.Name] || x.Obj != nil && !tops[x.Obj.Pos()] { // another variable of that name
 				return ""
 			}
 			return x.Name
@@ -288,6 +288,3 @@ func packageVar(e ast.Expr, vars map[string]bool, tops map[token.Pos]bool) strin
 		}
 	}
 }
-
-// topLevel tells a package variable from a local one of the same name.
-func topLevel(o *ast.Object, tops map[token.Pos]bool) bool { return tops[o.Pos()] }

@@ -64,8 +64,8 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 			a.Close()
 		}
 	}()
-	if a.unlock, err = proc.Hold(filepath.Join(cfg.Data, "lock")); err != nil {
-		return nil, fmt.Errorf("the data folder %s is in use by another server: %w", cfg.Data, err)
+	if a.unlock, err = lock(ctx, cfg.Data); err != nil {
+		return nil, err
 	}
 	if a.sealer, err = seal.Load(cfg.KeyFile); err != nil {
 		return nil, err
@@ -79,17 +79,34 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := a.engines(ctx); err != nil {
 		return nil, err
 	}
-	return a, a.doors()
+	if err := a.doors(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// lockWait is for a server that was killed a moment ago and whose lock the kernel has not released yet.
+const lockWait = 3 * time.Second
+
+// lock makes this process the one server of the data folder.
+func lock(ctx context.Context, data string) (func(), error) {
+	unlock, err := proc.HoldWithin(ctx, filepath.Join(data, "lock"), lockWait)
+	if !errors.Is(err, proc.ErrHeld) {
+		return unlock, err
+	}
+	who := "another server"
+	if s, unread := client.ReadServer(data); unread == nil && s.PID > 0 {
+		who = fmt.Sprintf("another server (the last one to start had process ID %d)", s.PID)
+	}
+	return nil, fmt.Errorf("the data folder %s is in use by %s; stop that one first (SIGTERM), or name another folder with --data: %w", data, who, err)
 }
 
 func (a *App) openStore() error {
-	driver, err := sqlstore.OpenSQLite(filepath.Join(a.cfg.Data, "vitrine.db"))
+	open := func() (store.Driver, error) { return sqlstore.OpenSQLite(filepath.Join(a.cfg.Data, "vitrine.db")) }
 	if a.cfg.Database != "" {
-		if err == nil {
-			_ = driver.Close()
-		}
-		driver, err = sqlstore.OpenPostgres(a.cfg.Database)
+		open = func() (store.Driver, error) { return sqlstore.OpenPostgres(a.cfg.Database) }
 	}
+	driver, err := open()
 	if err != nil {
 		return err
 	}
@@ -112,6 +129,11 @@ func (a *App) engines(ctx context.Context) error {
 	works, err := a.provide(ctx)
 	if err != nil {
 		return err
+	}
+	if a.cfg.Database == "" { // by the data folder's lock we are alone, so whoever holds an operation is dead
+		if err := operation.Recover(ctx, a.store); err != nil {
+			return err
+		}
 	}
 	a.engine = operation.New(a.store, owner, works, a.cfg.Log)
 	a.engine.Ended = a.control.Ended

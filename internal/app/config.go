@@ -12,24 +12,25 @@ import (
 
 // Config is what an installation is started with.
 type Config struct {
-	Data       string        // the data folder; made when absent, mode 0700
-	Listen     string        // "127.0.0.1:8440"; port 0 picks a free one
-	ReadyFile  string        // written when the server answers; empty: none
-	KeyFile    string        // master key; empty: DATA/master.key
-	Database   string        // PostgreSQL DSN; empty: SQLite in the data folder
-	AllowHosts []string      // further hosts that the proxy tunnels to
-	Domains    []string      // the operator's own names, for which the CA may vouch
-	Issuers    []string      // https://… whose tokens applications may trust (federated credentials); with =IP where it is
-	Passwords  bool          // the password grant is on
-	Internet   bool          // machines may open connections to the outside
-	Accel      string        // "kvm", "tcg"; empty: what a probe proves
-	Self       []string      // how to start this program's hidden subcommands; {"/proc/self/exe"}
-	MaxCPUs    int           // of a machine; 0: 2
-	MaxMemory  int           // MiB of a machine; 0: 1024
-	AuditKeep  time.Duration // how long the activity log is kept; 0: audit.DefaultKeep; negative: for ever
-	Version    string
-	Log        *slog.Logger
-	Now        func() time.Time
+	Data        string        // the data folder; made when absent, mode 0700
+	Listen      string        // "127.0.0.1:8440"; port 0 picks a free one
+	ReadyFile   string        // written when the server answers; empty: none
+	KeyFile     string        // master key; empty: DATA/master.key
+	Database    string        // PostgreSQL DSN; empty: SQLite in the data folder
+	AllowHosts  []string      // further hosts that the proxy tunnels to
+	Domains     []string      // the operator's own names, for which the CA may vouch
+	Issuers     []string      // https://… whose tokens applications may trust (federated credentials); with =IP where it is
+	Passwords   bool          // the password grant is on
+	Internet    bool          // machines may open connections to the outside
+	Accel       string        // "kvm", "tcg"; empty: what a probe proves
+	Self        []string      // how to start this program's hidden subcommands; {"/proc/self/exe"}
+	MaxCPUs     int           // of a machine; 0: 2
+	MaxMemory   int           // MiB of a machine; 0: 1024
+	MaxMachines int           // that run at once; 0: 64
+	AuditKeep   time.Duration // how long the activity log is kept; 0: audit.DefaultKeep; negative: for ever
+	Version     string
+	Log         *slog.Logger
+	Now         func() time.Time
 }
 
 func (c *Config) complete() error {
@@ -65,6 +66,9 @@ func (c *Config) complete() error {
 	if c.MaxMemory == 0 {
 		c.MaxMemory = 1024
 	}
+	if c.MaxMachines == 0 {
+		c.MaxMachines = DefaultMachines
+	}
 	return nil
 }
 
@@ -80,6 +84,9 @@ func (c *Config) issuers() ([]web.Origin, error) {
 	}
 	return list, nil
 }
+
+// DefaultMachines is how many machines run at once unless told otherwise.
+const DefaultMachines = 64
 
 // DefaultListen is where the server listens unless told otherwise.
 const DefaultListen = "127.0.0.1:8440"

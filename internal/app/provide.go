@@ -48,6 +48,19 @@ func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
 	group.Go(func() { a.every(ctx, 2*time.Second, "networks", a.rooms.networks.Reconcile) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of disks", a.rooms.disks.Sweep) })
 	group.Go(func() { a.every(ctx, time.Hour, "collection", a.collect) })
+	group.Go(func() { a.every(ctx, time.Hour, "old operations", a.sweep) })
+}
+
+// keepOperations is for how long the end of an operation can be asked for.
+const keepOperations = 7 * 24 * time.Hour
+
+// sweep removes operations that ended long ago.
+func (a *App) sweep(ctx context.Context) error {
+	n, err := operation.Sweep(ctx, a.store, a.cfg.Now().Add(-keepOperations))
+	if n > 0 {
+		a.cfg.Log.Info("removed old operations", "count", n)
+	}
+	return err
 }
 
 // collect frees the image bytes that nobody names any more.
@@ -122,10 +135,11 @@ func (a *App) openRooms(ctx context.Context) error {
 		accel, why = qemu.ProbeAccel(ctx, a.cfg.Data)
 		a.cfg.Log.Info("acceleration", "accel", accel, "why", why)
 	}
-	r.runtime, err = qemu.Open(ctx, qemu.Config{Data: a.cfg.Data, Self: a.self("supervise"), Accel: accel, Log: a.cfg.Log})
+	machines, err := qemu.Open(ctx, qemu.Config{Data: a.cfg.Data, Self: a.self("supervise"), Accel: accel, Log: a.cfg.Log})
 	if err != nil {
 		return err
 	}
+	r.runtime = limit(machines, a.cfg.MaxMachines, machineMemory("/proc/meminfo"), a.cfg.MaxMemory)
 	stacks, err := netstack.Open(ctx, netstack.Config{Data: a.cfg.Data, Self: a.self("netstack"), Log: a.cfg.Log})
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vitrine/internal/cli/progress"
 	"vitrine/internal/proc"
 	"vitrine/internal/vm/qemu"
 )
@@ -123,7 +124,7 @@ func (e *env) checkData(context.Context) []finding {
 		return []finding{{name, trouble, at + " is not a folder", "choose another one by --data"}}
 	}
 	free := int64(fs.Bavail) * fs.Bsize
-	says := fmt.Sprintf("%s (%s, %s free)", e.data, fileSystem(fs.Type), amount(free))
+	says := fmt.Sprintf("%s (%s, %s free)", e.data, fileSystem(fs.Type), progress.Amount(free))
 	switch {
 	case unix.Access(at, unix.W_OK) != nil:
 		return []finding{{name, trouble, says + ": this user may not write there", "choose another one by --data"}}

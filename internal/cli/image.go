@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/cli/progress"
 	"vitrine/internal/client"
 )
 
@@ -96,6 +100,12 @@ func (s *importSpec) check() error {
 	if err != nil || !strings.EqualFold(id.Type(), versionType) || id.ResourceGroup == "" || id.Scope != "" {
 		return fmt.Errorf("--version-id must be the ID of an image version: /subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/galleries/G/images/D/versions/1.0.0")
 	}
+	if err := checkNames(id); err != nil {
+		return err
+	}
+	if s.file == "-" {
+		return errors.New("standard input cannot be imported yet; write it to a file first")
+	}
 	s.version = id
 	for _, word := range []struct {
 		flag    string
@@ -128,6 +138,45 @@ func (s *importSpec) check() error {
 	return nil
 }
 
+// The names of the server, which would refuse others only after the upload.
+var (
+	groupNames      = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
+	galleryNames    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$`)
+	definitionNames = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$`)
+	versionNames    = regexp.MustCompile(`^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})$`)
+)
+
+// checkNames refuses an ID with a name that the server would not take.
+func checkNames(id arm.ID) error {
+	_, err := uuid.Parse(id.Subscription)
+	switch {
+	case err != nil || len(id.Subscription) != 36:
+		return fmt.Errorf("--version-id: %q is not the ID of a subscription, such as 00000000-0000-0000-0000-000000000000", id.Subscription)
+	case !groupNames.MatchString(id.ResourceGroup):
+		return fmt.Errorf("--version-id: %q is not the name of a resource group: up to 90 letters, digits, '_', '-', '.', '(' and ')', the last one not a period", id.ResourceGroup)
+	case !galleryNames.MatchString(id.Names[0]):
+		return fmt.Errorf("--version-id: %q is not the name of a gallery: up to 80 letters, digits, '_' and '.', the first and the last one a letter or digit", id.Names[0])
+	case !definitionNames.MatchString(id.Names[1]):
+		return fmt.Errorf("--version-id: %q is not the name of an image definition: up to 80 letters, digits, '_', '-' and '.', the first one a letter or digit", id.Names[1])
+	case !versionName(id.Names[2]):
+		return fmt.Errorf("--version-id: %q is not the name of an image version: three numbers up to 2147483647, such as 1.0.0", id.Names[2])
+	}
+	return nil
+}
+
+func versionName(name string) bool {
+	parts := versionNames.FindStringSubmatch(name)
+	for _, p := range parts {
+		if p == name {
+			continue
+		}
+		if _, err := strconv.ParseInt(p, 10, 32); err != nil {
+			return false
+		}
+	}
+	return parts != nil
+}
+
 func spell(flag string, value *string, allowed []string) error {
 	for _, a := range allowed {
 		if strings.EqualFold(*value, a) {
@@ -143,7 +192,7 @@ func (e *env) importImage(ctx context.Context, s importSpec) error {
 	if err != nil {
 		return err
 	}
-	bar := newProgress(e.err, s.quiet)
+	bar := progress.New(e.err, s.quiet)
 	im := client.Import{File: s.file, Version: s.version, Targets: s.regions, Location: s.location, Replicas: s.replicas,
 		OSType: s.osType, Generation: s.generation, Report: bar}
 	if s.create {
@@ -158,7 +207,7 @@ func (e *env) importImage(ctx context.Context, s importSpec) error {
 		return err
 	}
 	out, err := im.Run(ctx)
-	bar.end()
+	bar.End()
 	switch {
 	case err != nil && ctx.Err() != nil:
 		fmt.Fprintln(e.err, "vitrine: interrupted. What was uploaded is kept; the same command goes on from there.")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -30,6 +31,9 @@ an operator's socket in the data folder. Everything else is refused. Machines ou
 			if err != nil {
 				return err
 			}
+			if cfg.MaxMachines < 1 {
+				return usageError{errors.New("--max-machines is at least 1")}
+			}
 			cfg.Data, cfg.Log, cfg.Version = e.data, log, version()
 			a, err := app.New(cmd.Context(), cfg)
 			if err != nil {
@@ -53,6 +57,7 @@ an operator's socket in the data folder. Everything else is refused. Machines ou
 	f.DurationVar(&cfg.AuditKeep, "audit-keep", audit.DefaultKeep, "how long the activity log is kept; negative: for ever")
 	f.BoolVar(&cfg.Internet, "vm-internet", false, "machines may open connections to the outside")
 	f.StringVar(&cfg.Accel, "accel", "", "kvm or tcg (default what a probe proves)")
+	f.IntVar(&cfg.MaxMachines, "max-machines", app.DefaultMachines, "machines that may run at once")
 	f.StringVar(&logFormat, "log-format", "text", "text or json")
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	return c

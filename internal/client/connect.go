@@ -27,8 +27,12 @@ func upgrade(conn net.Conn, target string) (net.Conn, error) {
 		return nil, fmt.Errorf("connect to %s: %w", target, err)
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		raw, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		resp.Body.Close()
 		conn.Close()
+		if err != nil {
+			return nil, fmt.Errorf("connect to %s: %w", target, err)
+		}
 		return nil, ReadError(resp.StatusCode, raw)
 	}
 	return &stream{Conn: conn, r: buffered}, nil

@@ -49,9 +49,9 @@ var ErrNoParent = errors.New("there is nothing to hold the image version")
 
 // Report is told how an import goes on.
 type Report interface {
-	Say(line string)     // something begins or is done
-	Status(state string) // a state that changes
-	Bytes(what string, done, total int64)
+	Say(line string)                      // something begins or is done
+	Status(state string)                  // a state that changes
+	Bytes(what string, done, total int64) // an amount that grows
 }
 
 // Imported is an image version that is there.
@@ -105,6 +105,9 @@ func (im *Import) run(ctx context.Context) (doc versionDoc, err error) {
 	if err != nil || done {
 		return doc, errors.Join(err, im.removeDisk(ctx, done))
 	}
+	if err := im.fit(); err != nil { // before anything is made for it
+		return doc, err
+	}
 	if err := im.parents(ctx); err != nil {
 		return doc, err
 	}
@@ -145,14 +148,11 @@ func (im *Import) existing(ctx context.Context, doc *versionDoc) (bool, error) {
 
 // digestFile names the content of a file.
 func digestFile(ctx context.Context, path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return "", errors.Join(fmt.Errorf("%s is not a regular file", path), err)
-	}
 	h := sha256.New()
 	if _, err := io.Copy(h, readerOf(ctx, f)); err != nil {
 		return "", err
@@ -182,21 +182,74 @@ type content struct {
 	close func()
 }
 
-// open gives the file as a raw disk, converted in a temporary folder unless it is raw already.
-func (im *Import) open(ctx context.Context) (*content, error) {
-	f, err := os.Open(im.File)
+// openFile opens a regular file alone: to open a pipe waits for its other end, which no signal cuts short.
+func openFile(path string) (*os.File, error) {
+	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file; pipes and devices cannot be imported: copy what they hold to a file first", path)
+	}
+	return os.Open(path)
+}
+
+// fit refuses a file that is no disk.
+func (im *Import) fit() error {
+	f, err := openFile(im.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = im.sniff(f)
+	return err
+}
+
+func (im *Import) sniff(f *os.File) (format.Info, error) {
 	st, err := f.Stat()
 	if err != nil {
-		f.Close()
-		return nil, err
+		return format.Info{}, err
 	}
 	info, err := format.Sniff(f, st.Size())
+	return info, unfit(im.File, err)
+}
+
+// unfit words what is wrong with a file for whoever sent it.
+func unfit(file string, err error) error {
+	bad, ok := format.As(err)
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%s cannot be imported: %s", file, remedy(bad))
+}
+
+func remedy(bad *format.Error) string {
+	switch bad.Reason {
+	case format.AbsurdSize:
+		return "a disk is a whole number of sectors of 512 bytes, not empty and at most 64 TiB large. Was it copied as a whole, and is it unpacked? " +
+			"A raw disk that lacks a part of its last sector is filled up by: truncate --size=%512 FILE"
+	case format.Truncated:
+		return "it ends too early (" + bad.Text + "). Copy it again."
+	case format.Damaged, format.SizeMismatch, format.NoFooter:
+		return "it is damaged (" + bad.Text + "). Copy it again, or make it anew by qemu-img convert."
+	case format.BackingFile:
+		return "it does not hold the whole disk (" + bad.Text + "). Make one file of all by: qemu-img convert -O qcow2 FILE WHOLE.qcow2"
+	case format.Unsupported, format.NotFixed:
+		return "it has a form that is not supported (" + bad.Text + "). Convert it by: qemu-img convert -O raw FILE DISK.raw"
+	}
+	return bad.Text + ". Check the file by: qemu-img info FILE"
+}
+
+// open gives the file as a raw disk, converted in a temporary folder unless it is raw already.
+func (im *Import) open(ctx context.Context) (*content, error) {
+	f, err := openFile(im.File)
+	if err != nil {
+		return nil, err
+	}
+	info, err := im.sniff(f)
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s cannot be imported: %w", im.File, err)
+		return nil, err
 	}
 	if info.Kind == format.Raw || info.Kind == format.FixedVHD {
 		return padded(f, info.Size, func() { f.Close() }), nil
@@ -213,6 +266,9 @@ func (im *Import) open(ctx context.Context) (*content, error) {
 	}
 	if err != nil {
 		os.RemoveAll(dir)
+		if bad := unfit(im.File, err); bad != err {
+			return nil, bad
+		}
 		return nil, fmt.Errorf("convert %s: %w", im.File, err)
 	}
 	return padded(f, info.Size, func() { f.Close(); os.RemoveAll(dir) }), nil

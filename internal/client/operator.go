@@ -38,7 +38,8 @@ func ReadServer(data string) (Server, error) {
 	if err != nil {
 		return s, err
 	}
-	return s, json.Unmarshal(raw, &s)
+	err = json.Unmarshal(raw, &s)
+	return s, err
 }
 
 // The operator's acts. Each names its tenant by ID or name.

@@ -44,7 +44,8 @@ type SKU struct {
 	Unknown  armjson.Unknown `json:"-"`
 }
 
-// ParsedID is the resource's ID; it was parsed when the resource was written.
+// ParsedID is the resource's ID; Save has seen to it that it parses. Of a resource that was never saved it may be the
+// zero ID, under which nothing is saved or removed.
 func (r *Resource[T]) ParsedID() arm.ID {
 	p, err := arm.ParsePath(r.ID)
 	if err != nil {
@@ -122,9 +123,14 @@ type Indexed interface {
 }
 
 // Save writes a resource that was made by New or read by Get in the same transaction. store.ErrConflict when another
-// writer came first.
+// writer came first. An ID that does not name this very resource is a fault of ours: a provider built it from a name that it
+// did not check, and the document would lie at another resource's key.
 func Save[T any](tx store.Tx, r *Resource[T]) error {
-	id := r.ParsedID()
+	id, err := arm.ParseID(r.ID)
+	if err != nil || id.String() != r.ID || id.Name() != r.Name || len(id.Types) == 0 && id.ResourceGroup == "" ||
+		!strings.EqualFold(id.Type(), r.Type) {
+		return fmt.Errorf("save %q: not the ID of a %s named %q", r.ID, r.Type, r.Name)
+	}
 	body, err := armjson.Store(r)
 	if err != nil {
 		return err
@@ -143,6 +149,9 @@ func Save[T any](tx store.Tx, r *Resource[T]) error {
 // Remove deletes a resource's document and what hangs on it, such as role assignments at its scope: a later resource of
 // the same name must not inherit rights. A document that is gone already is no error.
 func Remove(tx store.Tx, id arm.ID) error {
+	if id.Subscription == "" && id.Namespace == "" {
+		return errors.New("remove the root: not a resource")
+	}
 	if err := tx.Delete(id.Key(), 0); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}

@@ -32,7 +32,8 @@ func ReadSubscription(tx store.Tx, id string) (Subscription, error) {
 	if err != nil {
 		return s, err
 	}
-	return s, json.Unmarshal(d.Body, &s)
+	err = json.Unmarshal(d.Body, &s)
+	return s, err
 }
 
 // WriteSubscription creates a subscription; store.ErrConflict when it exists.

@@ -200,11 +200,19 @@ func (k *kind[T]) tracked(w *Write[T]) []*arm.Error {
 	}
 	w.New.Location = l.Name
 	if w.Old != nil && w.Old.Location != l.Name {
-		faults = append(faults, arm.Errorf(409, "InvalidResourceLocation",
-			"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
-			w.ID.Name(), w.Old.Location, w.ID.ResourceGroup, l.Name))
+		faults = append(faults, moved(Kind(k.Type), w.ID, w.Old.Location, l.Name))
 	}
 	return faults
+}
+
+// moved refuses a name that is taken in another location (errors.md 7).
+func moved(kind string, id arm.ID, from, to string) *arm.Error {
+	if kind == GroupKind {
+		return arm.Errorf(409, "InvalidResourceGroupLocation", "Invalid resource group location '%s'. The Resource group already exists in location '%s'.", to, from)
+	}
+	return arm.Errorf(409, "InvalidResourceLocation",
+		"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
+		id.Name(), from, id.ResourceGroup, to)
 }
 
 func checkTags(tags map[string]string) []*arm.Error {

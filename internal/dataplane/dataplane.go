@@ -55,28 +55,25 @@ type Content interface {
 // Pages is a Content that can be written; that of a grant with Write must be one. *image.Upload is.
 type Pages interface {
 	Content
-	WriteAt(p []byte, off int64) (int, error)
-	Clear(off, n int64) error
+	// WriteIf and ClearIf change bytes if may, asked while the upload cannot end, gives no error. image.ErrUpload once
+	// it has ended.
+	WriteIf(may func() error, p []byte, off int64) error
+	ClearIf(may func() error, off, n int64) error
 	Modified() (time.Time, error)
 }
-
-const maxWrites = 64 // Put Page requests served at once, each with a buffer of 4 MiB
 
 type door struct {
 	grants Grants
 	now    func() time.Time
-	writes chan []byte // free buffers
+	writes writes
 }
 
-// New gives the door's handler. now may be nil for time.Now.
+// New gives the door's handler. now may be nil for time.Now. The server before it must bound how long a body may take.
 func New(grants Grants, now func() time.Time) http.Handler {
 	if now == nil {
 		now = time.Now
 	}
-	d := &door{grants: grants, now: now, writes: make(chan []byte, maxWrites)}
-	for range maxWrites {
-		d.writes <- nil // made when it is first needed
-	}
+	d := &door{grants: grants, now: now, writes: writes{byGrant: map[string]int{}}}
 	return web.Handler(hide, func(w http.ResponseWriter, r *http.Request) error {
 		err := d.serve(w, r)
 		var e *Error
@@ -109,7 +106,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	content, err := grant.Open(r.Context())
 	if errors.Is(err, image.ErrUpload) || errors.Is(err, image.ErrNotFound) {
-		return fail(http.StatusNotFound, "BlobNotFound", "The specified blob does not exist.")
+		return noBlob()
 	}
 	if err != nil {
 		return fmt.Errorf("open the content of grant %s: %w", grant.ID, err)

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,12 +38,15 @@ type world struct {
 	http   *http.Client
 	write  string // signed URLs
 	read   string
+	mu     sync.Mutex
 	grants map[string]Grant
 	now    atomic.Pointer[time.Time]
 	cut    atomic.Int64 // after so many requests the network fails; negative: never
 }
 
 func (w *world) Grant(_ context.Context, host, path string) (Grant, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	g, ok := w.grants[host+path]
 	if !ok {
 		return Grant{}, ErrNoGrant
@@ -89,6 +93,8 @@ func newWorld(t *testing.T) *world {
 func (w *world) grant(g Grant) string {
 	u := sas.New("z1.blob.storage.azure.net", g.ID)
 	g.Key, g.Expires = sas.NewKey(), time.Now().Add(time.Hour)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.grants[u.Host+u.Path] = g
 	return u.Sign(g.Key)
 }
@@ -272,6 +278,9 @@ func TestUploadAndDownload(t *testing.T) {
 		t.Errorf("download: %d, %d bytes", res.StatusCode, len(body))
 	}
 	// Another source over what is there: nothing of the old one may stay.
+	if err := w.images.CreateUpload("up", size+format.FooterSize); err != nil { // opens it for writing again
+		t.Fatal(err)
+	}
 	other := make([]byte, size)
 	other[0] = 7
 	up.Source = "file-2"

@@ -33,6 +33,12 @@ func denied(detail string) *Error {
 	return e
 }
 
+func noBlob() *Error {
+	return fail(http.StatusNotFound, "BlobNotFound", "The specified blob does not exist.")
+}
+
+func busy(message string) *Error { return fail(http.StatusServiceUnavailable, "ServerBusy", message) }
+
 func badHeader(name string) *Error {
 	return fail(http.StatusBadRequest, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format: "+name+".")
 }

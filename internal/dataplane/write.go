@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"vitrine/internal/image"
 )
 
 // write runs f if the grant allows writing.
@@ -25,8 +27,11 @@ func (x *exchange) write(f func(Pages) error) error {
 		}
 	}
 	err := f(pages)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fail(http.StatusServiceUnavailable, "ServerBusy", "The server's disk is full.").because(err)
+	if errors.Is(err, image.ErrUpload) { // it was ended meanwhile
+		return noBlob().because(err)
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
+		return busy("The server's disk is full.").because(err)
 	}
 	return err
 }
@@ -69,7 +74,7 @@ func (x *exchange) putBlob(p Pages) error {
 	if err := x.conditions(); err != nil {
 		return err
 	}
-	if err := p.Clear(0, size); err != nil {
+	if err := p.ClearIf(x.still, 0, size); err != nil {
 		return err
 	}
 	return x.created()
@@ -119,7 +124,7 @@ func (x *exchange) putPage(p Pages) error {
 		if x.r.ContentLength > 0 {
 			return badHeader("Content-Length")
 		}
-		if err := p.Clear(off, n); err != nil {
+		if err := p.ClearIf(x.still, off, n); err != nil {
 			return err
 		}
 		return x.created()
@@ -137,18 +142,20 @@ func (x *exchange) putPage(p Pages) error {
 	return x.update(p, off, n)
 }
 
+// still says whether the URL's right lasts: it may have been taken back while the body came.
+func (x *exchange) still() error {
+	_, err := x.authenticate(x.r, x.query)
+	return err
+}
+
 // update takes the whole body before it writes any of it.
 func (x *exchange) update(p Pages, off, n int64) error {
-	var buffer []byte
-	select {
-	case buffer = <-x.writes:
-	case <-x.r.Context().Done():
-		return x.r.Context().Err()
+	if err := x.writes.enter(x.grant.ID); err != nil {
+		return err
 	}
-	defer func() { x.writes <- buffer }()
-	if buffer == nil {
-		buffer = make([]byte, maxPut)
-	}
+	defer x.writes.leave(x.grant.ID)
+	buffer := x.writes.buffer(n)
+	defer x.writes.free(buffer)
 	body := buffer[:n]
 	if _, err := io.ReadFull(x.r.Body, body); err != nil {
 		return fail(http.StatusBadRequest, "IncompleteBody", "The request body ended before its Content-Length.").because(err)
@@ -164,7 +171,7 @@ func (x *exchange) update(p Pages, off, n int64) error {
 		}
 		x.w.Header().Set("Content-MD5", sent)
 	}
-	if _, err := p.WriteAt(body, off); err != nil {
+	if err := p.WriteIf(x.still, body, off); err != nil {
 		return err
 	}
 	return x.created()

@@ -65,7 +65,8 @@ func read[T any](tx store.Tx, key string, missing error) (T, store.Document, err
 	if err != nil {
 		return v, doc, fmt.Errorf("directory: read %s: %w", key, err)
 	}
-	return v, doc, decode(doc, &v)
+	err = decode(doc, &v)
+	return v, doc, err
 }
 
 func decode(doc store.Document, v any) error {

@@ -104,7 +104,7 @@ func TestSecretTextIsNotKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if printed := fmt.Sprintf("%v %+v %s", stored, s, s.Hash); strings.Contains(printed, fmt.Sprint(s.Hash.Sum)) {
+		if printed := fmt.Sprintf("%v %+v %v", stored, s, s.Hash); strings.Contains(printed, fmt.Sprintf("%v", s.Hash.Sum)) {
 			t.Errorf("printed: %s", printed)
 		}
 		var all []store.Document

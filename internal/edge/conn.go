@@ -24,20 +24,26 @@ const (
 // the client does not take ends after writeStall.
 type conn struct {
 	net.Conn
+	turn
 	r       *bufio.Reader
 	host    string      // canonical host of the CONNECT that led here; empty: direct
-	busy    atomic.Bool // a request is under way: a shutdown waits
 	timed   atomic.Bool // somebody set a write deadline of their own
 	release func()
 }
 
-func (c *conn) Read(p []byte) (int, error) { return c.r.Read(p) }
+func (c *conn) Read(p []byte) (int, error) {
+	c.reading.Store(true)
+	defer c.reading.Store(false)
+	return c.r.Read(p)
+}
 
 // Write sets a deadline unless net/http or crypto/tls set one.
 func (c *conn) Write(p []byte) (int, error) {
 	if !c.timed.Load() {
 		c.Conn.SetWriteDeadline(time.Now().Add(writeStall))
 	}
+	c.writing.Store(time.Now().UnixNano())
+	defer c.writing.Store(0)
 	return c.Conn.Write(p)
 }
 
@@ -70,14 +76,8 @@ func closeWrite(c net.Conn) error {
 // accept takes connections until the listener is closed by a shutdown (nil) or breaks.
 func (e *Edge) accept(ln net.Listener) error {
 	for {
-		select {
-		case e.slots <- struct{}{}:
-		case <-e.stopping:
-			return nil
-		}
 		nc, err := ln.Accept()
 		if err != nil {
-			<-e.slots
 			select {
 			case <-e.stopping:
 				return nil
@@ -87,6 +87,10 @@ func (e *Edge) accept(ln net.Listener) error {
 				return err
 			}
 			continue
+		}
+		if !e.makeRoom() {
+			nc.Close()
+			return nil
 		}
 		if c := e.track(nc); c != nil {
 			e.served.Go(func() { e.sniff(c) })
@@ -101,6 +105,7 @@ func (e *Edge) waitAfter(err error) bool {
 		return false
 	}
 	e.cfg.Log.Error("accept failed, trying again", "error", err)
+	e.closeOldest(1) // it may be that no file descriptor is left
 	select {
 	case <-time.After(100 * time.Millisecond):
 	case <-e.stopping:
@@ -114,14 +119,18 @@ func temporary(err net.Error) bool {
 	return ok && t.Temporary()
 }
 
-// track counts a connection that took a slot; after a shutdown began it closes it and returns nil.
+// track counts a connection; after a shutdown began it closes it and returns nil.
 func (e *Edge) track(nc net.Conn) *conn {
 	c := &conn{Conn: nc, r: bufio.NewReader(nc)}
+	c.since.Store(time.Now().UnixNano())
 	c.release = sync.OnceFunc(func() {
 		e.mu.Lock()
 		delete(e.conns, c)
 		e.mu.Unlock()
-		<-e.slots
+		select {
+		case e.freed <- struct{}{}:
+		default: // it is known already that one has gone
+		}
 	})
 	e.mu.Lock()
 	if !e.closed {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vitrine/internal/seal"
@@ -26,7 +27,8 @@ type Config struct {
 	AllowHosts []string
 	// ExtraDomains are the operator's own names that the authority may vouch for beside those of Doors.
 	ExtraDomains []string
-	// MaxConns bounds the connections at a time; more wait to be accepted. 0 means 4096.
+	// MaxConns bounds the connections at a time. For one more, one whose client has long been awaited is closed; when all
+	// are at work it waits. 0 means 4096.
 	MaxConns int
 	Log      *slog.Logger     // nil: no log
 	Now      func() time.Time // nil: time.Now
@@ -43,8 +45,9 @@ type Edge struct {
 	http    *http.Server
 	dialer  *net.Dialer
 
-	feed  *feed         // connections ready for the HTTP server
-	slots chan struct{} // one element per open connection
+	feed   *feed         // connections ready for the HTTP server
+	warned atomic.Int64  // when the log was told last that the table is full
+	freed  chan struct{} // has an element when a connection was closed
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
@@ -73,7 +76,7 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e := &Edge{
 		cfg: cfg, dialer: &net.Dialer{Timeout: dialTimeout},
-		feed: newFeed(), slots: make(chan struct{}, cfg.MaxConns), conns: map[*conn]struct{}{},
+		feed: newFeed(), freed: make(chan struct{}, 1), conns: map[*conn]struct{}{},
 		stopping: make(chan struct{}), drained: make(chan struct{}),
 	}
 	if err := e.prepare(); err != nil {
@@ -137,7 +140,7 @@ func (e *Edge) Serve(ctx context.Context, ln net.Listener) error {
 		ln.Close()
 		return err
 	}
-	e.served.Go(func() { e.http.Serve(e.feed) }) // ends with http.ErrServerClosed, and only then
+	e.served.Go(func() { _ = e.http.Serve(e.feed) }) // ends with http.ErrServerClosed, and only then
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 		defer cancel()

@@ -293,7 +293,8 @@ func (r *running) inside(t *testing.T, host, serverName string) (*tls.Conn, erro
 		}
 	}
 	tc := tls.Client(c, &tls.Config{ServerName: serverName, RootCAs: r.roots, InsecureSkipVerify: serverName == ""})
-	return tc, tc.Handshake()
+	err := tc.Handshake()
+	return tc, err
 }
 
 func TestMisdirected(t *testing.T) {

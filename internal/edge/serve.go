@@ -2,7 +2,6 @@ package edge
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,7 +16,6 @@ const (
 	maxHeader     = 128 << 10
 	headerTimeout = 15 * time.Second // also bounds the TLS handshake
 	idleTimeout   = 2 * time.Minute
-	bodyStall     = 2 * time.Minute // a client that sends nothing of its body for so long is cut off
 )
 
 // newServer is the one HTTP server: of the proxy's requests and of all doors.
@@ -44,6 +42,10 @@ func (e *Edge) connState(nc net.Conn, state http.ConnState) {
 	c := under(nc)
 	if c == nil {
 		return
+	}
+	c.pending.Store(false)
+	if state == http.StateActive || state == http.StateIdle {
+		c.since.Store(time.Now().UnixNano())
 	}
 	c.busy.Store(state == http.StateActive)
 	select {
@@ -102,11 +104,13 @@ func (e *Edge) tlsHost(serverName string, c *conn) (string, error) {
 }
 
 func (e *Edge) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	b := limitBody(w, r)
 	if r.TLS == nil {
 		e.serveProxy(w, r)
-		return
+	} else {
+		e.serveDoor(w, r)
 	}
-	e.serveDoor(w, r)
+	b.drain(r)
 }
 
 // serveDoor hands a request to the door of its connection, provided that it names a host of that same door: what was
@@ -133,27 +137,8 @@ func (e *Edge) serveDoor(w http.ResponseWriter, r *http.Request) {
 			name = fmt.Sprintf("%s:%d", name, port)
 		}
 		r.Host, r.URL.Host, r.URL.Scheme, r.URL.User = name, name, "https", nil
-		if r.Body != http.NoBody {
-			r.Body = &body{ReadCloser: r.Body, rc: http.NewResponseController(w)}
-		}
 		door.Handler.ServeHTTP(w, r)
 	}
-}
-
-// body is a request's body that may come slowly but not stop.
-type body struct {
-	io.ReadCloser
-	rc *http.ResponseController
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	b.rc.SetReadDeadline(time.Now().Add(bodyStall))
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
-		// From here on net/http watches for the client's leaving, which may take as long as the handler needs.
-		b.rc.SetReadDeadline(time.Time{})
-	}
-	return n, err
 }
 
 // refuse answers what no door will: plain text, and the end of the connection.

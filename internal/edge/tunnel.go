@@ -108,8 +108,10 @@ func specialPrefixes() []netip.Prefix {
 // tunnel copies both ways until both sides have ended, one fails, nothing has moved for tunnelIdle, or a shutdown begins.
 func (e *Edge) tunnel(client *conn, up net.Conn) {
 	touch := func() {
-		deadline := time.Now().Add(tunnelIdle)
-		client.SetDeadline(deadline)
+		now := time.Now()
+		client.since.Store(now.UnixNano())
+		deadline := now.Add(tunnelIdle)
+		_ = client.SetDeadline(deadline) // fails on a closed connection only
 		up.SetDeadline(deadline)
 	}
 	touch()

@@ -193,27 +193,6 @@ func TestContextEndsServe(t *testing.T) {
 	}
 }
 
-func TestConnectionLimit(t *testing.T) {
-	r := start(t, func(c *Config) { c.MaxConns = 2 })
-	first, second := r.dial(t), r.dial(t)
-	third := r.dial(t) // the kernel's queue takes it
-	answered := make(chan int, 1)
-	go func() {
-		status, _ := exchange(t, third, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		answered <- status
-	}()
-	select {
-	case <-answered:
-		t.Error("a third connection was served beside two open ones")
-	case <-time.After(100 * time.Millisecond):
-	}
-	first.Close()
-	if status := <-answered; status != 400 {
-		t.Errorf("after one has gone: %d", status)
-	}
-	second.Close()
-}
-
 // pipes is a listener whose connections live in memory, so that a test may bend time.
 type pipes struct {
 	conns chan net.Conn
@@ -272,7 +251,6 @@ func TestIdleTunnelIsCutOff(t *testing.T) {
 		e := newTestEdge(t)
 		ours, theirs := net.Pipe()
 		upOurs, upTheirs := net.Pipe()
-		e.slots <- struct{}{}
 		client := e.track(theirs)
 		began := time.Now()
 		ended := make(chan struct{})

@@ -85,7 +85,8 @@ func (c *chunkCache) touch(k string) {
 			kept = append(kept, old)
 		}
 	}
-	c.recent = append(kept, k)
+	kept = append(kept, k)
+	c.recent = kept
 }
 
 // forget drops what a collection has deleted.

@@ -55,7 +55,8 @@ func (s *Store) CollectOlder(ctx context.Context, region string, grace time.Dura
 			return r, fmt.Errorf("collect %s/%s: %w", region, domain, err)
 		}
 	}
-	return r, s.collectBases(ctx, region, &r)
+	err = s.collectBases(ctx, region, &r)
+	return r, err
 }
 
 // unregister makes every manifest that is old and without pins stop counting.

@@ -82,6 +82,7 @@ type Store struct {
 	codec  *codec
 	cache  *chunkCache
 	bases  singleflight.Group
+	gates  gates
 	life   context.Context
 	end    context.CancelFunc
 	flying sync.WaitGroup // hydrations, which outlive the caller that began them

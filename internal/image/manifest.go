@@ -86,7 +86,8 @@ func parseManifest(b []byte) (*manifest, error) {
 		e := entry{int64(binary.BigEndian.Uint64(rest)), int(binary.BigEndian.Uint32(rest[8:])), digest.Digest(rest[12:entryLen])}
 		m.entries = append(m.entries, e)
 	}
-	return m, m.check()
+	err = m.check()
+	return m, err
 }
 
 func takeText(b []byte) (string, []byte, error) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sort"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,9 +27,13 @@ type UploadInfo struct {
 }
 
 // CreateUpload makes a sparse file of zeros for a client to write into; one that exists with this size stays as it is.
-// Of a disk uploaded as a fixed VHD, size is the disk's plus format.FooterSize.
+// It may be written from then on, also after a FinishUpload. Of a disk uploaded as a fixed VHD, size is the disk's plus
+// format.FooterSize. *TooLarge when the file system refuses it.
 func (s *Store) CreateUpload(id string, size int64) error {
 	if err := errors.Join(checkName("upload", id), checkSize(size)); err != nil {
+		return err
+	}
+	if err := s.gates.of(id).reopen(); err != nil {
 		return err
 	}
 	if st, err := os.Lstat(s.uploadPath(id)); err == nil {
@@ -45,13 +50,39 @@ func (s *Store) CreateUpload(id string, size int64) error {
 		return err
 	}
 	defer os.Remove(f.Name())
-	if err := errors.Join(f.Truncate(size), f.Sync(), f.Close()); err != nil {
+	if err := f.Truncate(size); err != nil {
+		return errors.Join(tooLarge(f, err), f.Close())
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("create upload: %w", err)
 	}
 	if err := os.Rename(f.Name(), s.uploadPath(id)); err != nil {
 		return fmt.Errorf("create upload: %w", err)
 	}
 	return syncDir(s.uploadDir())
+}
+
+// TooLarge says that an upload does not fit into a file of this host.
+type TooLarge struct {
+	Limit int64 // bytes of the largest file that does, in whole GiB
+	Cause error
+}
+
+// Error implements error.
+func (e *TooLarge) Error() string {
+	return fmt.Sprintf("a file may have %d bytes at most here: %v", e.Limit, e.Cause)
+}
+
+// Unwrap gives the cause.
+func (e *TooLarge) Unwrap() error { return e.Cause }
+
+// tooLarge makes of a refused size an error that names the largest one, found by trying: file systems do not tell.
+func tooLarge(f *os.File, err error) error {
+	if !errors.Is(err, unix.EFBIG) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("create upload: %w", err)
+	}
+	n := sort.Search(MaxSize>>30, func(n int) bool { return f.Truncate(int64(n+1)<<30) != nil })
+	return &TooLarge{Limit: int64(n) << 30, Cause: err}
 }
 
 func (s *Store) uploadPath(id string) string { return filepath.Join(s.uploadDir(), id) }
@@ -72,7 +103,7 @@ func (s *Store) OpenUpload(id string) (*Upload, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Upload{f: f, size: st.Size()}, nil
+	return &Upload{f: f, size: st.Size(), gate: s.gates.of(id)}, nil
 }
 
 // RemoveUpload removes one; one that does not exist is no error.
@@ -80,6 +111,7 @@ func (s *Store) RemoveUpload(id string) error {
 	if err := checkName("upload", id); err != nil {
 		return err
 	}
+	s.gates.forget(id)
 	if err := os.Remove(s.uploadPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -106,14 +138,20 @@ func (s *Store) Uploads() ([]UploadInfo, error) {
 	return list, nil
 }
 
-// FinishUpload checks the fixed VHD that was uploaded and packs the disk in it. The upload stays until RemoveUpload. A
-// fault of what was sent is a *format.Error.
-func (s *Store) FinishUpload(ctx context.Context, id, region, domain string) (Ref, error) {
+// FinishUpload checks the fixed VHD that was uploaded and packs the disk in it. The upload stays until RemoveUpload, but
+// from here on nobody can write it, not even who has it open, until CreateUpload is called again. A fault of what was
+// sent is a *format.Error; then it may be written as before.
+func (s *Store) FinishUpload(ctx context.Context, id, region, domain string) (_ Ref, err error) {
 	u, err := s.OpenUpload(id)
 	if err != nil {
 		return Ref{}, err
 	}
 	defer u.Close()
+	u.gate.close()
+	defer func() {
+		_, faulty := format.As(err)
+		u.gate.packed(faulty)
+	}()
 	if err := u.Sync(); err != nil {
 		return Ref{}, err
 	}
@@ -128,6 +166,7 @@ func (s *Store) FinishUpload(ctx context.Context, id, region, domain string) (Re
 type Upload struct {
 	f    *os.File
 	size int64
+	gate *gate
 }
 
 // Size in bytes on the wire.
@@ -136,19 +175,47 @@ func (u *Upload) Size() int64 { return u.size }
 // ReadAt implements io.ReaderAt.
 func (u *Upload) ReadAt(p []byte, off int64) (int, error) { return u.f.ReadAt(p, off) }
 
-// WriteAt writes whole pages of 512 bytes inside the size. They last a crash of the machine after Sync.
-func (u *Upload) WriteAt(p []byte, off int64) (int, error) {
+// WriteAt writes whole pages of 512 bytes inside the size. They last a crash of the machine after Sync. ErrUpload once
+// the upload is finished.
+func (u *Upload) WriteAt(p []byte, off int64) (n int, err error) {
 	if err := u.checkPages(off, int64(len(p))); err != nil {
 		return 0, err
 	}
-	return u.f.WriteAt(p, off)
+	err = u.gate.pass(func() (err error) { n, err = u.f.WriteAt(p, off); return err })
+	return n, err
 }
 
-// Clear makes whole pages zero.
-func (u *Upload) Clear(off, n int64) error {
+// WriteIf writes like WriteAt if may, asked while the upload cannot be finished, has no objection.
+func (u *Upload) WriteIf(may func() error, p []byte, off int64) error {
+	if err := u.checkPages(off, int64(len(p))); err != nil {
+		return err
+	}
+	return u.gate.pass(func() error {
+		if err := may(); err != nil {
+			return err
+		}
+		_, err := u.f.WriteAt(p, off)
+		return err
+	})
+}
+
+// Clear makes whole pages zero. ErrUpload once the upload is finished.
+func (u *Upload) Clear(off, n int64) error { return u.ClearIf(func() error { return nil }, off, n) }
+
+// ClearIf clears if may, asked while the upload cannot be finished, has no objection.
+func (u *Upload) ClearIf(may func() error, off, n int64) error {
 	if err := u.checkPages(off, n); err != nil {
 		return err
 	}
+	return u.gate.pass(func() error {
+		if err := may(); err != nil {
+			return err
+		}
+		return u.punch(off, n)
+	})
+}
+
+func (u *Upload) punch(off, n int64) error {
 	err := unix.Fallocate(int(u.f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		_, err = io.Copy(io.NewOffsetWriter(u.f, off), io.LimitReader(zeros{}, n))

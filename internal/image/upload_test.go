@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"vitrine/internal/image/format"
 )
@@ -120,6 +121,12 @@ func TestFinishUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.wantReadable(t, "eastus", ref, d)
+	if _, err := u.WriteAt(make([]byte, 512), 0); !errors.Is(err, ErrUpload) {
+		t.Errorf("written after the end: %v", err)
+	}
+	if err := u.Clear(0, 512); !errors.Is(err, ErrUpload) {
+		t.Errorf("cleared after the end: %v", err)
+	}
 	if again, err := w.FinishUpload(t.Context(), "u-1", "eastus", dom); err != nil || again != ref {
 		t.Errorf("a second time: %v, %v", again, err)
 	}
@@ -137,5 +144,58 @@ func TestFinishUpload(t *testing.T) {
 	list, err := vhd.Ranges(t.Context(), 0, vhd.Size())
 	if err != nil || list[len(list)-1].End != vhd.Size() {
 		t.Errorf("Ranges without the footer: %v, %v", list, err)
+	}
+}
+
+// The end waits for a write under way, and holds what comes later off, until the upload is opened once more.
+func TestFinishWaitsForWriters(t *testing.T) {
+	w := newWorld(t)
+	const size = 1 << 20
+	d := disk(41, size)
+	u := w.upload(t, "u-1", size+format.FooterSize)
+	writeAt(t, u, 0, d)
+	footer := format.VHDFooter(size)
+	writeAt(t, u, size, footer[:])
+	page := bytes.Repeat([]byte{7}, 512)
+	inside, goOn, written := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		written <- u.WriteIf(func() error { close(inside); <-goOn; return nil }, page, 512)
+	}()
+	<-inside
+	finished := make(chan struct{})
+	var ref Ref
+	var err error
+	go func() {
+		defer close(finished)
+		ref, err = w.FinishUpload(t.Context(), "u-1", "eastus", dom)
+	}()
+	select {
+	case <-finished:
+		t.Error("finished beside a writer")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(goOn)
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	<-finished
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(d[512:], page)
+	w.wantReadable(t, "eastus", ref, d)
+	if err := w.CreateUpload("u-1", size+format.FooterSize); err != nil {
+		t.Fatal(err)
+	}
+	writeAt(t, u, 0, page)
+	refusal := errors.New("no")
+	if err := u.WriteIf(func() error { return refusal }, page, 0); !errors.Is(err, refusal) {
+		t.Errorf("WriteIf = %v", err)
+	}
+	if err := w.RemoveUpload("u-1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.WriteAt(page, 0); !errors.Is(err, ErrUpload) {
+		t.Errorf("written after the removal: %v", err)
 	}
 }

@@ -189,7 +189,7 @@ func checkError(t *testing.T, name string, w *world, got answer, status int, oau
 		t.Errorf("%s: members (-want +got):\n%s", name, diff)
 	}
 	m := tail.FindStringSubmatch(description)
-	if m == nil || m[1] != got.text("trace_id") || m[2] != got.text("correlation_id") || m[3] != got.text("timestamp") ||
+	if len(m) != 4 || m[1] != got.text("trace_id") || m[2] != got.text("correlation_id") || m[3] != got.text("timestamp") ||
 		m[3] != w.at.Format("2006-01-02 15:04:05Z") || m[1] != got.header.Get("x-ms-request-id") {
 		t.Errorf("%s: description ends %q; body %s", name, m, got.raw)
 	}

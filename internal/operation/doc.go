@@ -7,6 +7,9 @@
 //	                                                                          │ each step's name is recorded when done
 //	crash ──▶ the lease ends ──▶ another worker claims ──▶ goes on after the last recorded step
 //
+// An operation that has ended is kept for a while, since clients ask for its end, and then removed by Sweep. What it holds
+// is bounded by the request which began it, of 4 MiB at most.
+//
 // A step must be safe to run twice. A step that fails with an *arm.Error ends the operation with that error; with Again
 // it is tried later without counting; with anything else it is tried again a few times, and then the operation ends with
 // InternalServerError. Before a failed operation ends, its work's Undo takes back what was built outside the store.

@@ -115,6 +115,8 @@ func save(tx store.Tx, o *Operation, etag int64, due time.Time) error {
 	terms := []string{term("resource:", o.Resource)}
 	if !o.Terminal() {
 		terms = append(terms, term("open:", o.Resource), unfinished)
+	} else {
+		terms = append(terms, endedOn(o.End))
 	}
 	_, err = tx.Put(store.Document{Key: key(o.ID), Kind: Kind, Terms: terms, Body: body, ETag: etag, Due: due})
 	return err

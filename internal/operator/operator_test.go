@@ -64,7 +64,9 @@ func (p principals) PrincipalType(tx store.Tx, tenant, id string) (string, error
 	return "ServicePrincipal", err
 }
 
-func (p principals) MemberOf(tx store.Tx, tenant, id string) ([]string, error) { return p.d.MemberOf(tx, tenant, id) }
+func (p principals) MemberOf(tx store.Tx, tenant, id string) ([]string, error) {
+	return p.d.MemberOf(tx, tenant, id)
+}
 
 func (principals) Administrator(store.Tx, string, string) (bool, error) { return false, nil }
 

@@ -1,8 +1,10 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +29,26 @@ func Hold(path string) (release func(), err error) {
 		return nil, err
 	}
 	return func() { f.Close() }, nil
+}
+
+// HoldWithin takes a lock file like Hold, and asks again for at most wait while another process holds it: a process that
+// was killed keeps its locks until the kernel has given back its memory, and one it was just starting does until its exec.
+func HoldWithin(ctx context.Context, path string, wait time.Duration) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		release, err = Hold(path)
+		if !errors.Is(err, ErrHeld) {
+			return release, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-tick.C:
+		}
+	}
 }
 
 // Held says whether some process holds the lock file. It only looks, and takes nothing.

@@ -154,6 +154,10 @@ func TestLookPath(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "hold" {
+		holdAndStart(os.Args[2])
+		return
+	}
 	if len(os.Args) == 3 && os.Args[1] == "bind" {
 		c, err := StartBound(Bound{Path: "/bin/sleep", Args: []string{"1000"}})
 		if err != nil {

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -111,7 +112,7 @@ func (rec *record) log(log *slog.Logger, r *http.Request, took time.Duration, pa
 	if panicked != nil {
 		attrs = append(attrs, slog.String("panic", fmt.Sprint(panicked)))
 	}
-	if rec.status >= 500 && rec.status != http.StatusNotImplemented || panicked != nil && panicked != http.ErrAbortHandler {
+	if rec.status >= 500 && rec.status != http.StatusNotImplemented || panicked != nil && !hungUp(panicked) {
 		level = slog.LevelError
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)
@@ -171,4 +172,10 @@ func IsID(s string) bool {
 		}
 	}
 	return true
+}
+
+// hungUp tells the panic by which a handler ends the connection from one that is a fault.
+func hungUp(panicked any) bool {
+	err, ok := panicked.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
 }

@@ -59,7 +59,10 @@ func TestFirstWalk(t *testing.T) {
 	out := s.run(script(t, blocks(string(raw))))
 	answer := regexp.MustCompile(`(?m)^Linux \S+ .*\nuid=\d+\(azureuser\).*\nmyVM$`)
 	if got := len(answer.FindAllString(out, -1)); got < 2 {
-		t.Errorf("the machine answered %d times, want 2 or more (vm ssh and ProxyCommand)", got)
+		t.Errorf("the machine answered %d times, want 2 or more (vm ssh and ProxyCommand):\n%s", got, out)
+	}
+	if !strings.Contains(out, "is not authorized to access linked subscription") {
+		t.Error("the request without the publisher's token was not refused as the guide says")
 	}
 	if left := s.processes(); len(left) > 0 {
 		t.Errorf("processes are left after the guide's last command: %v", left)
@@ -84,10 +87,9 @@ func script(t *testing.T, all []block) string {
 
 // stage is a private place to run a guide in: home, data folder, and a PATH with the program and az.
 type stage struct {
-	t    *testing.T
-	dir  string
-	env  []string
-	name string
+	t   *testing.T
+	dir string
+	env []string
 }
 
 func newStage(t *testing.T) *stage {
@@ -198,17 +200,24 @@ func (s *stage) processes() map[int]string {
 
 // endProcesses ends what a guide that failed half-way left.
 func (s *stage) endProcesses() {
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(10 * time.Second)
+	for {
 		left := s.processes()
 		if len(left) == 0 {
 			return
 		}
 		for pid := range left {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-tick.C:
+		case <-deadline:
+			s.t.Errorf("processes cannot be ended: %v", left)
+			return
+		}
 	}
-	s.t.Errorf("processes cannot be ended: %v", s.processes())
 }
 
 // need skips, or with VITRINE_FULL fails, a test that lacks something.

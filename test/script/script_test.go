@@ -3,11 +3,10 @@
 package script
 
 import (
-	"context"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"vitrine": func() {
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+			ctx, stop := cli.Signals()
 			code := cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 			stop()
 			os.Exit(code)
@@ -35,7 +34,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, "share"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "disk": disk, "setjson": setJSON},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "disk": disk, "fifo": fifo, "setjson": setJSON},
 	})
 }
 
@@ -54,6 +53,14 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		<-time.After(20 * time.Millisecond)
 	}
+}
+
+// fifo FILE makes a named pipe that nobody writes to.
+func fifo(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: fifo FILE")
+	}
+	ts.Check(syscall.Mkfifo(ts.MkAbs(args[0]), 0o600))
 }
 
 // disk FILE MIB TEXT writes a raw disk that holds TEXT at its beginning and near its end.

@@ -3,6 +3,7 @@ package walk
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -57,23 +58,37 @@ func missingTokens() []denial {
 				return d.rest("put", d.groupID()+"/providers/Microsoft.Resources/deployments/noAuxiliary?api-version=2024-11-01", d.vmTemplate(d.groupID(), "lost", d.version), "")
 			},
 			says: says(`"name": "noAuxiliary"`),
-			then: func(t *testing.T, d *denied) {
-				d.quiet()
-				state, code, details := d.status(t, "noAuxiliary")
-				for _, piece := range wordingA(d, "lost") {
-					if !strings.Contains(details, piece) {
-						t.Errorf("details lack\n\t%s\n\t%s", piece, details)
-					}
-				}
-				if state != "Failed" || code != "DeploymentFailed" {
-					t.Errorf("the deployment is %s with %s", state, code)
-				}
-				d.stay(t, "lost")
-			}},
+			then: failsLater},
 		{name: "auxiliary token of a third tenant only", as: "full", exit: 1,
 			ask:  func(d *denied) []string { return d.put("eastus", d.version, d.third) },
 			says: func(d *denied) []string { return append(wordingA(d, "refused"), "Forbidden") }},
 	}
+}
+
+// failsLater checks the deployment that az sent, and the same one on the wire: 201 first, the refusal in its status.
+func failsLater(t *testing.T, d *denied) {
+	a := d.arm(http.MethodPut, deploymentID(d.groupID(), "onTheWire"), "2024-11-01", d.text(d.vmTemplate(d.groupID(), "lost", d.version)), d.token("fabrikam", d.app.AppID, ""))
+	status, err := url.Parse(a.header.Get("Azure-AsyncOperation"))
+	if a.status != http.StatusCreated || err != nil || status.Host != "management.azure.com" {
+		t.Fatalf("deployment: %d %q %s", a.status, a.header.Get("Azure-AsyncOperation"), a.body)
+	}
+	d.quiet()
+	s := d.arm(http.MethodGet, status.Path, status.Query().Get("api-version"), "", d.token("fabrikam", d.app.AppID, ""))
+	state, code, details := d.status(t, "noAuxiliary")
+	for _, piece := range append(wordingA(d, "lost"), `"status":"Failed"`, `"code":"DeploymentFailed"`) {
+		if s.status != http.StatusOK || !strings.Contains(s.body, piece) {
+			t.Errorf("the status lacks\n\t%s\n\t%d %s", piece, s.status, s.body)
+		}
+	}
+	for _, piece := range wordingA(d, "lost") {
+		if !strings.Contains(details, piece) {
+			t.Errorf("details lack\n\t%s\n\t%s", piece, details)
+		}
+	}
+	if state != "Failed" || code != "DeploymentFailed" {
+		t.Errorf("the deployment is %s with %s", state, code)
+	}
+	d.stay(t, "lost")
 }
 
 // stay checks that what a deployment had made before its failure is there, as in Azure.
@@ -104,7 +119,8 @@ func badTokens() []denial {
 			}},
 		{name: "auxiliary token of another application", as: "full", exit: 1, ask: put(func(d *denied) string { return d.strange }),
 			says: func(d *denied) []string {
-				return []string{`"code":"InvalidAuthenticationToken"`, d.stranger.AppID, d.app.AppID, "auxiliary token 1"}
+				return []string{`"code":"InvalidAuthenticationToken"`, fmt.Sprintf("The access token is of client '%s' and tenant '%s', but the request was authenticated as client '%s' of tenant '%s'; all access tokens of a request must be of one application.",
+					d.stranger.AppID, d.t1.TenantID, d.app.AppID, d.t2.TenantID)}
 			}},
 	}
 }
@@ -169,12 +185,12 @@ func images() []denial {
 }
 
 func requests() []denial {
-	url := func(d *denied) string { return vmID(d.world, "refused") }
+	target := func(d *denied) string { return vmID(d.world, "refused") }
 	return []denial{
 		{name: "name taken in another location", as: "full", exit: 1,
 			ask: func(d *denied) []string {
 				body := d.text(d.vmBody("refused", "eastus", d.version, d.nic))
-				if a := d.arm(http.MethodPut, url(d), "2024-11-01", body, d.token("fabrikam", d.app.AppID, ""), d.publisher); a.status != 201 {
+				if a := d.arm(http.MethodPut, target(d), "2024-11-01", body, d.token("fabrikam", d.app.AppID, ""), d.publisher); a.status != 201 {
 					d.t.Fatalf("a machine to stand in the way: %d %s", a.status, a.body)
 				}
 				d.quiet()
@@ -183,10 +199,12 @@ func requests() []denial {
 			says: says(`"code":"InvalidResourceLocation"`, "The resource 'refused' already exists in location 'eastus' in resource group 'myResourceGroup'. A resource with the same name cannot be created in location 'westus'. Please select a new resource name."),
 			then: func(t *testing.T, d *denied) { d.removeMachine(t, "refused") }},
 		{name: "missing api-version", as: "full", exit: 1,
-			ask:  func(d *denied) []string { return d.rest("put", url(d), object{"location": "eastus"}, "") },
+			ask:  func(d *denied) []string { return d.rest("put", target(d), object{"location": "eastus"}, "") },
 			says: says(`"code":"MissingApiVersionParameter"`, "The api-version query parameter (?api-version=) is required for all requests.")},
 		{name: "malformed JSON", as: "full", exit: 1,
-			ask:  func(d *denied) []string { return d.rest("put", url(d)+"?api-version=2024-11-01", `{"location":`, "") },
+			ask: func(d *denied) []string {
+				return d.rest("put", target(d)+"?api-version=2024-11-01", `{"location":`, "")
+			},
 			says: says(`"code":"InvalidRequestContent"`, "The request content was invalid and could not be deserialized: 'unexpected end of JSON input, position 12.'.")},
 		{name: "unknown template function", as: "full", exit: 1,
 			ask: func(d *denied) []string {

@@ -39,6 +39,7 @@ func TestDeniedWalk(t *testing.T) {
 	d := prepareDenied(t)
 	for _, row := range denials() {
 		t.Run(row.name, func(t *testing.T) {
+			defer d.reportTo(t)()
 			args := row.ask(d)
 			r := d.azAs(row.as, args...)
 			if r.code != row.exit {
@@ -173,9 +174,6 @@ func (d *denied) tokens() {
 // clean looks for what a refusal must not leave: machines, disks, overlays, processes (hence forwards), open operations.
 func (d *denied) clean(t *testing.T) {
 	t.Helper()
-	outer := d.t
-	d.t = t
-	defer func() { d.t = outer }()
 	d.nothingLeft(t.Name())
 	if open := d.unfinished(); len(open) > 0 {
 		t.Errorf("operations are open: %+v", open)

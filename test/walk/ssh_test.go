@@ -54,10 +54,9 @@ func (s *server) do(tenant, method, path, version string, in, out any) {
 
 // guestAccess is a way into a machine: its address, a user, and host keys that only the machine can have.
 type guestAccess struct {
-	s                *server
-	vmID, ip, known  string
-	user             string
-	identity, config string
+	s               *server
+	vmID, ip, known string
+	user, identity  string
 }
 
 // access waits until the machine has shown its host keys on the serial console: whoever answers with another is not it.
@@ -67,7 +66,7 @@ func (s *server) access(tenant, machine, ip, user string) guestAccess {
 	s.do(tenant, http.MethodGet, machine, "2024-11-01", nil, &doc)
 	g := guestAccess{s: s, vmID: doc.Properties.VMID, ip: ip, user: user, known: filepath.Join(s.home, "known-"+doc.Properties.VMID), identity: filepath.Join(s.home, ".ssh", "id_rsa")}
 	var serial string
-	s.await("the guest's host keys on its serial console", bootLimit, func() bool {
+	s.await("the guest's host keys on its serial console", s.boot, func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		text, err := s.operator().SerialLog(ctx, g.vmID)
@@ -98,7 +97,7 @@ func (g guestAccess) run(command string) result {
 func (g guestAccess) answers(command string) string {
 	g.s.t.Helper()
 	var r result
-	g.s.await("the guest "+g.ip+" to answer by SSH", bootLimit, func() bool {
+	g.s.await("the guest "+g.ip+" to answer by SSH", g.s.boot, func() bool {
 		r = g.run(command)
 		if strings.Contains(r.err, "Host key verification failed") {
 			g.s.t.Fatalf("another machine answers at %s:\n%s", g.ip, r.err)

@@ -35,9 +35,9 @@ func TestWalk(t *testing.T) {
 	if len(lines) != 3 || !strings.HasPrefix(lines[0], "Linux myVM ") || !strings.Contains(lines[1], "(azureuser)") || lines[2] != "myVM" {
 		t.Fatalf("the guest answered %q to %q", said, question)
 	}
-	t.Run("life", func(t *testing.T) { w.life(t, guest) })
-	t.Run("latest", w.latest)
-	t.Run("end", w.farewell)
+	t.Run("life", func(t *testing.T) { defer w.reportTo(t)(); w.life(t, guest) })
+	t.Run("latest", func(t *testing.T) { defer w.reportTo(t)(); w.latest(t) })
+	t.Run("end", func(t *testing.T) { defer w.reportTo(t)(); w.farewell(t) })
 }
 
 // published runs the commands of "Share gallery VM images across Azure tenants", byte for byte once the placeholders are
@@ -180,10 +180,12 @@ func (w *world) farewell(t *testing.T) {
 	}
 	// The application is Contributor of the group, and so may delete it.
 	w.azOK(nil, "group", "delete", "-n", consumerGroup, "--yes")
-	var exists bool
-	w.azOK(&exists, "group", "exists", "-n", consumerGroup)
-	if exists {
-		t.Error("the group is still there")
+	// Its right went with the group, so that az now gets 403; whoever owns the subscription sees that the group is gone.
+	if a := w.arm(http.MethodGet, w.groupID(), "2024-11-01", "", w.adminToken()); a.status != http.StatusNotFound || !strings.Contains(a.body, "ResourceGroupNotFound") {
+		t.Errorf("the group is still there: %d %s", a.status, a.body)
+	}
+	if r := w.az("group", "show", "-n", consumerGroup); r.code != 1 || !strings.Contains(r.err, "(AuthorizationFailed)") {
+		t.Errorf("az group show, of a group that is gone with its role assignment: exit %d %s", r.code, r.err)
 	}
 	w.await("the processes of machines and networks to end", bootLimit/6, func() bool { return len(w.strays()) == 0 })
 	for _, dir := range []string{"disks", "machines", "seeds"} {

@@ -3,6 +3,7 @@ package armjson
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -34,7 +35,7 @@ func Load(raw []byte, v any) error {
 	d := decoder{all: true}
 	d.value(raw, reflect.ValueOf(v).Elem(), "", field{})
 	if len(d.faults) > 0 {
-		return fmt.Errorf("stored model: %v", d.faults[0]) // not %w: the fault is ours, not the caller's
+		return errors.New("stored model: " + d.faults[0].Error()) // not wrapped: the fault is ours, not the caller's
 	}
 	return nil
 }

@@ -104,7 +104,12 @@ func (p *Provider) openSteps(ctx context.Context, r *operation.Run) []operation.
 		if err != nil || d.Properties.DiskState != ActiveUpload {
 			return err
 		}
-		return p.Images.CreateUpload(d.Properties.UniqueID, d.Properties.CreationData.UploadSizeBytes)
+		size := d.Properties.CreationData.UploadSizeBytes
+		err = p.Images.CreateUpload(d.Properties.UniqueID, size)
+		if large, ok := errors.AsType[*image.TooLarge](err); ok { // to try again would not help
+			return refused("The disk '%s' for an upload of %d bytes is too large for this server: the file system that keeps uploads allows %d bytes at most. Create a smaller disk.", d.Name, size, large.Limit).Because(err)
+		}
+		return err
 	}}}
 }
 

@@ -98,13 +98,19 @@ func (w *world) grant(name, access string) *url.URL {
 // write puts bytes where a writing URL leads.
 func (w *world) write(u *url.URL, at int64, b []byte) {
 	w.Helper()
+	_, err := w.hold(u).WriteAt(b, at)
+	w.must(err)
+}
+
+// hold opens what a writing URL leads to, as the door does before the body of a Put Page has come.
+func (w *world) hold(u *url.URL) *image.Upload {
+	w.Helper()
 	g, err := w.disks.Grant(context.Background(), u.Host, u.Path)
 	w.must(err)
 	c, err := g.Open(context.Background())
 	w.must(err)
-	defer c.Close()
-	_, err = c.(*image.Upload).WriteAt(b, at)
-	w.must(err)
+	w.Cleanup(func() { c.Close() })
+	return c.(*image.Upload)
 }
 
 func TestUpload(t *testing.T) {
@@ -135,7 +141,11 @@ func TestUpload(t *testing.T) {
 	}
 	foot := format.VHDFooter(int64(len(content)))
 	w.write(w.grant("up", "Write"), int64(len(content)), foot[:]) // what the first URL wrote is still there
+	late := w.hold(w.grant("up", "Write"))
 	w.done("POST", disks+"up/endGetAccess", "")
+	if _, err := late.WriteAt(make([]byte, 512), 0); !errors.Is(err, image.ErrUpload) {
+		t.Errorf("written after endGetAccess: %v", err)
+	}
 	if i := w.info("up"); i.State != "Unattached" || i.SizeGB != 1 {
 		t.Errorf("%+v", i)
 	}

@@ -95,7 +95,7 @@ func (p *Provider) bringImageDisks(w *control.Write[Properties], image Image) er
 
 // bringDataDisk writes the document of a data disk, or takes the one that is brought along.
 func (p *Provider) bringDataDisk(w *control.Write[Properties], d *DataDisk, image Image) error {
-	if d.CreateOption == "Attach" || d.CreateOption == "Empty" && d.Managed != nil && d.Managed.ID != "" {
+	if d.CreateOption != "FromImage" && d.Managed.existing() { // Empty with a disk's ID is an attachment
 		info, err := p.takeDisk(w, d.Managed.ID)
 		if err != nil {
 			return err
@@ -138,6 +138,9 @@ func (p *Provider) makeDisk(w *control.Write[Properties], m *ManagedDisk, d NewD
 		return nil, arm.Errorf(409, "Conflict", "Disk %s already exists in resource group %s. Only CreateOption.Attach is supported.", d.ID.Name(), strings.ToUpper(d.ID.ResourceGroup)).At("osDisk.name")
 	} else if !absent(err) {
 		return nil, err
+	}
+	if m.existing() && !strings.EqualFold(m.ID, d.ID.String()) {
+		return nil, invalid("managedDisk.id", "The disk '%.300s' must not be named by 'managedDisk.id' with a createOption that makes a new disk; use createOption 'Attach'.", m.ID)
 	}
 	m.ID, d.SKU, d.Owner, d.Now, d.Location = d.ID.String(), m.SKU, w.ID, w.Now, w.New.Location
 	return m, p.Disks.Create(w.Tx, d)

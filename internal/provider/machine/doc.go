@@ -5,7 +5,7 @@
 // processes: those come by the interfaces Images, Disks, Network and vm.Runtime, which the assembly plugs in.
 //
 //	PUT ─▶ image resolved, OS profile checked ─▶ machine, disks, interfaces written in one transaction ─▶ operation
-//	operation: disks ─▶ seed ─▶ network ─▶ start ─▶ running           (undone in the other direction)
+//	operation: disks ─▶ network ─▶ start (with seed) ─▶ running           (undone in the other direction)
 //	Reconcile: documents that want a machine to run ─▶ start it again; processes without a document ─▶ ended
 //
 // What a document wants (Own.Desired) is written by requests; what is comes from the runtime. A guest that powers

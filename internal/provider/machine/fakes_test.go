@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -220,8 +221,13 @@ func (f *fakeNetwork) Detach(tx store.Tx, nic, machine arm.ID) error {
 
 func (f *fakeNetwork) Delete(tx store.Tx, nic arm.ID) error { return tx.Delete(nic.Key(), 0) }
 
-func (f *fakeNetwork) Activate(tx store.Tx, nic arm.ID, machine, _ string) error {
-	return f.edit(tx, nic, func(d *nicDoc) error { d.Live = machine; return nil })
+func (f *fakeNetwork) Activate(tx store.Tx, nic, machine arm.ID, guid, _ string) error {
+	return f.edit(tx, nic, func(d *nicDoc) error {
+		if d.VM == machine.Key() {
+			d.Live = guid
+		}
+		return nil
+	})
 }
 
 func (f *fakeNetwork) Deactivate(tx store.Tx, nic arm.ID, machine string) error {
@@ -247,8 +253,41 @@ func (f *fakeNetwork) Status(context.Context, store.Tx, arm.ID) (vm.EndpointStat
 	return f.status, nil
 }
 
+// opener opens a machine's seed at its start and keeps it open, as QEMU does.
+type opener struct {
+	*fakevm.Runtime
+	mu    sync.Mutex
+	seeds map[string]*os.File
+}
+
+func (o *opener) Start(ctx context.Context, m vm.Machine) error {
+	if m.Seed != "" {
+		f, err := os.Open(m.Seed)
+		if err != nil {
+			return err
+		}
+		o.mu.Lock()
+		o.seeds[m.ID] = f
+		o.mu.Unlock()
+	}
+	return o.Runtime.Start(ctx, m)
+}
+
+// seed is what the machine reads from its seed, which has no name any more.
+func (w *world) seed(id string) []byte {
+	w.t.Helper()
+	w.opener.mu.Lock()
+	defer w.opener.mu.Unlock()
+	b, err := io.ReadAll(io.NewSectionReader(w.opener.seeds[id], 0, 1<<30))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return b
+}
+
 type world struct {
 	t        *testing.T
+	opener   *opener
 	control  *control.Control
 	provider *Provider
 	runtime  *fakevm.Runtime
@@ -264,13 +303,14 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, runtime: fakevm.New(), disks: &fakeDisks{store: s, dir: t.TempDir()}, network: &fakeNetwork{}}
 	w.caller = authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: owner1, AppID: "app"},
 		Auxiliary: []authn.Principal{{TenantID: tenantB, ObjectID: readerB, AppID: "app"}}}
+	w.opener = &opener{Runtime: w.runtime, seeds: map[string]*os.File{}}
 	var engine *operation.Engine
 	w.control = control.New(control.Config{Store: s, RBAC: rbac.New(control.TenantOf), Kick: func() { engine.Kick() }, Now: time.Now, Log: log})
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.provider, err = Register(w.control, Config{Images: fakeImages{}, Disks: w.disks, Network: w.network, Runtime: w.runtime,
+	w.provider, err = Register(w.control, Config{Images: fakeImages{}, Disks: w.disks, Network: w.network, Runtime: w.opener,
 		Sealer: sealer, Seeds: filepath.Join(t.TempDir(), "seeds"), Log: log})
 	if err != nil {
 		t.Fatal(err)

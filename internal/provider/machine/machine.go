@@ -24,6 +24,7 @@ type Provider struct {
 
 	mu      sync.Mutex
 	restart map[string]setback // by vmId: machines that would not stay up
+	starts  map[string]int     // by vmId: starts under way
 }
 
 // setback is how often a machine was started again in a row, and when it may be next.
@@ -43,7 +44,7 @@ func Register(c *control.Control, cfg Config) (*Provider, error) {
 	if err := os.MkdirAll(cfg.Seeds, 0o700); err != nil {
 		return nil, fmt.Errorf("folder of seeds: %w", err)
 	}
-	p := &Provider{Config: cfg, store: c.Store(), restart: map[string]setback{}}
+	p := &Provider{Config: cfg, store: c.Store(), restart: map[string]setback{}, starts: map[string]int{}}
 	control.Register(c, control.Spec[Properties]{
 		Type: Type, Tracked: true, Patch: true,
 		Versions: []arm.Version{"2019-07-01", "2020-06-01", "2022-03-01", "2022-08-01", "2022-11-01", "2023-09-01", "2024-07-01", "2024-11-01"},
@@ -94,15 +95,16 @@ const (
 )
 
 // links lists what a machine leans on that it did not before. The image is authorised once, at creation: rights on it
-// that end later do not stop an update of the machine (Azure/azure-cli#15536).
+// that end later do not stop an update of the machine (Azure/azure-cli#15536). A disk that the request names, under any
+// createOption, is one that exists; whoever lets it go with the machine must be allowed to delete it.
 func links(old, next *resource) (list []rbac.Link) {
-	had := map[string]bool{}
+	had, went := map[string]bool{}, map[string]bool{}
 	if old != nil && old.Properties.Own.Built {
 		for _, id := range old.Properties.nics() {
 			had[id.Key()] = true
 		}
 		for _, d := range old.Properties.disks() {
-			had[d.id.Key()] = true
+			had[d.id.Key()], went[d.id.Key()] = true, d.delete
 		}
 	} else if s := next.Properties.Storage; s != nil && s.Image != nil {
 		if id, err := arm.ParseID(s.Image.ID); err == nil && s.Image.ID != "" {
@@ -115,8 +117,11 @@ func links(old, next *resource) (list []rbac.Link) {
 		}
 	}
 	for _, d := range next.Properties.disks() {
-		if !had[d.id.Key()] && !d.made {
+		if !had[d.id.Key()] {
 			list = append(list, rbac.Link{ID: d.id, Action: diskType + "/write"})
+		}
+		if d.delete && !went[d.id.Key()] {
+			list = append(list, rbac.Link{ID: d.id, Action: diskType + "/delete"})
 		}
 	}
 	return list

@@ -227,6 +227,10 @@ func (p *Properties) nics() (list []arm.ID) {
 	return list
 }
 
+// existing tells whether a disk is brought along rather than made: whoever names a disk means that disk, whatever the
+// createOption, and needs the rights on it that attaching it takes.
+func (m *ManagedDisk) existing() bool { return m != nil && m.ID != "" }
+
 // disk is one disk of a machine.
 type disk struct {
 	id     arm.ID
@@ -241,7 +245,7 @@ func (p *Properties) disks() (list []disk) {
 		return nil
 	}
 	add := func(m *ManagedDisk, lun int, option, create string) {
-		if m == nil {
+		if !m.existing() {
 			return
 		}
 		if id, err := arm.ParseID(m.ID); err == nil {

@@ -82,7 +82,7 @@ type Network interface {
 	Attach(tx store.Tx, nic, machine arm.ID, location string) error
 	Detach(tx store.Tx, nic, machine arm.ID) error
 	Delete(tx store.Tx, nic arm.ID) error
-	Activate(tx store.Tx, nic arm.ID, machine, hostname string) error
+	Activate(tx store.Tx, nic, machine arm.ID, guid, hostname string) error
 	Deactivate(tx store.Tx, nic arm.ID, machine string) error
 	// Wire answers how a machine is plugged in, and the virtual network.
 	Wire(tx store.Tx, nic arm.ID) (vm.NIC, arm.ID, error)

@@ -175,6 +175,11 @@ func (p *Provider) update(w *control.Write[Properties]) error {
 	if err := p.updateDisks(w, stopped); err != nil {
 		return err
 	}
+	if old.Own.Desired == Deallocated {
+		if err := p.occupy(w.Tx, w.New, false); err != nil {
+			return err
+		}
+	}
 	if err := p.updateNICs(w, stopped); err != nil {
 		return err
 	}
@@ -235,7 +240,7 @@ func (p *Provider) updateDisks(w *control.Write[Properties], stopped bool) error
 		if d.ToBeDetached {
 			continue // stays in before: it goes
 		}
-		if had && (d.Managed == nil || d.Managed.ID == "" || strings.EqualFold(d.Managed.ID, old.Managed.ID)) {
+		if had && (!d.Managed.existing() || strings.EqualFold(d.Managed.ID, old.Managed.ID)) {
 			d.Managed, d.Name, d.SizeGB, d.CreateOption = old.Managed, old.Name, old.SizeGB, old.CreateOption
 			delete(before, *d.LUN)
 			kept = append(kept, d)

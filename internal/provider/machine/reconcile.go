@@ -34,7 +34,7 @@ func (p *Provider) Run(ctx context.Context) {
 }
 
 // Reconcile compares what documents want with what runs: it starts again what crashed, notes what a guest powered off,
-// stops what nobody wants running, and ends processes and removes seeds that no document knows. Machines under an
+// stops what nobody wants running, ends processes that no document knows, and removes seeds that nobody starts with. Machines under an
 // operation are left to it.
 func (p *Provider) Reconcile(ctx context.Context) error {
 	// What runs is read before the documents: a process always has its document first, so one without is an orphan.
@@ -42,26 +42,17 @@ func (p *Provider) Reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list machines: %w", err)
 	}
-	seeds, err := p.seeds()
-	if err != nil {
-		return fmt.Errorf("list seeds: %w", err)
-	}
 	known, idle, err := p.survey(ctx)
 	if err != nil {
 		return err
 	}
 	is := map[string]vm.Status{}
-	var faults []error
+	faults := []error{p.sweepSeeds()}
 	for _, st := range statuses {
 		is[strings.ToLower(st.ID)] = st
 		if !known[strings.ToLower(st.ID)] {
 			p.Log.Info("orphaned machine", "machine", st.ID)
 			faults = append(faults, p.Runtime.Remove(ctx, st.ID))
-		}
-	}
-	for _, id := range seeds {
-		if !known[id] {
-			faults = append(faults, p.removeSeed(id))
 		}
 	}
 	for _, m := range idle {
@@ -146,10 +137,7 @@ var errOvertaken = errors.New("overtaken by a request")
 
 // revive does what the start operation does, step by step.
 func (p *Provider) revive(ctx context.Context, m *resource) error {
-	err := p.writeSeed(m)
-	if err == nil {
-		err = p.plug(ctx, m, p.guarded(m))
-	}
+	err := p.plug(ctx, m, p.guarded(m))
 	if err == nil {
 		err = p.launch(ctx, m)
 	}

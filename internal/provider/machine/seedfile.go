@@ -12,32 +12,61 @@ import (
 	"vitrine/internal/vm/seed"
 )
 
-const seedSuffix = ".iso"
+const (
+	seedSuffix = ".iso"
+	partSuffix = ".part" // not yet whole
+)
 
 func (p *Provider) seedPath(vmID string) string {
 	return filepath.Join(p.Seeds, strings.ToLower(vmID)+seedSuffix)
 }
 
-// writeSeed makes the disk by which the guest learns its name, user and keys at its first boot. One that is there stays:
-// the password's salt would make it another one each time.
-func (p *Provider) writeSeed(m *resource) error {
-	o := m.Properties.OS
-	path := p.seedPath(m.Properties.VMID)
-	if o == nil {
-		return nil // specialized: the guest knows
+// withSeed runs start while the disk is there by which the guest learns its name, user and keys at its first boot. It holds
+// the client's custom data in clear, so it is gone again when start returns: QEMU has it open, and needs no name for it.
+func (p *Provider) withSeed(m *resource, start func() error) error {
+	if m.Properties.OS == nil {
+		return start() // specialized: the guest knows
 	}
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
+	id := strings.ToLower(m.Properties.VMID)
+	p.launching(id, 1)
+	defer p.launching(id, -1)
 	iso, err := p.seed(m)
 	if err != nil {
 		return err
 	}
-	part := path + ".part"
-	if err := os.WriteFile(part, iso, 0o600); err != nil {
-		return fmt.Errorf("seed: %w", err)
+	path := p.seedPath(id)
+	err = os.WriteFile(path+partSuffix, iso, 0o600)
+	if err == nil {
+		err = os.Rename(path+partSuffix, path)
 	}
-	return os.Rename(part, path)
+	if err != nil {
+		return errors.Join(fmt.Errorf("seed: %w", err), p.removeSeed(id))
+	}
+	return errors.Join(start(), p.removeSeed(id))
+}
+
+// launching counts the starts of a machine that are under way and use its seed.
+func (p *Provider) launching(id string, more int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.starts[id] += more; p.starts[id] == 0 {
+		delete(p.starts, id)
+	}
+}
+
+// sweepSeeds removes what a crash left.
+func (p *Provider) sweepSeeds() error {
+	entries, err := os.ReadDir(p.Seeds)
+	faults := []error{err}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range entries {
+		id, ok := strings.CutSuffix(strings.TrimSuffix(e.Name(), partSuffix), seedSuffix)
+		if ok && !e.IsDir() && p.starts[id] == 0 {
+			faults = append(faults, p.removeSeed(id))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func (p *Provider) seed(m *resource) ([]byte, error) {
@@ -72,23 +101,10 @@ func (p *Provider) seed(m *resource) ([]byte, error) {
 }
 
 func (p *Provider) removeSeed(vmID string) error {
-	for _, path := range []string{p.seedPath(vmID), p.seedPath(vmID) + ".part"} {
+	for _, path := range []string{p.seedPath(vmID), p.seedPath(vmID) + partSuffix} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	return nil
-}
-
-// seeds lists the machines that have a seed, by vmId.
-func (p *Provider) seeds() ([]string, error) {
-	entries, err := os.ReadDir(p.Seeds)
-	var ids []string
-	for _, e := range entries {
-		id, ok := strings.CutSuffix(strings.TrimSuffix(e.Name(), ".part"), seedSuffix)
-		if ok && !e.IsDir() {
-			ids = append(ids, id)
-		}
-	}
-	return ids, err
 }

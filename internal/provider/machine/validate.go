@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"vitrine/internal/arm"
@@ -71,6 +72,16 @@ func validateNetwork(n *NetworkProfile) (faults []*arm.Error) {
 	return faults
 }
 
+// diskForm is the name rule of Microsoft.Compute/disks, whose documents a machine writes under names of the client's choice.
+var diskForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
+
+func checkDiskName(target, name string) []*arm.Error {
+	if name == "" || diskForm.MatchString(name) {
+		return nil
+	}
+	return []*arm.Error{invalid(target, "The entity name '%s' is invalid according to its validation rule: %s.", target, `^[^_\W][\w-._]{0,79}(?<![-.])$`)}
+}
+
 func validateStorage(s *Storage) (faults []*arm.Error) {
 	if s == nil {
 		return []*arm.Error{required("storageProfile")}
@@ -94,19 +105,20 @@ func validateStorage(s *Storage) (faults []*arm.Error) {
 		if d.LUN != nil {
 			luns[*d.LUN] = true
 		}
+		faults = append(faults, checkDiskName(at+".name", d.Name)...)
 		switch d.CreateOption {
 		case "":
 			faults = append(faults, required("dataDisk.createOption"))
 		case "Copy", "Restore":
 			faults = append(faults, invalid(at+".createOption", "createOption '%s' of a data disk is not supported by this server.", d.CreateOption))
 		case "Attach":
-			if d.Managed == nil || d.Managed.ID == "" {
+			if !d.Managed.existing() {
 				faults = append(faults, required("dataDisk.managedDisk.id"))
 			} else if _, fault := identified(d.Managed.ID, diskType, "properties.storageProfile."+at+".managedDisk.id"); fault != nil {
 				faults = append(faults, fault)
 			}
 		case "Empty":
-			if d.SizeGB <= 0 && (d.Managed == nil || d.Managed.ID == "") {
+			if d.SizeGB <= 0 && !d.Managed.existing() {
 				faults = append(faults, required("dataDisk.diskSizeGB"))
 			}
 		}
@@ -119,6 +131,7 @@ func validateStorage(s *Storage) (faults []*arm.Error) {
 
 func validateOSDisk(s *Storage) (faults []*arm.Error) {
 	d := s.OSDisk
+	faults = checkDiskName("osDisk.name", d.Name)
 	if d.SizeGB < 0 || d.SizeGB > 4095 {
 		faults = append(faults, invalid("osDisk.diskSizeGB", "The value '%d' of parameter 'osDisk.diskSizeGB' is out of range. Value must be between '1' and '4095'.", d.SizeGB))
 	}
@@ -132,7 +145,7 @@ func validateOSDisk(s *Storage) (faults []*arm.Error) {
 		if s.Image != nil && s.Image.ID != "" {
 			faults = append(faults, invalid("imageReference", "Parameter 'imageReference' is not allowed with osDisk.createOption 'Attach'."))
 		}
-		if d.Managed == nil || d.Managed.ID == "" {
+		if !d.Managed.existing() {
 			return append(faults, required("osDisk.managedDisk.id"))
 		}
 		if _, fault := identified(d.Managed.ID, diskType, "properties.storageProfile.osDisk.managedDisk.id"); fault != nil {

@@ -59,7 +59,6 @@ func (p *Provider) up(ctx context.Context, r *operation.Run) []operation.Step {
 			_, err := p.files(ctx, m)
 			return err
 		}),
-		p.step(ctx, r, "seed", func(_ context.Context, _ *operation.Run, m *resource) error { return p.writeSeed(m) }),
 		p.step(ctx, r, "network", func(ctx context.Context, r *operation.Run, m *resource) error {
 			return p.plug(ctx, m, r.Update)
 		}),
@@ -95,7 +94,7 @@ func (p *Provider) plug(ctx context.Context, m *resource, write update) error {
 			return err
 		}
 		for _, nic := range m.Properties.nics() {
-			if err := p.Network.Activate(tx, nic, m.Properties.VMID, m.Properties.host(m.Name)); err != nil {
+			if err := p.Network.Activate(tx, nic, m.ParsedID(), m.Properties.VMID, m.Properties.host(m.Name)); err != nil {
 				return err
 			}
 		}
@@ -170,7 +169,7 @@ func (p *Provider) launch(ctx context.Context, m *resource) error {
 	if err != nil {
 		return err
 	}
-	return p.Runtime.Start(ctx, p.describe(m, disks, nics))
+	return p.withSeed(m, func() error { return p.Runtime.Start(ctx, p.describe(m, disks, nics)) })
 }
 
 // describe says to the runtime what a machine is; it depends on nothing else.
@@ -273,5 +272,12 @@ func (p *Provider) unstart(ctx context.Context, r *operation.Run) error {
 	if err := p.stop(true)(ctx, r, m); err != nil {
 		return err
 	}
-	return p.unplug(ctx, m, r.Update)
+	if err := p.unplug(ctx, m, r.Update); err != nil {
+		return err
+	}
+	var in power
+	if err := r.Read(&in); err != nil || in.Then != Deallocated {
+		return err
+	}
+	return r.Update(ctx, func(tx store.Tx) error { return p.occupy(tx, m, false) })
 }

@@ -35,14 +35,14 @@ func (p *Provider) Detach(tx store.Tx, nic, machine arm.ID) error {
 	})
 }
 
-// Activate puts an attached interface on the wire of its network, for a machine (its GUID) of that host name. The network
-// follows at the next Apply. An interface that no machine has any longer stays off.
-func (p *Provider) Activate(tx store.Tx, nic arm.ID, machine, hostname string) error {
+// Activate puts an interface on the wire of its network, for the machine that has it, of that GUID and host name. The
+// network follows at the next Apply. An interface that the machine no longer has stays as it is.
+func (p *Provider) Activate(tx store.Tx, nic, machine arm.ID, guid, hostname string) error {
 	return p.edit(tx, nic, func(n *NIC) bool {
-		if n.VM == nil {
+		if key(n.VM) != machine.Key() {
 			return false
 		}
-		n.Live = &Live{Machine: machine, Hostname: hostname}
+		n.Live = &Live{Machine: guid, Hostname: hostname}
 		return true
 	})
 }

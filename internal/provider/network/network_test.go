@@ -193,7 +193,7 @@ func (w *world) plug() {
 	nic, _ := arm.ParseID(prefix + "networkInterfaces/n")
 	m, _ := arm.ParseID(machine)
 	w.update(func(tx store.Tx) error {
-		return errors.Join(w.provider.Attach(tx, nic, m, "eastus"), w.provider.Activate(tx, nic, guid, "host"))
+		return errors.Join(w.provider.Attach(tx, nic, m, "eastus"), w.provider.Activate(tx, nic, m, guid, "host"))
 	})
 	vnet, _ := arm.ParseID(prefix + "virtualNetworks/v")
 	if err := w.provider.Apply(context.Background(), vnet); err != nil {
@@ -468,5 +468,43 @@ func TestIfMatch(t *testing.T) {
 	var e *arm.Error
 	if !errors.As(err, &e) || e.Code != "PreconditionFailed" {
 		t.Errorf("with an old ETag: %v", err)
+	}
+}
+
+// TestActivateIsForTheHolder: a machine puts no interface on the wire that another machine has.
+func TestActivateIsForTheHolder(t *testing.T) {
+	w := newWorld(t, "")
+	w.walk()
+	nic, _ := arm.ParseID(prefix + "networkInterfaces/n")
+	holder, _ := arm.ParseID(machine)
+	other, _ := arm.ParseID(machine + "2")
+	live := func() (l *Live) {
+		w.update(func(tx store.Tx) error {
+			n, err := control.Get[NIC](tx, nic)
+			if err == nil {
+				l = n.Properties.Live
+			}
+			return err
+		})
+		return l
+	}
+	activate := func(m arm.ID, guid string) {
+		w.update(func(tx store.Tx) error { return w.provider.Activate(tx, nic, m, guid, "host") })
+	}
+	const foreign = "99999999-9999-4999-8999-999999999999"
+	activate(arm.ID{}, foreign)
+	activate(holder, guid)
+	if l := live(); l != nil {
+		t.Errorf("nobody has the interface, and it is live as %+v", l)
+	}
+	w.update(func(tx store.Tx) error { return w.provider.Attach(tx, nic, holder, "eastus") })
+	activate(other, foreign)
+	if l := live(); l != nil {
+		t.Errorf("live as %+v", l)
+	}
+	activate(holder, guid)
+	activate(other, foreign)
+	if l := live(); l == nil || l.Machine != guid {
+		t.Errorf("live as %+v", l)
 	}
 }

@@ -158,14 +158,14 @@ func (p *Provider) putDeployment(_ context.Context, w *control.Write[Deployment]
 	if err != nil {
 		return err
 	}
-	plan, hash, err := load.expand()
+	plan, err := load.expand()
 	if err != nil {
 		return err
 	}
-	if err := p.preflight(plan); err != nil {
-		return err
+	if err := p.preflight(plan.Plan); err != nil {
+		return plan.veil.err(err)
 	}
-	describe(d, plan, hash, w.Now)
+	describe(d, plan, w.Now)
 	d.Sealed, err = load.seal(p.sealer, w.ID.Key())
 	if err != nil {
 		return err
@@ -181,9 +181,9 @@ func (p *Provider) putDeployment(_ context.Context, w *control.Write[Deployment]
 }
 
 // describe fills in what is known of a deployment before it runs, and clears what a run before it left.
-func describe(d *Deployment, plan *template.Plan, hash string, now time.Time) {
-	*d = Deployment{TemplateHash: hash, Parameters: plan.Echo(), Mode: d.Mode, Timestamp: now.UTC().Format(stamp), Duration: iso(0),
-		CorrelationID: uuid.NewString(), Providers: plan.Providers(), Dependencies: plan.Dependencies(),
+func describe(d *Deployment, plan expanded, now time.Time) {
+	*d = Deployment{TemplateHash: plan.hash, Parameters: plan.Echo(), Mode: d.Mode, Timestamp: now.UTC().Format(stamp), Duration: iso(0),
+		CorrelationID: uuid.NewString(), Providers: hidden(plan.veil, plan.Providers()), Dependencies: hidden(plan.veil, plan.Dependencies()),
 		Begun: now.UTC().Format(time.RFC3339Nano), Unknown: d.Unknown}
 }
 

@@ -82,17 +82,24 @@ func (p *Provider) payload(tx store.Tx, caller authn.Caller, id arm.ID, r reques
 	return load, nil
 }
 
-// expand makes the plan and tells the template's hash.
-func (l payload) expand() (*template.Plan, string, error) {
+// expanded is what a payload makes.
+type expanded struct {
+	*template.Plan
+	hash string // of the template
+	veil *veil  // over the values of secure parameters
+}
+
+// expand makes the plan. Its errors name no secret.
+func (l payload) expand() (expanded, error) {
 	t, faults := template.Parse(json.RawMessage(l.Template))
 	if len(faults) > 0 {
-		return nil, "", violations(faults)
+		return expanded{}, violations(faults)
 	}
-	plan, faults := template.Expand(t, l.Env, l.Parameters)
-	if len(faults) > 0 {
-		return nil, "", violations(faults)
+	x := expanded{hash: t.Hash(), veil: newVeil(template.Secrets(t, l.Env, l.Parameters))}
+	if x.Plan, faults = template.Expand(t, l.Env, l.Parameters); len(faults) > 0 {
+		return x, x.veil.err(violations(faults))
 	}
-	return plan, t.Hash(), nil
+	return x, nil
 }
 
 func (l payload) seal(s Sealer, resource string) (string, error) {
@@ -109,7 +116,8 @@ func openPayload(s Sealer, sealed, resource string) (payload, error) {
 	if err != nil {
 		return l, fmt.Errorf("template of %s: %w", resource, err)
 	}
-	return l, json.Unmarshal(plain, &l)
+	err = json.Unmarshal(plain, &l)
+	return l, err
 }
 
 // violation is ARM's additionalInfo of a template's fault.

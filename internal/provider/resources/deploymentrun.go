@@ -31,7 +31,7 @@ type progress struct {
 type job struct {
 	*progress
 	client client
-	plan   *template.Plan
+	plan   expanded
 }
 
 // deploy writes the resources of a deployment. It is run again and again until all have ended, and after a crash goes on
@@ -41,6 +41,11 @@ func (p *Provider) deploy(ctx context.Context, r *operation.Run) error {
 	if err != nil {
 		return err
 	}
+	return j.plan.veil.err(j.run(ctx, r))
+}
+
+// run looks after the resources until they have ended, or there is nothing to see for a while.
+func (j *job) run(ctx context.Context, r *operation.Run) error {
 	var moved time.Time
 	timer := time.NewTicker(glance)
 	defer timer.Stop()
@@ -89,7 +94,7 @@ func (p *Provider) job(ctx context.Context, r *operation.Run) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, _, err := load.expand()
+	plan, err := load.expand()
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +104,9 @@ func (p *Provider) job(ctx context.Context, r *operation.Run) (*job, error) {
 	}
 	for i := len(j.Steps); i < len(plan.Resources); i++ {
 		j.Steps = append(j.Steps, step{Target: plan.Ref(i)})
+	}
+	for i := range j.Steps {
+		j.Steps[i].veil = plan.veil
 	}
 	return j, nil
 }
@@ -175,7 +183,7 @@ func (j *job) conclude(ctx context.Context, r *operation.Run) error {
 		}
 		return e
 	}
-	outputs, err := j.plan.Outputs(runtime{ctx, j.client})
+	outputs, err := j.plan.Outputs(j.runtime(ctx))
 	if err != nil {
 		return visible(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/template"
 	"vitrine/internal/template/tree"
 )
 
@@ -12,7 +13,10 @@ import (
 type runtime struct {
 	ctx    context.Context
 	client client
+	veil   *veil // over what list functions answer
 }
+
+func (j *job) runtime(ctx context.Context) runtime { return runtime{ctx, j.client, j.plan.veil} }
 
 // Reference implements template.Runtime.
 func (r runtime) Reference(id, version string, full bool) (any, error) {
@@ -52,7 +56,13 @@ func (r runtime) List(function, id, version string, body any) (any, error) {
 			return nil, err
 		}
 	}
-	return r.ask(http.MethodPost, id+"/"+function, version, raw)
+	v, err := r.ask(http.MethodPost, id+"/"+function, version, raw)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := tree.Encode(v)
+	r.veil.add(template.Texts(answer))
+	return v, err
 }
 
 func (r runtime) ask(method, path, version string, body []byte) (any, error) {

@@ -41,6 +41,7 @@ type step struct {
 	Error  *arm.Error           `json:"error,omitempty"`
 	Start  time.Time            `json:"start,omitzero"`
 	End    time.Time            `json:"end,omitzero"`
+	veil   *veil                // over what the error may name
 }
 
 func (s *step) underWay() bool {
@@ -50,7 +51,8 @@ func (s *step) underWay() bool {
 func (s *step) succeed(code int) { s.State, s.Code, s.End = done, code, time.Now() }
 
 func (s *step) fail(e *arm.Error) {
-	s.State, s.Error, s.Code, s.End = failed, e, e.Status, time.Now()
+	s.State, s.Error, s.Code, s.End = failed, s.veil.arm(e), e.Status, time.Now()
+	s.Target = s.veil.ref(s.Target)
 }
 
 // refuse records err when it is one that clients read; any other is a fault of ours, tried again by the engine.
@@ -81,7 +83,7 @@ func (j *job) start(ctx context.Context, i int) error {
 	if s.Start.IsZero() {
 		s.Start = time.Now()
 	}
-	body, err := j.plan.Body(i, runtime{ctx, j.client})
+	body, err := j.plan.Body(i, j.runtime(ctx))
 	if err != nil {
 		return s.refuse(err)
 	}
@@ -174,9 +176,17 @@ func (j *job) follow(ctx context.Context, i int) error {
 	case strings.EqualFold(status.Status, arm.Succeeded):
 		s.succeed(http.StatusOK)
 	case settled(status.Status):
+		j.learn(ctx, i)
 		s.fail(ended(status.Error, status.Status))
 	}
 	return nil
+}
+
+// learn asks again for what list functions told a resource's body, perhaps before a crash, so that an error does not show it.
+func (j *job) learn(ctx context.Context, i int) {
+	if j.plan.Late(i) {
+		_, _ = j.plan.Body(i, j.runtime(ctx)) // what is not answered any more is no secret that we could know
+	}
 }
 
 // watch looks at the resource itself until it is ready.

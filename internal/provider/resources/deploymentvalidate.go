@@ -36,19 +36,19 @@ func (p *Provider) validate(_ context.Context, c *control.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, hash, err := load.expand()
+	plan, err := load.expand()
 	if err != nil {
 		return nil, err
 	}
-	if err := p.preflight(plan); err != nil {
-		return nil, err
+	if err := p.preflight(plan.Plan); err != nil {
+		return nil, plan.veil.err(err)
 	}
-	if err := p.allowed(c, plan); err != nil {
-		return nil, err
+	if err := p.allowed(c, plan.Plan); err != nil {
+		return nil, plan.veil.err(err)
 	}
 	r := control.Make[Deployment](id, "", now)
 	r.Properties.Mode = "Incremental"
-	describe(&r.Properties, plan, hash, now)
+	describe(&r.Properties, plan, now)
 	r.SetState(arm.Succeeded)
 	r.Properties.ValidatedResources = []resourceID{}
 	for _, x := range plan.Resources {

@@ -24,6 +24,9 @@ func viewDeployment(_ context.Context, r *control.Read[Deployment]) error {
 		return nil
 	}
 	o, err := operation.Get(r.Tx, d.Operation)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // its end could not be written, and operations are not kept for ever
+	}
 	if err != nil {
 		return err
 	}
@@ -121,6 +124,9 @@ func progressOf(tx store.Tx, d *Deployment) (progress, error) {
 	raw := d.Progress
 	if len(raw) == 0 {
 		o, err := operation.Get(tx, d.Operation)
+		if errors.Is(err, store.ErrNotFound) {
+			return state, nil
+		}
 		if err != nil {
 			return state, err
 		}
@@ -129,7 +135,8 @@ func progressOf(tx store.Tx, d *Deployment) (progress, error) {
 	if len(raw) == 0 {
 		return state, nil
 	}
-	return state, json.Unmarshal(raw, &state)
+	err := json.Unmarshal(raw, &state)
+	return state, err
 }
 
 func (s *step) view(deployment, correlation string) (operationView, error) {

@@ -20,7 +20,7 @@ func TestGroups(t *testing.T) {
 	if all := w.get(inA, "/subscriptions/"+subA+"/resourcegroups"); at(all, "value.0.name") != "Rg" || at(all, "value.0.tags.k") != "v2" || at(all, "value.0.location") != "eastus" {
 		t.Errorf("%v", all)
 	}
-	w.refused(inA, "PUT", group, `{"location":"westus"}`, 409, "InvalidResourceLocation", "eastus")
+	w.refused(inA, "PUT", group, `{"location":"westus"}`, 409, "InvalidResourceGroupLocation", "eastus")
 	w.refused(inA, "PUT", "/subscriptions/"+subA+"/resourceGroups/ends.", `{"location":"westus"}`, 400, "InvalidResourceGroup", "ends.")
 	w.refused(inB, "PUT", group, `{"location":"eastus"}`, 401, "InvalidAuthenticationTokenTenant", tenantB)
 }

@@ -194,6 +194,9 @@ func plans(t *testing.T, db *sql.DB, statement string, args []any) string {
 		}
 		text.WriteString(detail + "\n")
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return text.String()
 }
 

@@ -3,6 +3,7 @@ package netstack
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -113,7 +114,7 @@ func resolve(m *dnsmessage.Message, q dnsmessage.Question, n vm.Network,
 	defer cancel()
 	addrs, err := lookup(ctx, name+".")
 	if err != nil {
-		if e, ok := err.(*net.DNSError); ok && e.IsNotFound {
+		if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 			return dnsmessage.RCodeNameError
 		}
 		return dnsmessage.RCodeServerFailure

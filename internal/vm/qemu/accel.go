@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"vitrine/internal/proc"
@@ -66,7 +67,8 @@ func Probe(ctx context.Context, scratch, accel string, limit time.Duration) erro
 	case err == nil:
 		return errors.New("a probe guest ended before its first sector was done")
 	}
-	return fmt.Errorf("a probe guest failed: %w", err)
+	first, _, _ := strings.Cut(err.Error(), "\n") // QEMU's own reason; an abort adds lines about its source
+	return fmt.Errorf("a probe guest failed: %s", first)
 }
 
 // probeCode is 16-bit code: mov al, 0x10; out 0xf4, al; and, where that port does nothing, hlt for ever.

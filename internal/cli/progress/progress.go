@@ -1,4 +1,9 @@
-package cli
+// Package progress tells on a terminal or in a log how far a long act of the command line is.
+//
+// It owns the bar and the wording of amounts. It does not know what is done:
+//
+//	client.Import ─▶ Meter.Say, Status, Bytes ─▶ stderr
+package progress
 
 import (
 	"fmt"
@@ -10,9 +15,9 @@ import (
 	"golang.org/x/term"
 )
 
-// progress tells on stderr how far a long act is: a bar that overwrites itself on a terminal, a line now and then
+// Meter tells how far a long act is: a bar that overwrites itself on a terminal, a line now and then
 // elsewhere, nothing when quiet.
-type progress struct {
+type Meter struct {
 	out      io.Writer
 	terminal bool
 	now      func() time.Time
@@ -22,8 +27,9 @@ type progress struct {
 	began, shown time.Time // of an amount: when it was first, and last, told
 }
 
-func newProgress(out io.Writer, quiet bool) *progress {
-	p := &progress{out: out, now: time.Now}
+// New makes a meter that writes to out; a quiet one writes nothing.
+func New(out io.Writer, quiet bool) *Meter {
+	p := &Meter{out: out, now: time.Now}
 	if f, ok := out.(*os.File); ok {
 		p.terminal = term.IsTerminal(int(f.Fd()))
 	}
@@ -34,13 +40,13 @@ func newProgress(out io.Writer, quiet bool) *progress {
 }
 
 // Say prints a line that stays.
-func (p *progress) Say(line string) {
-	p.end()
+func (p *Meter) Say(line string) {
+	p.End()
 	fmt.Fprintln(p.out, line)
 }
 
 // Status shows a state that changes; off a terminal each one is printed once.
-func (p *progress) Status(s string) {
+func (p *Meter) Status(s string) {
 	if s == p.last {
 		return
 	}
@@ -48,7 +54,7 @@ func (p *progress) Status(s string) {
 	p.overwrite(s)
 }
 
-func (p *progress) overwrite(s string) {
+func (p *Meter) overwrite(s string) {
 	if !p.terminal {
 		fmt.Fprintln(p.out, s)
 		return
@@ -57,8 +63,8 @@ func (p *progress) overwrite(s string) {
 	p.open = true
 }
 
-// end leaves the line.
-func (p *progress) end() {
+// End leaves the line.
+func (p *Meter) End() {
 	if p.open {
 		fmt.Fprintln(p.out)
 	}
@@ -66,7 +72,7 @@ func (p *progress) end() {
 }
 
 // often is how often a line appears: a terminal's four times a second, a log's every five seconds.
-func (p *progress) often() time.Duration {
+func (p *Meter) often() time.Duration {
 	if p.terminal {
 		return time.Second / 4
 	}
@@ -74,7 +80,7 @@ func (p *progress) often() time.Duration {
 }
 
 // Bytes shows how an amount grows.
-func (p *progress) Bytes(what string, done, total int64) {
+func (p *Meter) Bytes(what string, done, total int64) {
 	now := p.now()
 	if p.began.IsZero() {
 		p.began = now
@@ -95,12 +101,12 @@ func gauge(what string, done, total int64, since time.Duration) string {
 		part = min(float64(done)/float64(total), 1)
 	}
 	full := int(part * gaugeWidth)
-	s := fmt.Sprintf("%s [%s%s] %3.0f %% %s of %s", what, strings.Repeat("=", full), strings.Repeat(" ", gaugeWidth-full), part*100, amount(done), amount(total))
+	s := fmt.Sprintf("%s [%s%s] %3.0f %% %s of %s", what, strings.Repeat("=", full), strings.Repeat(" ", gaugeWidth-full), part*100, Amount(done), Amount(total))
 	if since < time.Second/10 || done == 0 {
 		return s
 	}
 	rate := float64(done) / since.Seconds()
-	s += fmt.Sprintf(", %s/s", amount(int64(rate)))
+	s += fmt.Sprintf(", %s/s", Amount(int64(rate)))
 	if done < total {
 		left := time.Duration(float64(total-done) / rate * float64(time.Second))
 		s += ", " + left.Round(time.Second).String() + " left"
@@ -108,8 +114,8 @@ func gauge(what string, done, total int64, since time.Duration) string {
 	return s
 }
 
-// amount writes bytes in binary units.
-func amount(n int64) string {
+// Amount writes bytes in binary units.
+func Amount(n int64) string {
 	value, unit := float64(n), 0
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	for value >= 1024 && unit < len(units)-1 {

@@ -1,0 +1,34 @@
+package image
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestTooLarge(t *testing.T) {
+	w := newWorld(t)
+	err := w.CreateUpload("u", MaxSize)
+	var large *TooLarge
+	if err == nil {
+		t.Skip("this file system holds files of 64 TiB: no upload is too large for it")
+	}
+	if !errors.As(err, &large) || large.Limit <= 0 || large.Limit >= MaxSize {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(w.halfDir()); err != nil || len(entries) > 0 {
+		t.Errorf("left: %v %v", entries, err)
+	}
+	if err := w.CreateUpload("u", large.Limit); err != nil {
+		t.Errorf("the limit that it names does not hold: %v", err)
+	}
+}
+
+func TestOtherFaultsAreNotTooLarge(t *testing.T) {
+	var large *TooLarge
+	if err := tooLarge(nil, unix.EIO); errors.As(err, &large) || !errors.Is(err, unix.EIO) {
+		t.Error(err)
+	}
+}
