@@ -131,6 +131,7 @@ func Save[T any](tx store.Tx, r *Resource[T]) error {
 		!strings.EqualFold(id.Type(), r.Type) {
 		return fmt.Errorf("save %q: not the ID of a %s named %q", r.ID, r.Type, r.Name)
 	}
+	id.Tenant = r.Tenant
 	body, err := armjson.Store(r)
 	if err != nil {
 		return err

@@ -64,10 +64,11 @@ func (c *invocation) integer(i int) (int64, error) {
 	return n, nil
 }
 
-// count is an integer argument that counts something: negative ones are 0.
+// count is an integer argument that counts something: negative ones are 0. Huge ones stay beyond every limit, so that who makes
+// something of that length finds it too much.
 func (c *invocation) count(i int) (int, error) {
 	n, err := c.integer(i)
-	return int(max(0, min(n, maxString))), err
+	return int(max(0, min(n, 4*maxString))), err
 }
 
 func (c *invocation) list(i int) ([]any, error) {
