@@ -153,6 +153,7 @@ func TestFunctions(t *testing.T) {
 		{`endsWith('abc', 'BC')`, `true`},
 		{`padLeft('12', 5, '0')`, `"00012"`},
 		{`padLeft(7, 3)`, `"  7"`},
+		{`padLeft('a', 2000000000)`, `error:too much work to evaluate`},
 		{`first('abc')`, `"a"`},
 		{`first(variables('v'))`, `"x"`},
 		{`first(createArray())`, `null`},

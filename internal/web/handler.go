@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -56,7 +57,34 @@ func visible(hide func(error) Visible, requestID string, err error) Visible {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return hide(&TooLarge{Limit: tooLarge.Limit})
 	}
+	if broken, ok := errors.AsType[*brokenBody](err); ok {
+		return broken
+	}
 	return hide(&Fault{RequestID: requestID, Cause: err})
+}
+
+// brokenBody is a request's body that ended early or stalled: the client's doing, in no door's dialect, since a client that
+// does not finish its request hardly reads the answer.
+type brokenBody struct{ cause error }
+
+func (b *brokenBody) Error() string { return "the request body did not arrive: " + b.cause.Error() }
+
+func (b *brokenBody) Unwrap() error { return b.cause }
+
+// Render gives 408.
+func (b *brokenBody) Render() (status int, contentType string, body []byte) {
+	return http.StatusRequestTimeout, "text/plain; charset=utf-8", []byte("The request body did not arrive.\n")
+}
+
+// bodyReader tells a client's failure to send its body from failures of ours.
+type bodyReader struct{ io.ReadCloser }
+
+func (r bodyReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if _, large := errors.AsType[*http.MaxBytesError](err); err != nil && err != io.EOF && !large {
+		err = &brokenBody{err}
+	}
+	return n, err
 }
 
 // TooLarge is what hide gets when a request's body passed the limit; a door answers 413 in its dialect.

@@ -33,7 +33,7 @@ func Serve(cfg Config, next http.Handler) http.Handler {
 		rw := &recorder{ResponseWriter: w, rec: rec}
 		rec.setResponseHeaders(rw.Header(), r.Header)
 		r = r.WithContext(withRecord(r.Context(), rec))
-		r.Body = http.MaxBytesReader(w, r.Body, cfg.MaxBody) // w itself, so that it can tell the server to hang up
+		r.Body = bodyReader{http.MaxBytesReader(w, r.Body, cfg.MaxBody)} // w itself, so that it can tell the server to hang up
 		defer func() {
 			p := recover()
 			rec.log(cfg.Log, r, cfg.Now().Sub(start), p)

@@ -109,7 +109,7 @@ func TestCommandsExist(t *testing.T) {
 
 // parse splits a command line into subcommands and flags; what follows "--" is another program's.
 func parse(words []string) (command string, flags []string) {
-	groups := []string{"app", "ca", "image", "role", "subscription", "tenant", "vm"}
+	groups := []string{"app", "audit", "ca", "image", "role", "subscription", "tenant", "user", "vm"}
 	for i := 0; i < len(words); i++ {
 		switch w := words[i]; {
 		case w == "--":

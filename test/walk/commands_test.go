@@ -149,7 +149,7 @@ var roleCommands = []command{
 	{"role assignment create --assignee-object-id {object} --assignee-principal-type ServicePrincipal --role Reader --scope {group} --query principalId -o tsv", "{object}", 0},
 	{"role assignment list --scope {group} --query length(@) --fill-principal-name false", "[1-9]", 0},
 	{"role assignment delete --assignee-object-id {object} --role Reader --scope {group}", "", 0},
-	{"ad sp show --id {app}", "(?s).*Microsoft Graph is not served by this version of Vitrine.*", 1},
+	{"ad sp show --id {app}", "(?s).*Insufficient privileges to complete the operation.*", 1},
 }
 
 // The machine has no public address, a password, and a data disk; the walk has the other kind.
