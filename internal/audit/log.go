@@ -128,6 +128,15 @@ func (l *Log) Record(tx store.Tx, e Event) error {
 	return err
 }
 
+// last writes the counts of repeats at the end of the server.
+func (l *Log) last(ctx context.Context) {
+	rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.time.batch)
+	defer cancel()
+	if err := l.flush(rest, true); err != nil {
+		l.Log.Error("activity log: repeats", "error", err)
+	}
+}
+
 // Run seals, counts and sweeps until ctx ends. Any number of servers may run it on one store.
 func (l *Log) Run(ctx context.Context) {
 	timer := time.NewTicker(l.time.poll)
@@ -140,11 +149,7 @@ func (l *Log) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-			rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.time.batch)
-			defer cancel()
-			if err := l.flush(rest, true); err != nil {
-				l.Log.Error("activity log: repeats", "error", err)
-			}
+			l.last(ctx)
 			return
 		case <-timer.C:
 		}

@@ -266,10 +266,7 @@ func (im *Import) open(ctx context.Context) (*content, error) {
 	}
 	if err != nil {
 		os.RemoveAll(dir)
-		if bad := unfit(im.File, err); bad != err {
-			return nil, bad
-		}
-		return nil, fmt.Errorf("convert %s: %w", im.File, err)
+		return nil, fmt.Errorf("convert: %w", unfit(im.File, err))
 	}
 	return padded(f, info.Size, func() { f.Close(); os.RemoveAll(dir) }), nil
 }

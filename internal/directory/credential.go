@@ -10,13 +10,20 @@ import (
 )
 
 // The forms of credentials.
+
 type (
-	Credentials         = credential.Credentials         // all of an application, or of its service principal in one tenant
-	Secret              = credential.Secret              // a password of an application
-	SecretSpec          = credential.SecretSpec          // what a new one is like
-	Certificate         = credential.Certificate         // a key credential
-	FederatedCredential = credential.FederatedCredential // trust in another issuer's tokens
-	Password            = credential.Password            // of a person
+	// Credentials is all of an application, or of its service principal in one tenant.
+	Credentials = credential.Credentials
+	// Secret is a password of an application.
+	Secret = credential.Secret
+	// SecretSpec is what a new one is like.
+	SecretSpec = credential.SecretSpec
+	// Certificate is a key credential.
+	Certificate = credential.Certificate
+	// FederatedCredential is trust in another issuer's tokens.
+	FederatedCredential = credential.FederatedCredential
+	// Password is of a person.
+	Password = credential.Password
 )
 
 // NewCertificate makes a key credential of an X.509 certificate in DER. start and end narrow its own validity; zero: as it is.

@@ -12,13 +12,20 @@ import (
 )
 
 // What an application registration says of itself beyond its name.
+
 type (
-	Detail           = registration.Detail
-	Web              = registration.Web
-	AppRole          = registration.AppRole
-	PermissionScope  = registration.PermissionScope
+	// Detail is all of it.
+	Detail = registration.Detail
+	// Web is where a web application takes answers.
+	Web = registration.Web
+	// AppRole is a role that it defines.
+	AppRole = registration.AppRole
+	// PermissionScope is a delegated permission that it defines.
+	PermissionScope = registration.PermissionScope
+	// RequiredResource is an API that it asks for.
 	RequiredResource = registration.RequiredResource
-	ResourceAccess   = registration.ResourceAccess
+	// ResourceAccess is one permission of that.
+	ResourceAccess = registration.ResourceAccess
 )
 
 const (

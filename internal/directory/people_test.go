@@ -43,7 +43,7 @@ func TestPasswords(t *testing.T) {
 	const good = "Correct-Horse7!"
 	u := mustUser(t, d, st, home, "alice", good)
 	mustUser(t, d, st, home, "nopassword", "")
-	if printed := fmt.Sprintf("%v %+v %#v", u, u, u.Password); strings.Contains(printed, fmt.Sprint(u.Password.Sum)) {
+	if printed := fmt.Sprintf("%v %+v %#v", u, u, u.Password); strings.Contains(printed, fmt.Sprintf("%v", u.Password.Sum)) {
 		t.Errorf("printed: %s", printed)
 	}
 	for _, tc := range []struct {

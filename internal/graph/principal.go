@@ -117,8 +117,6 @@ func (d *door) onePrincipal(c *call, sp directory.ServicePrincipal, status int) 
 // createPrincipal makes an application known in the tenant: its owner may do so at home, elsewhere it is an administrator's consent.
 func (d *door) createPrincipal(c *call) (answer, error) {
 	var appID string
-	var spec directory.ServicePrincipal
-	spec.AccountEnabled = true
 	if err := c.body.Into("appId", &appID); err != nil {
 		return answer{}, err
 	}

@@ -57,7 +57,8 @@ func (d *door) enter(c call, version int) (visit, error) {
 			"Usage of the /common endpoint is not supported for such apps created after '10/15/2018'. Use a tenant-specific endpoint or configure "+
 			"the application to be multi-tenant.", v.app.AppID, v.app.DisplayName)
 	}
-	return v, v.checkRedirect()
+	err = v.checkRedirect()
+	return v, err
 }
 
 func (v *visit) directory() string {

@@ -12,7 +12,7 @@ import (
 func (d *door) stamp(r *http.Request, err error) error {
 	if f, ok := errors.AsType[*aadsts.Failure](err); ok {
 		f.Trace, f.Correlation, f.At = web.RequestID(r.Context()), web.CorrelationID(r.Context()), d.Now()
-		f.With("Cache-Control", "no-store, no-cache").With("Pragma", "no-cache")
+		_ = f.With("Cache-Control", "no-store, no-cache").With("Pragma", "no-cache")
 	}
 	return err
 }

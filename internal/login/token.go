@@ -34,7 +34,7 @@ func (d *door) token(c call, version int) error {
 		return err
 	}
 	reply, err := d.grants.Token(c.r.Context(), q)
-	if err = d.told(c, q, reply, err); err != nil {
+	if err := d.told(c, q, reply, err); err != nil {
 		return err
 	}
 	if origin := c.r.Header.Get("Origin"); origin != "" { // a single-page application; what it may have is in its request

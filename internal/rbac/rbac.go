@@ -110,7 +110,8 @@ func (e *Engine) ask(tx store.Tx, p authn.Principal, q question) (*Grants, decis
 	if err != nil {
 		return nil, decision{}, err
 	}
-	return g, g.decide(q), nil
+	d := g.decide(q)
+	return g, d, nil
 }
 
 // Link is another resource that a written one leans on, and the action on it that the writer must hold.
@@ -159,7 +160,7 @@ func lackingError(caller authn.Caller, written arm.ID, action string, lacking []
 		"The client '%s' with object id '%s' has permission to perform action '%s' on scope '%s'; however, it does not have permission to perform action(s) '%s' on the linked scope(s) '%s' (respectively) or the linked scope(s) are invalid.",
 		p.Client(), p.ObjectID, action, written, strings.Join(actions, ","), strings.Join(scopes, ","))
 	for _, l := range lacking {
-		if err := l.lacking(e); err != error(e) {
+		if err := l.lacking(e); !errors.Is(err, e) {
 			return err
 		}
 	}

@@ -156,7 +156,7 @@ type Holder struct {
 
 // WhoCan lists who may do an action at a scope of a tenant, members of groups one by one.
 func (e *Engine) WhoCan(tx store.Tx, tenant, action string, scope arm.ID) ([]Holder, error) {
-	key := scope.Key()
+	var key string
 	if scope.Subscription != "" {
 		key = "/subscriptions/" + strings.ToLower(scope.Subscription)
 	} else {

@@ -61,7 +61,8 @@ func parseAssertion(raw string, algorithms []jose.SignatureAlgorithm) (assertion
 	if a.signed, err = jose.ParseSignedCompact(raw, algorithms); err != nil {
 		return a, err
 	}
-	return a, json.Unmarshal(a.signed.UnsafePayloadWithoutVerification(), &a)
+	err = json.Unmarshal(a.signed.UnsafePayloadWithoutVerification(), &a)
+	return a, err
 }
 
 // header reads a text from the protected header.

@@ -77,7 +77,7 @@ func noCredential(q Request) error {
 func unproved(q Request, code int, format string, args ...any) *aadsts.Failure {
 	f := aadsts.Fail(401, "invalid_client", code, format, args...)
 	if q.Client.Basic {
-		f.With("WWW-Authenticate", `Basic realm="token service", charset="UTF-8"`)
+		return f.With("WWW-Authenticate", `Basic realm="token service", charset="UTF-8"`)
 	}
 	return f
 }

@@ -104,7 +104,8 @@ func (w *world) shared(c authn.Caller) (ids []string) {
 		w.t.Fatal(err)
 	}
 	for _, i := range page.Value {
-		ids = append(ids, i.ID[len("/subscriptions/"):len("/subscriptions/")+1]+i.ID[strings.Index(i.ID, "/galleries"):]+" by "+i.By.Role)
+		_, below, _ := strings.Cut(i.ID, "/galleries")
+		ids = append(ids, i.ID[len("/subscriptions/"):len("/subscriptions/")+1]+"/galleries"+below+" by "+i.By.Role)
 	}
 	return ids
 }
