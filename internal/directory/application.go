@@ -38,7 +38,7 @@ type Application struct {
 	// TokenVersion is requestedAccessTokenVersion: the version of access tokens whose audience is this application;
 	// 0 means 1. It says nothing about tokens that the application itself asks for.
 	TokenVersion int  `json:"tokenVersion,omitempty"`
-	PublicClient bool `json:"publicClient,omitempty"` // isFallbackPublicClient: it cannot keep a secret and must not send one
+	PublicClient bool `json:"publicClient,omitempty"` // isFallbackPublicClient: it cannot keep a secret and must not send one for the redirect URIs of a public client
 	Detail
 	Credentials
 	Owners  []string  `json:"owners,omitempty"` // object IDs of users and service principals of the home tenant

@@ -232,7 +232,7 @@ func (d *Directory) PurgeIn(tx store.Tx, tenantID, objectID string) error {
 	return tx.Delete(deletedKey(item.TenantID, item.ObjectID), 0)
 }
 
-// Sweep removes for good what was deleted longer ago than Retention.
+// Sweep removes for good what was deleted longer ago than Retention, and old counts of wrong passwords.
 func (d *Directory) Sweep(ctx context.Context) error {
 	return d.store.Update(ctx, func(tx store.Tx) error {
 		docs, err := tx.List(store.Query{Kind: KindDeleted})
@@ -253,6 +253,6 @@ func (d *Directory) Sweep(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		return d.sweepGuesses(tx)
 	})
 }

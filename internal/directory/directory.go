@@ -29,6 +29,7 @@ var (
 	ErrWrongPassword       = errors.New("password does not match")
 	ErrDisabled            = errors.New("account is disabled")
 	ErrLastAdministrator   = errors.New("it is the last administrator")
+	ErrQuota               = errors.New("the quota is used up")
 )
 
 // The kinds of this package's documents.

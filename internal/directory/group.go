@@ -22,7 +22,8 @@ type Group struct {
 	Description     string    `json:"description,omitempty"`
 	MailNickname    string    `json:"mailNickname,omitempty"`
 	SecurityEnabled bool      `json:"securityEnabled"`
-	Owners          []string  `json:"owners,omitempty"` // object IDs of users and service principals
+	Owners          []string  `json:"owners,omitempty"`  // object IDs of users and service principals
+	Creator         string    `json:"creator,omitempty"` // object ID of the person whose quota it counts for; none for an administrator's
 	Created         time.Time `json:"created"`
 }
 
@@ -31,6 +32,8 @@ type Membership struct {
 	GroupID  string `json:"groupId"`
 	MemberID string `json:"memberId"`
 }
+
+const maxCreated = 250 // objects that a person without a role may make in Entra; every group costs its members a look at each request
 
 func groupKey(tenantID, objectID string) string {
 	return "directory/groups/" + strings.ToLower(tenantID) + "/" + strings.ToLower(objectID)
@@ -45,8 +48,13 @@ func (g Group) terms() []string {
 	for _, id := range g.Owners {
 		terms = append(terms, "owner:"+id)
 	}
+	if g.Creator != "" {
+		terms = append(terms, creatorTerm(g.TenantID, g.Creator))
+	}
 	return terms
 }
+
+func creatorTerm(tenantID, objectID string) string { return "creator:" + tenantID + "/" + objectID }
 
 func (g *Group) check() error {
 	if err := rule.CheckName("group name", g.DisplayName); err != nil {
@@ -61,7 +69,7 @@ func (g *Group) check() error {
 	return nil
 }
 
-// CreateGroupIn makes a group in the tenant that g.TenantID names.
+// CreateGroupIn makes a group in the tenant that g.TenantID names. ErrQuota: g.Creator has made as many as a person may.
 func (d *Directory) CreateGroupIn(tx store.Tx, g Group) (Group, error) {
 	t, err := d.TenantIn(tx, g.TenantID)
 	if err != nil {
@@ -70,6 +78,15 @@ func (d *Directory) CreateGroupIn(tx store.Tx, g Group) (Group, error) {
 	g.ObjectID, g.TenantID, g.Created = uuid.NewString(), t.ID, d.now().UTC()
 	if err := g.check(); err != nil {
 		return Group{}, err
+	}
+	if g.Creator != "" {
+		made, err := tx.List(store.Query{Kind: KindGroup, Any: []string{creatorTerm(t.ID, g.Creator)}, Limit: maxCreated})
+		if err != nil {
+			return Group{}, fmt.Errorf("directory: count groups: %w", err)
+		}
+		if len(made) >= maxCreated {
+			return Group{}, fmt.Errorf("The directory object quota limit for the Principal has been exceeded. Please ask your administrator to increase the quota limit or delete objects to reduce the used quota: %w", ErrQuota)
+		}
 	}
 	return g, write(tx, store.Document{Key: groupKey(t.ID, g.ObjectID), Kind: KindGroup, Terms: g.terms()}, g)
 }
@@ -105,7 +122,7 @@ func (d *Directory) ChangeGroupIn(tx store.Tx, tenantID, objectID string, change
 	if err := change(&g); err != nil {
 		return old, err
 	}
-	g.ObjectID, g.TenantID, g.Created = old.ObjectID, old.TenantID, old.Created
+	g.ObjectID, g.TenantID, g.Creator, g.Created = old.ObjectID, old.TenantID, old.Creator, old.Created
 	if err := g.check(); err != nil {
 		return old, err
 	}

@@ -335,3 +335,27 @@ func TestSecretsAreShownOnce(t *testing.T) {
 		}
 	}
 }
+
+// A stolen token is no oracle for the password: wrong guesses lock, for the person and nobody else, and the right one no longer tells.
+func TestGuesses(t *testing.T) {
+	w := newWorld(t)
+	const good = "Correct-Horse7!"
+	for _, name := range []string{"member", "bob"} {
+		if err := w.dir.SetPassword(t.Context(), w.tenant.ID, w.id[name], good, false); err != nil {
+			t.Fatal(err)
+		}
+		w.signIn(name, name, directory.AzureCLI)
+	}
+	change := func(current string) string {
+		return `{"currentPassword":"` + current + `","newPassword":"Other-Horse8!"}`
+	}
+	for range 10 {
+		w.must("member", "POST", "/v1.0/me/changePassword", change("Wrong-Horse7!"), 400)
+	}
+	for _, current := range []string{"Wrong-Horse7!", good} {
+		if r := w.must("member", "POST", "/v1.0/me/changePassword", change(current), 429); r.code() != "TooManyRequests" {
+			t.Errorf("%s", r.text)
+		}
+	}
+	w.must("bob", "POST", "/v1.0/me/changePassword", change(good), 204)
+}

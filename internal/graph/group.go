@@ -86,6 +86,9 @@ func (d *door) createGroup(c *call) (answer, error) {
 	if c.who.user != nil {
 		g.Owners = []string{c.who.ObjectID}
 	}
+	if c.mayManageGroups(nil) != nil {
+		g.Creator = c.who.ObjectID // an administrator has no quota
+	}
 	if err := c.setGroup(&g); err != nil {
 		return answer{}, err
 	}

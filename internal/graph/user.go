@@ -250,7 +250,7 @@ func (d *door) hashChanged(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.Directory.VerifyPassword(c.ctx, u.UserPrincipalName, current); err != nil {
+	if err := d.Directory.Reprove(c.ctx, u.TenantID, u.ObjectID, current); err != nil {
 		return err
 	}
 	p, err := d.Directory.HashPassword(c.ctx, next, u.UserPrincipalName)

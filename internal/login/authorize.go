@@ -113,7 +113,8 @@ func (d *door) authorize(c call, version int) error {
 	if done, err := d.allow(&v, person); err != nil || done {
 		return err
 	}
-	code, err := d.grants.Authorize(c.r.Context(), grant.Code{Client: v.app.AppID, Tenant: v.tenant.ID, Account: account, Redirect: v.query["redirect_uri"],
+	code, err := d.grants.Authorize(c.r.Context(), grant.Code{Client: v.app.AppID, Tenant: v.tenant.ID, Account: account,
+		Redirect: v.redirect, Named: v.query["redirect_uri"] != "", Kind: v.kind,
 		Challenge: v.query["code_challenge"], Resource: v.query["resource"], Scope: v.query["scope"], Nonce: v.query["nonce"]})
 	if err != nil {
 		return err

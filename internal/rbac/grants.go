@@ -26,7 +26,8 @@ type held struct {
 	role *compiled // nil: a definition that is gone grants nothing
 }
 
-// Grants reads what a principal and its groups hold, in one indexed read (a second one for deny assignments).
+// Grants reads what a principal and its groups hold, in one indexed read (a second one for deny assignments); in
+// many groups, one for each termsAtOnce of them.
 func (e *Engine) Grants(tx store.Tx, p authn.Principal) (*Grants, error) {
 	g := &Grants{principal: p, owns: e.ownership(tx, p.TenantID)}
 	if e.groups != nil {
@@ -51,8 +52,29 @@ func (e *Engine) Grants(tx store.Tx, p authn.Principal) (*Grants, error) {
 // EveryoneTerm is the index term of deny assignments that are for everybody of a tenant.
 func EveryoneTerm(tenant string) string { return "everyone:" + strings.ToLower(tenant) }
 
+const termsAtOnce = 256 // below the store's limit: a principal may be in more groups than one query takes
+
+// anyOf lists the documents of a kind that have any of the terms, each once, however many terms there are.
+func anyOf(tx store.Tx, kind string, terms []string) ([]store.Document, error) {
+	var out []store.Document
+	seen := map[string]bool{}
+	for part := range slices.Chunk(terms, termsAtOnce) {
+		docs, err := tx.List(store.Query{Kind: kind, Any: part})
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range docs {
+			if !seen[d.Key] {
+				seen[d.Key] = true
+				out = append(out, d)
+			}
+		}
+	}
+	return out, nil
+}
+
 func (e *Engine) readHeld(tx store.Tx, g *Grants, terms []string) error {
-	docs, err := tx.List(store.Query{Kind: AssignmentKind, Any: terms})
+	docs, err := anyOf(tx, AssignmentKind, terms)
 	if err != nil {
 		return err
 	}
@@ -82,7 +104,7 @@ func (g *Grants) grow(tx store.Tx, scope string) (err error) {
 }
 
 func (e *Engine) readDenies(tx store.Tx, g *Grants, terms []string) error {
-	docs, err := tx.List(store.Query{Kind: DenyKind, Any: terms})
+	docs, err := anyOf(tx, DenyKind, terms)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ func NewSecret() string {
 // kept is the document; the secret itself is nowhere in it.
 type kept struct {
 	Expires time.Time       `json:"expires"`
+	Brief   bool            `json:"brief,omitempty"`
 	Value   json.RawMessage `json:"value"`
 }
 
@@ -44,12 +45,19 @@ func keptKey(room, secret string) string {
 type Held struct {
 	doc     store.Document
 	Expires time.Time
+	brief   bool
 }
 
 // Keep writes v behind a secret until a time. A room is a sort of record ("code", "refresh"); a secret opens only its own
 // room. store.ErrConflict: something is kept there already, which for one-time values is the proof of a replay.
 func Keep(tx store.Tx, room, secret string, v any, until time.Time, terms ...string) error {
 	h := Held{doc: store.Document{Key: keptKey(room, secret), Kind: keptKind, Terms: terms}, Expires: until}
+	return h.Change(tx, v)
+}
+
+// KeepBriefly is Keep for what anybody may have kept: it goes soon after its time.
+func KeepBriefly(tx store.Tx, room, secret string, v any, until time.Time) error {
+	h := Held{doc: store.Document{Key: keptKey(room, secret), Kind: keptKind}, Expires: until, brief: true}
 	return h.Change(tx, v)
 }
 
@@ -62,8 +70,7 @@ func Kept[T any](tx store.Tx, room, secret string, now time.Time) (v T, h Held, 
 	if err != nil {
 		return v, h, fmt.Errorf("token: read a %s: %w", room, err)
 	}
-	h.doc = doc
-	h.Expires, err = unwrap(doc, &v)
+	h, err = unwrap(doc, &v)
 	if err == nil && !now.Before(h.Expires) {
 		err = ErrExpired
 	}
@@ -78,23 +85,23 @@ func KeptWith[T any](tx store.Tx, term string) ([]T, []Held, error) {
 	}
 	values, held := make([]T, len(docs)), make([]Held, len(docs))
 	for i, doc := range docs {
-		held[i].doc = doc
-		if held[i].Expires, err = unwrap(doc, &values[i]); err != nil {
+		if held[i], err = unwrap(doc, &values[i]); err != nil {
 			return nil, nil, err
 		}
 	}
 	return values, held, nil
 }
 
-func unwrap(doc store.Document, v any) (time.Time, error) {
+func unwrap(doc store.Document, v any) (Held, error) {
 	var k kept
-	if err := json.Unmarshal(doc.Body, &k); err != nil {
-		return k.Expires, fmt.Errorf("token: document %s: %w", doc.Key, err)
+	err := json.Unmarshal(doc.Body, &k)
+	if err == nil {
+		err = json.Unmarshal(k.Value, v)
 	}
-	if err := json.Unmarshal(k.Value, v); err != nil {
-		return k.Expires, fmt.Errorf("token: document %s: %w", doc.Key, err)
+	if err != nil {
+		return Held{doc: doc}, fmt.Errorf("token: document %s: %w", doc.Key, err)
 	}
-	return k.Expires, nil
+	return Held{doc: doc, Expires: k.Expires, brief: k.Brief}, nil
 }
 
 // Change writes another value in place of the one that was read.
@@ -103,7 +110,7 @@ func (h Held) Change(tx store.Tx, v any) error {
 	if err != nil {
 		return fmt.Errorf("token: encode %s: %w", h.doc.Key, err)
 	}
-	if h.doc.Body, err = json.Marshal(kept{Expires: h.Expires.UTC(), Value: value}); err != nil {
+	if h.doc.Body, err = json.Marshal(kept{Expires: h.Expires.UTC(), Brief: h.brief, Value: value}); err != nil {
 		return fmt.Errorf("token: encode %s: %w", h.doc.Key, err)
 	}
 	_, err = tx.Put(h.doc)
@@ -116,11 +123,21 @@ func (h Held) Drop(tx store.Tx) error { return tx.Delete(h.doc.Key, h.doc.ETag) 
 const (
 	sweepPage  = 500
 	sweepAfter = 24 * time.Hour // an expired record stays a day, so that its owner hears "expired" and not "unknown"
+	sweepBrief = 5 * time.Minute
 )
 
-// sweep drops what expired more than a day ago.
+// gone says whether nobody needs the record any more, not even to hear that it expired.
+func (k kept) gone(now time.Time) bool {
+	after := sweepAfter
+	if k.Brief {
+		after = sweepBrief
+	}
+	return !k.Expires.After(now.Add(-after))
+}
+
+// sweep drops what expired more than a day ago, and what was kept briefly more than minutes ago.
 func (s *Service) sweep(ctx context.Context) error {
-	before := s.cfg.Now().Add(-sweepAfter)
+	now := s.cfg.Now()
 	for after := ""; ; {
 		next, more := after, false
 		err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
@@ -130,7 +147,7 @@ func (s *Service) sweep(ctx context.Context) error {
 			}
 			for _, doc := range docs {
 				var k kept
-				if json.Unmarshal(doc.Body, &k) == nil && k.Expires.After(before) {
+				if json.Unmarshal(doc.Body, &k) == nil && !k.gone(now) {
 					continue
 				}
 				if err := tx.Delete(doc.Key, doc.ETag); err != nil {

@@ -94,12 +94,16 @@ func Words(err error) *Error {
 		}
 	case errors.Is(err, directory.ErrInvalid):
 		e = BadRequest("%s", public(err, directory.ErrInvalid))
+	case errors.Is(err, directory.ErrQuota):
+		e = Fail(http.StatusForbidden, "Directory_QuotaExceeded", "%s", public(err, directory.ErrQuota))
 	case errors.Is(err, directory.ErrSingleTenant):
 		e = BadRequest("%s", public(err, directory.ErrSingleTenant))
 	case errors.Is(err, directory.ErrLastAdministrator):
 		e = BadRequest("The last %s of a tenant cannot be removed or disabled.", directory.GlobalAdministrator)
 	case errors.Is(err, directory.ErrWrongPassword):
 		e = BadRequest("The specified password does not match the current one.")
+	case errors.Is(err, directory.ErrTooManyGuesses):
+		e = Fail(http.StatusTooManyRequests, "TooManyRequests", "The account is locked: the current password was wrong too many times. Try again later.")
 	case directory.IsMissing(err):
 		e = Fail(http.StatusNotFound, "Request_ResourceNotFound", "Resource does not exist or one of its queried reference-property objects are not present: %s", err)
 	default:

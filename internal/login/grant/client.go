@@ -107,13 +107,21 @@ func (g *Grants) prove(ctx context.Context, q Request, app directory.Application
 	return acr, err
 }
 
-// proveUser is prove for grants of a person, where a public client has nothing to prove.
+// proveUser is prove for a person's password, where a public client has nothing to prove.
 func (g *Grants) proveUser(ctx context.Context, q Request, app directory.Application) (string, error) {
-	if app.PublicClient || !q.Client.Any() && len(app.Native) > 0 {
-		if q.Client.Any() {
-			return "", publicClient(q)
-		}
+	if app.PublicClient || len(app.Native) > 0 {
+		return g.provePublic(ctx, q, app)
+	}
+	return g.prove(ctx, q, app)
+}
+
+// provePublic is prove where no proof is needed. One that comes is checked all the same, unless the client must not have any.
+func (g *Grants) provePublic(ctx context.Context, q Request, app directory.Application) (string, error) {
+	switch {
+	case !q.Client.Any():
 		return unprovedACR, nil
+	case app.PublicClient:
+		return "", publicClient(q)
 	}
 	return g.prove(ctx, q, app)
 }

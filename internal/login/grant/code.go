@@ -24,15 +24,17 @@ const (
 
 // Code is what an authorization code stands for.
 type Code struct {
-	Client    string  `json:"client"`
-	Tenant    string  `json:"tenant"`
-	Account   Account `json:"account"`
-	Redirect  string  `json:"redirect"`
-	Challenge string  `json:"challenge,omitempty"` // S256 of the verifier
-	Resource  string  `json:"resource,omitempty"`  // of version 1
-	Scope     string  `json:"scope,omitempty"`
-	Nonce     string  `json:"nonce,omitempty"`
-	Family    string  `json:"family,omitempty"` // what redeeming it began; set: it was redeemed
+	Client    string       `json:"client"`
+	Tenant    string       `json:"tenant"`
+	Account   Account      `json:"account"`
+	Redirect  string       `json:"redirect"`        // where the code went, also when the application named no address
+	Named     bool         `json:"named,omitempty"` // the application named it, and has to again (RFC 6749, 4.1.3)
+	Kind      RedirectKind `json:"kind,omitempty"`
+	Challenge string       `json:"challenge,omitempty"` // S256 of the verifier
+	Resource  string       `json:"resource,omitempty"`  // of version 1
+	Scope     string       `json:"scope,omitempty"`
+	Nonce     string       `json:"nonce,omitempty"`
+	Family    string       `json:"family,omitempty"` // what redeeming it began; set: it was redeemed
 }
 
 // Authorize makes a code that works once, within ten minutes.
@@ -53,7 +55,7 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 	if err != nil {
 		return Reply{}, err
 	}
-	acr, err := g.proveCode(ctx, q, app)
+	acr, err := g.proveCode(ctx, q, app, secret)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -72,7 +74,7 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 			family = c.Family
 			return token.End(tx, c.Family) // who came second may be the thief or the owner, so neither keeps anything
 		}
-		family, refresh, err = g.begin(tx, app, c.Account)
+		family, refresh, err = g.begin(tx, app, acr, c.Account)
 		if err != nil {
 			return err
 		}
@@ -101,12 +103,28 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 	return g.answer(ctx, sign{q: q, app: app, acr: acr, asked: a, family: family, refresh: refresh, nonce: c.Nonce}, c.Account, c.Tenant)
 }
 
-// proveCode proves the client of a code. A client whose redirect URI is a native one needs no secret, which PKCE makes up for.
-func (g *Grants) proveCode(ctx context.Context, q Request, app directory.Application) (string, error) {
-	if !q.Client.Any() && q.Form["code_verifier"] != "" && RedirectOf(app, q.Form["redirect_uri"]) != WebRedirect {
-		return unprovedACR, nil
+// proveCode proves the client of a code. What the code was made for decides, never what the one who redeems it says: a code that
+// went to a native or single-page address needs no secret, which PKCE makes up for; one that went to a web address always does.
+func (g *Grants) proveCode(ctx context.Context, q Request, app directory.Application, secret string) (string, error) {
+	var c Code
+	err := g.Store.View(ctx, func(tx store.Tx) (err error) {
+		c, _, err = token.Kept[Code](tx, codeRoom, secret, g.Now())
+		return err
+	})
+	if err != nil {
+		return "", badCode(err)
 	}
-	return g.proveUser(ctx, q, app)
+	if c.Client != app.AppID {
+		return "", otherClient()
+	}
+	if (c.Kind == SPARedirect || c.Kind == NativeRedirect) && c.Challenge != "" {
+		return g.provePublic(ctx, q, app)
+	}
+	return g.prove(ctx, q, app)
+}
+
+func otherClient() error {
+	return aadsts.Fail(400, "invalid_grant", 70000, "The provided authorization code was issued to another client. Provided grant is invalid or malformed.")
 }
 
 func badCode(err error) error {
@@ -124,10 +142,10 @@ func badCode(err error) error {
 func (c Code) check(q Request, app directory.Application) error {
 	switch {
 	case c.Client != app.AppID:
-		return aadsts.Fail(400, "invalid_grant", 70000, "The provided authorization code was issued to another client. Provided grant is invalid or malformed.")
+		return otherClient()
 	case q.Tenant.ID != "" && q.Tenant.ID != c.Tenant:
 		return aadsts.Fail(400, "invalid_grant", 700005, "Provided Authorization Code is intended to use against other tenant, thus rejected.")
-	case q.Form["redirect_uri"] != c.Redirect:
+	case q.Form["redirect_uri"] != c.Redirect && (c.Named || q.Form["redirect_uri"] != ""):
 		return aadsts.Fail(400, "invalid_client", 500112, "The reply address '%s' does not match the reply address '%s' provided when requesting "+
 			"Authorization code.", printable(q.Form["redirect_uri"]), c.Redirect)
 	}

@@ -62,13 +62,17 @@ func (g *Grants) Wait(ctx context.Context, q Request) (Waiting, error) {
 			return Waiting{}, err
 		}
 	}
+	if wait := g.devices.wait(q.Source); wait > 0 {
+		return Waiting{}, tooMany(wait)
+	}
+	g.devices.count(q.Source)
 	w := Waiting{DeviceCode: token.NewSecret(), UserCode: newUserCode(), Life: deviceLife, Interval: deviceInterval}
 	d := Device{Client: app.AppID, Tenant: q.Tenant.ID, Resource: q.Form["resource"], Scope: q.Form["scope"], Interval: deviceInterval}
 	return w, g.Store.Update(ctx, func(tx store.Tx) error {
-		if err := token.Keep(tx, userCodeRoom, w.UserCode, d, g.Now().Add(deviceLife)); err != nil {
+		if err := token.KeepBriefly(tx, userCodeRoom, w.UserCode, d, g.Now().Add(deviceLife)); err != nil {
 			return err
 		}
-		return token.Keep(tx, deviceRoom, w.DeviceCode, w.UserCode, g.Now().Add(deviceLife))
+		return token.KeepBriefly(tx, deviceRoom, w.DeviceCode, w.UserCode, g.Now().Add(deviceLife))
 	})
 }
 

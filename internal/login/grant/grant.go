@@ -36,6 +36,7 @@ type Grants struct {
 	secrets *limiter      // wrong proofs of clients, by source and client
 	codes   *limiter      // wrong user codes, by source
 	people  *limiter      // wrong passwords and unknown names, by source; names have locks of their own besides
+	devices *limiter      // sign-ins that devices begin, by source: each is kept, and anybody may ask
 	issuers *issuers
 }
 
@@ -43,7 +44,7 @@ type Grants struct {
 func New(cfg Config) *Grants {
 	return &Grants{Config: cfg, hashing: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		secrets: newLimiter(30, 2*time.Second, cfg.Now), codes: newLimiter(10, 6*time.Second, cfg.Now),
-		people: newLimiter(60, 2*time.Second, cfg.Now), issuers: newIssuers(cfg)}
+		people: newLimiter(60, 2*time.Second, cfg.Now), devices: newLimiter(30, 2*time.Second, cfg.Now), issuers: newIssuers(cfg)}
 }
 
 // Request is one request to the token endpoint, its form read.

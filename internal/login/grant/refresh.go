@@ -20,18 +20,19 @@ type refresh struct {
 	Client  string    `json:"client"`
 	Family  string    `json:"family"`
 	Account Account   `json:"account"`
+	ACR     string    `json:"acr,omitempty"` // how the client proved itself when the person signed in
 	Used    time.Time `json:"used,omitzero"`
 	UsedBy  string    `json:"usedBy,omitempty"`
 }
 
 // begin starts a family for a person at a client, with its first refresh token.
-func (g *Grants) begin(tx store.Tx, app directory.Application, a Account) (family, secret string, err error) {
+func (g *Grants) begin(tx store.Tx, app directory.Application, acr string, a Account) (family, secret string, err error) {
 	family, err = token.Begin(tx, token.Session{Client: app.AppID, HomeTenant: a.Tenant, HomeObject: a.Object, Begun: g.Now().UTC()}, g.Now().Add(familyLife))
 	if err != nil {
 		return "", "", err
 	}
 	secret = token.NewSecret()
-	return family, secret, token.Keep(tx, refreshRoom, secret, refresh{Client: app.AppID, Family: family, Account: a}, g.Now().Add(familyLife))
+	return family, secret, token.Keep(tx, refreshRoom, secret, refresh{Client: app.AppID, Family: family, Account: a, ACR: acr}, g.Now().Add(familyLife))
 }
 
 // refreshToken rotates a refresh token: the old one is spent. One that is sent again later, or from elsewhere, shows that two
@@ -50,7 +51,7 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	acr, err := g.proveRefresh(ctx, q, app)
+	acr, err := g.proveRefresh(ctx, q, app, secret)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -80,7 +81,7 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 				return err
 			}
 		}
-		return token.Keep(tx, refreshRoom, next, refresh{Client: r.Client, Family: r.Family, Account: r.Account}, g.Now().Add(familyLife))
+		return token.Keep(tx, refreshRoom, next, refresh{Client: r.Client, Family: r.Family, Account: r.Account, ACR: r.ACR}, g.Now().Add(familyLife))
 	})
 	if err != nil {
 		return Reply{}, err
@@ -93,12 +94,25 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 	return g.answer(ctx, sign{q: q, app: app, acr: acr, asked: a, family: r.Family, refresh: next}, r.Account, q.tenantFor(r.Account))
 }
 
-// proveRefresh lets a client without a secret renew what it got as a public one; the token itself is bound to the client.
-func (g *Grants) proveRefresh(ctx context.Context, q Request, app directory.Application) (string, error) {
-	if !q.Client.Any() && len(app.SPA) > 0 {
-		return unprovedACR, nil
+// proveRefresh lets a client without a secret renew only what it got as a public one. What began with a proof needs one each time
+// (RFC 6749, 6), also where the application is a public client besides.
+func (g *Grants) proveRefresh(ctx context.Context, q Request, app directory.Application, secret string) (string, error) {
+	var r refresh
+	err := g.Store.View(ctx, func(tx store.Tx) (err error) {
+		r, _, err = token.Kept[refresh](tx, refreshRoom, secret, g.Now())
+		return err
+	})
+	if err == nil && r.Client != app.AppID {
+		err = token.ErrUnknownSecret
 	}
-	return g.proveUser(ctx, q, app)
+	if err != nil {
+		return "", badRefresh(err)
+	}
+	began := r.ACR == unprovedACR && (app.PublicClient || len(app.Native) > 0 || len(app.SPA) > 0)
+	if began || r.ACR == "" && app.PublicClient { // empty: of a version that did not note it
+		return g.provePublic(ctx, q, app)
+	}
+	return g.prove(ctx, q, app)
 }
 
 func badRefresh(err error) error {

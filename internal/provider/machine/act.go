@@ -105,6 +105,9 @@ func (p *Provider) generalize(_ context.Context, a *control.Act[Properties]) err
 }
 
 func (p *Provider) delete(_ context.Context, w *control.Write[Properties]) error {
+	if err := p.mayTakeAlong(w); err != nil {
+		return err
+	}
 	w.Old.Properties.Own.Desired = Deallocated
 	return w.Begin(workDelete, nil)
 }

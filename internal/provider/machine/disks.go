@@ -9,6 +9,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/machine/size"
 	"vitrine/internal/store"
 )
 
@@ -130,7 +131,7 @@ func (p *Provider) makeDisk(w *control.Write[Properties], m *ManagedDisk, d NewD
 	}
 	if m.SKU == "" {
 		m.SKU = "Standard_LRS"
-		if premium(w.New.Properties.Hardware.Size) {
+		if size.Premium(w.New.Properties.Hardware.Size) {
 			m.SKU = "Premium_LRS"
 		}
 	}

@@ -2,10 +2,12 @@ package machine
 
 import (
 	"context"
+	"strings"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
@@ -72,6 +74,43 @@ func (p *Properties) deletes(i int) bool {
 		}
 	}
 	return false
+}
+
+// mayTakeAlong refuses a deletion whose disks and interfaces the caller may not delete, or that a lock keeps: they go with
+// the machine in the caller's name, and rights or locks may have changed since the option was set.
+func (p *Provider) mayTakeAlong(w *control.Write[Properties]) error {
+	links, err := p.along(w.Tx, w.Old)
+	if err != nil {
+		return err
+	}
+	if err := p.rbac.Linked(w.Tx, w.Caller, w.ID, Type+"/delete", links); err != nil {
+		return err
+	}
+	for _, l := range links {
+		if err := rbac.Unlocked(w.Tx, l.ID, l.Action); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// along lists the deletions that release makes when the machine is deleted.
+func (p *Provider) along(tx store.Tx, m *resource) (list []rbac.Link, err error) {
+	for _, d := range m.Properties.disks() {
+		info, err := p.Disks.Info(tx, d.id)
+		if err != nil && !absent(err) {
+			return nil, err
+		}
+		if err == nil && d.delete && strings.EqualFold(info.Owner, m.ParsedID().String()) {
+			list = append(list, rbac.Link{ID: d.id, Action: diskType + "/delete"})
+		}
+	}
+	for i, nic := range m.Properties.nics() {
+		if m.Properties.deletes(i) {
+			list = append(list, rbac.Link{ID: nic, Action: nicType + "/delete"})
+		}
+	}
+	return list, nil
 }
 
 // created writes the end of a creation.

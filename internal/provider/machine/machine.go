@@ -21,6 +21,7 @@ type resource = control.Resource[Properties]
 type Provider struct {
 	Config
 	store *store.Store
+	rbac  *rbac.Engine
 
 	mu      sync.Mutex
 	restart map[string]setback // by vmId: machines that would not stay up
@@ -44,7 +45,7 @@ func Register(c *control.Control, cfg Config) (*Provider, error) {
 	if err := os.MkdirAll(cfg.Seeds, 0o700); err != nil {
 		return nil, fmt.Errorf("folder of seeds: %w", err)
 	}
-	p := &Provider{Config: cfg, store: c.Store(), restart: map[string]setback{}, starts: map[string]int{}}
+	p := &Provider{Config: cfg, store: c.Store(), rbac: c.RBAC(), restart: map[string]setback{}, starts: map[string]int{}}
 	control.Register(c, control.Spec[Properties]{
 		Type: Type, Tracked: true, Patch: true,
 		Versions: []arm.Version{"2019-07-01", "2020-06-01", "2022-03-01", "2022-08-01", "2022-11-01", "2023-09-01", "2024-07-01", "2024-11-01"},
@@ -96,12 +97,12 @@ const (
 
 // links lists what a machine leans on that it did not before. The image is authorised once, at creation: rights on it
 // that end later do not stop an update of the machine (Azure/azure-cli#15536). A disk that the request names, under any
-// createOption, is one that exists; whoever lets it go with the machine must be allowed to delete it.
+// createOption, is one that exists; whoever lets it or an interface go with the machine must be allowed to delete it.
 func links(old, next *resource) (list []rbac.Link) {
 	had, went := map[string]bool{}, map[string]bool{}
 	if old != nil && old.Properties.Own.Built {
-		for _, id := range old.Properties.nics() {
-			had[id.Key()] = true
+		for i, id := range old.Properties.nics() {
+			had[id.Key()], went[id.Key()] = true, old.Properties.deletes(i)
 		}
 		for _, d := range old.Properties.disks() {
 			had[d.id.Key()], went[d.id.Key()] = true, d.delete
@@ -111,9 +112,12 @@ func links(old, next *resource) (list []rbac.Link) {
 			list = append(list, rbac.Link{ID: id, Action: id.Type() + "/read"})
 		}
 	}
-	for _, id := range next.Properties.nics() {
+	for i, id := range next.Properties.nics() {
 		if !had[id.Key()] {
 			list = append(list, rbac.Link{ID: id, Action: nicType + "/join/action"})
+		}
+		if next.Properties.deletes(i) && !went[id.Key()] {
+			list = append(list, rbac.Link{ID: id, Action: nicType + "/delete"})
 		}
 	}
 	for _, d := range next.Properties.disks() {

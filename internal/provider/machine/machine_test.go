@@ -15,6 +15,7 @@ import (
 	"vitrine/internal/arm/armjson"
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/machine/size"
 	"vitrine/internal/store"
 	"vitrine/internal/vm"
 )
@@ -477,7 +478,7 @@ func TestSizes(t *testing.T) {
 		name string
 		ok   bool
 	}{{"standard_ds1_V2", true}, {"Standard_D96ads_v6", true}, {"Standard_NC24ads_A100_v4", true}, {"Standard_B2ats_v2", true}, {"Large", false}, {"Standard_", false}, {"Standard_D", false}, {"Standard_D0", false}} {
-		if _, ok := sizeOf(c.name); ok != c.ok {
+		if _, ok := size.Of(c.name); ok != c.ok {
 			t.Errorf("%s: %v", c.name, ok)
 		}
 	}
@@ -485,7 +486,7 @@ func TestSizes(t *testing.T) {
 	if list := w.must("GET", "/subscriptions/"+sub+"/providers/Microsoft.Compute/locations/eastus/vmSizes", ""); len(list["value"].([]any)) == 0 {
 		t.Error("no sizes")
 	}
-	if list := w.must("GET", "/subscriptions/"+sub+"/providers/Microsoft.Compute/skus?$filter=location+eq+'eastus'", ""); len(list["value"].([]any)) != len(sizes()) {
+	if list := w.must("GET", "/subscriptions/"+sub+"/providers/Microsoft.Compute/skus?$filter=location+eq+'eastus'", ""); len(list["value"].([]any)) != len(size.All()) {
 		t.Error("skus are not filtered")
 	}
 }

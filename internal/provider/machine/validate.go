@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/provider/machine/size"
 )
 
 // validate finds every fault that needs no look at other resources.
@@ -13,7 +14,7 @@ func validate(r *resource) (faults []*arm.Error) {
 	p := &r.Properties
 	if p.Hardware == nil || p.Hardware.Size == "" {
 		faults = append(faults, required("hardwareProfile.vmSize"))
-	} else if _, ok := sizeOf(p.Hardware.Size); !ok {
+	} else if _, ok := size.Of(p.Hardware.Size); !ok {
 		faults = append(faults, invalid("vmSize", "The value %.80s provided for the VM size is not valid. The valid sizes in the current region are: %s.", p.Hardware.Size, sizeNames()))
 	}
 	for name, ref := range map[string]*Ref{"availabilitySet": p.Set, "virtualMachineScaleSet": p.ScaleSet, "host": p.Host} {
@@ -30,7 +31,7 @@ func validate(r *resource) (faults []*arm.Error) {
 
 func sizeNames() string {
 	var names []string
-	for _, s := range sizes() {
+	for _, s := range size.All() {
 		names = append(names, s.Name)
 	}
 	return strings.Join(names, ",")

@@ -9,6 +9,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/machine/size"
 	"vitrine/internal/store"
 	"vitrine/internal/vm"
 )
@@ -35,7 +36,7 @@ func (p *Provider) parts() map[string]func(context.Context, *control.Read[Proper
 			return p.instance(ctx, r.Tx, r.Resource)
 		},
 		"vmSizes": func(context.Context, *control.Read[Properties], string) (any, error) {
-			return list[Size]{sizes()}, nil
+			return list[size.Size]{size.All()}, nil
 		},
 	}
 }

@@ -24,6 +24,7 @@ import (
 const (
 	groupType  = "Microsoft.Management/managementGroups"
 	memberType = groupType + "/subscriptions"
+	assign     = "Microsoft.Authorization/roleAssignments/write"
 	owner      = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 	maxLevels  = 6 // below the root group, Azure's limit
 )
@@ -85,7 +86,7 @@ func Register(c *control.Control, cfg Config) {
 	})
 	control.Register(c, control.Spec[Member]{
 		Type: memberType, Level: control.InTenant, Versions: versions, Async: control.Async{Create: 200},
-		Put: p.join, Delete: func(context.Context, *control.Write[Member]) error { return nil },
+		Put: p.join, Delete: p.leave,
 	})
 }
 
@@ -133,6 +134,9 @@ func (p *provider) put(_ context.Context, w *control.Write[Group]) error {
 	if err := p.placed(w, parent); err != nil {
 		return err
 	}
+	if err := p.moved(w, parent); err != nil {
+		return err
+	}
 	d.Parent.ID, d.Parent.Name = idOf(tenant, parent.Name()).String(), parent.Name()
 	d.Version, d.UpdatedAt, d.UpdatedBy = d.Version+1, w.Now.UTC().Format(time.RFC3339Nano), w.Caller.Primary.ObjectID
 	if w.Old != nil {
@@ -166,6 +170,27 @@ func (p *provider) placed(w *control.Write[Group], parent arm.ID) error {
 	return nil
 }
 
+// moved checks the move of a group that exists. It changes what is inherited by all that is in it, so Azure asks for the right
+// to assign roles on the group and for a write at the parent it leaves; not at the root group, which covers every place. Source:
+// the part on moving in Azure's "What are Azure management groups?".
+func (p *provider) moved(w *control.Write[Group], to arm.ID) error {
+	if w.Old == nil {
+		return nil
+	}
+	root := idOf(to.Tenant, to.Tenant)
+	from := root
+	if d := w.Old.Properties.Details; d != nil && d.Parent != nil && d.Parent.Name != "" {
+		from = idOf(to.Tenant, d.Parent.Name)
+	}
+	if from.Key() == to.Key() {
+		return nil
+	}
+	if err := p.rbac.Check(w.Tx, w.Caller.Primary, assign, w.ID); err != nil || from.Key() == root.Key() {
+		return err
+	}
+	return p.rbac.Check(w.Tx, w.Caller.Primary, groupType+"/write", from)
+}
+
 func remove(_ context.Context, w *control.Write[Group]) error {
 	if strings.EqualFold(w.ID.Name(), w.ID.Tenant) {
 		return arm.Errorf(400, "BadRequest", "The tenant's root management group cannot be deleted.")
@@ -196,7 +221,7 @@ func (p *provider) join(_ context.Context, w *control.Write[Member]) error {
 	if err != nil || !strings.EqualFold(s.Tenant, tenant) {
 		return arm.Errorf(404, "SubscriptionNotFound", "The subscription '%s' could not be found.", sub.Subscription)
 	}
-	if err := p.rbac.Check(w.Tx, w.Caller.Primary, "Microsoft.Authorization/roleAssignments/write", sub); err != nil {
+	if err := p.rbac.Check(w.Tx, w.Caller.Primary, assign, sub); err != nil {
 		return err
 	}
 	all, err := w.Tx.List(store.Query{Kind: rbac.MemberKind, Prefix: idOf(tenant, "").Key()})
@@ -204,7 +229,13 @@ func (p *provider) join(_ context.Context, w *control.Write[Member]) error {
 		return err
 	}
 	for _, d := range all {
-		if strings.HasSuffix(d.Key, "/subscriptions/"+strings.ToLower(s.ID)) && d.Key != w.ID.Key() {
+		group, isIn := strings.CutSuffix(d.Key, "/subscriptions/"+strings.ToLower(s.ID))
+		if isIn && d.Key != w.ID.Key() {
+			// What the old group gives and denies ends here: it has a say.
+			from := idOf(tenant, group[strings.LastIndexByte(group, '/')+1:])
+			if err := p.rbac.Check(w.Tx, w.Caller.Primary, memberType+"/delete", from); err != nil {
+				return err
+			}
 			if err := w.Tx.Delete(d.Key, 0); err != nil {
 				return err
 			}
@@ -214,4 +245,13 @@ func (p *provider) join(_ context.Context, w *control.Write[Member]) error {
 	w.New.Properties.Tenant, w.New.Properties.DisplayName, w.New.Properties.State = tenant, s.Name, "Active"
 	w.New.Properties.Parent = &Parent{ID: parent.String(), Name: parent.Name()}
 	return nil
+}
+
+// leave takes a subscription out of a group, down to the root group: with the right to do so there, and to assign roles in the
+// subscription, which loses what it inherited.
+func (p *provider) leave(_ context.Context, w *control.Write[Member]) error {
+	if err := p.rbac.Check(w.Tx, w.Caller.Primary, assign, arm.ID{Subscription: w.ID.Name()}); err != nil {
+		return err
+	}
+	return p.rbac.Check(w.Tx, w.Caller.Primary, memberType+"/delete", w.ID.Parent())
 }

@@ -1,0 +1,173 @@
+package management_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/authn"
+	"vitrine/internal/control"
+	"vitrine/internal/provider/authorization"
+	"vitrine/internal/provider/management"
+	"vitrine/internal/rbac"
+	"vitrine/internal/store"
+	"vitrine/internal/store/memstore"
+)
+
+const (
+	tenant      = "11111111-0000-4000-8000-000000000001"
+	sub         = "aaaaaaaa-0000-4000-8000-00000000000a"
+	adminID     = "ad000000-0000-4000-8000-000000000001"
+	malloryID   = "a11ce000-0000-4000-8000-000000000001"
+	owner       = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+	contributor = "5d58bcaf-24a5-4b20-bdb6-eed9f69fbe4c" // Management Group Contributor
+	version     = "2020-05-01"
+	groups      = "/providers/Microsoft.Management/managementGroups/"
+)
+
+var (
+	admin   = authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: adminID}}
+	mallory = authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: malloryID}}
+)
+
+type world struct {
+	t       *testing.T
+	store   *store.Store
+	control *control.Control
+}
+
+// newWorld has the groups prod, with a subscription in it, and sandbox, both below plat.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, store: store.New(memstore.Open())}
+	t.Cleanup(func() { _ = w.store.Close() })
+	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Kick: func() {}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	management.Register(w.control, management.Config{Grant: authorization.GrantTo})
+	w.update(func(tx store.Tx) error {
+		return control.WriteSubscription(tx, control.Subscription{ID: sub, Tenant: tenant, Name: sub})
+	})
+	w.grant(arm.ID{Tenant: tenant}, owner, adminID)
+	w.expect(200, admin, "PUT", "plat", `{}`)
+	w.expect(200, admin, "PUT", "prod", under("plat"))
+	w.expect(200, admin, "PUT", "sandbox", under("plat"))
+	w.expect(200, admin, "PUT", "prod/subscriptions/"+sub, "")
+	return w
+}
+
+func under(parent string) string {
+	return `{"properties":{"details":{"parent":{"id":"` + groups + parent + `"}}}}`
+}
+
+func group(name string) arm.ID {
+	return arm.ID{Tenant: tenant, Namespace: "Microsoft.Management", Types: []string{"managementGroups"}, Names: []string{name}}
+}
+
+func (w *world) update(f func(store.Tx) error) {
+	w.t.Helper()
+	if err := w.store.Update(w.t.Context(), f); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) grant(scope arm.ID, role, who string) {
+	w.t.Helper()
+	w.update(func(tx store.Tx) error {
+		return authorization.GrantTo(tx, scope, role, authn.Principal{TenantID: tenant, ObjectID: who, Kind: authn.ServicePrincipal}, time.Now())
+	})
+}
+
+// deny takes actions from mallory at a group.
+func (w *world) deny(at, action string, exact bool) {
+	w.t.Helper()
+	w.update(func(tx store.Tx) error {
+		body := fmt.Sprintf(`{"properties":{"denyAssignmentName":"d","scope":%q,"doNotApplyToChildScopes":%v,"permissions":[{"actions":[%q]}],"principals":[{"id":%q}]}}`,
+			groups+at, exact, action, malloryID)
+		_, err := tx.Put(store.Document{Key: "deny", Kind: rbac.DenyKind, Terms: []string{rbac.PrincipalTerm(malloryID)}, Body: []byte(body)})
+		return err
+	})
+}
+
+func (w *world) expect(status int, c authn.Caller, method, path, body string) {
+	w.t.Helper()
+	got, err := 0, error(nil)
+	r, err := w.control.Do(w.t.Context(), control.Request{Method: method, Path: groups + path, Query: url.Values{"api-version": {version}}, Header: http.Header{}, Body: []byte(body), Caller: c})
+	if e, ok := err.(*arm.Error); ok {
+		got = e.Status
+	} else if err == nil {
+		got = r.Status
+	}
+	if got != status {
+		w.t.Errorf("%s %s %s: %d %v, want %d", method, path, body, got, err, status)
+	}
+}
+
+// may tells whether mallory may do an action in the subscription.
+func (w *world) may(action string) bool {
+	w.t.Helper()
+	return w.store.View(w.t.Context(), func(tx store.Tx) error {
+		return w.control.RBAC().Check(tx, mallory.Primary, action, arm.ID{Subscription: sub})
+	}) == nil
+}
+
+const assign = "Microsoft.Authorization/roleAssignments/write"
+
+// Whoever makes a group owns it, so pulling another group below it must need the right to assign roles there already.
+func TestMovingAGroupIsNoWayToOwnIt(t *testing.T) {
+	w := newWorld(t)
+	w.grant(group(tenant), contributor, malloryID)
+	w.expect(200, mallory, "PUT", "mine", under("plat"))
+	w.expect(403, mallory, "PUT", "prod", under("mine"))
+	w.expect(403, mallory, "PATCH", "prod", under("mine"))
+	if w.may(assign) {
+		t.Error("a Management Group Contributor became Owner of a subscription")
+	}
+	w.expect(200, mallory, "PUT", "prod", `{"properties":{"displayName":"Production","details":{"parent":{"id":"`+groups+`plat"}}}}`) // it stays
+	w.expect(200, mallory, "PUT", "mine", under("sandbox"))                                                                           // his own, between places he may write
+}
+
+// The group that is left must agree.
+func TestMovingAGroupAsksItsOldParent(t *testing.T) {
+	w := newWorld(t)
+	w.grant(group("prod"), owner, malloryID)
+	w.grant(group("sandbox"), contributor, malloryID)
+	w.expect(403, mallory, "PUT", "prod", under("sandbox"))
+	w.grant(group("plat"), contributor, malloryID)
+	w.expect(200, mallory, "PUT", "prod", under("sandbox"))
+	w.expect(200, admin, "PUT", "free", `{}`)
+	w.grant(group("free"), owner, malloryID)
+	w.expect(200, mallory, "PUT", "free", under("sandbox")) // the root group covers every place and is not asked
+	w.expect(403, mallory, "PUT", "free", `{}`)             // no parent means the root group: a move, and into a place he may not write
+}
+
+// An Owner of a subscription does not shake off what is denied at its group.
+func TestASubscriptionDoesNotLeaveItsGroupUnasked(t *testing.T) {
+	const write = "Microsoft.Resources/subscriptions/resourceGroups/write"
+	w := newWorld(t)
+	w.deny("prod", write, false)
+	w.grant(arm.ID{Subscription: sub}, owner, malloryID)
+	w.grant(group("sandbox"), contributor, malloryID)
+	w.expect(403, mallory, "PUT", "sandbox/subscriptions/"+sub, "")
+	w.expect(403, mallory, "DELETE", "prod/subscriptions/"+sub, "")
+	if w.may(write) {
+		t.Error("the deny assignment is gone")
+	}
+	w.grant(group("prod"), contributor, malloryID)
+	w.expect(200, mallory, "PUT", "sandbox/subscriptions/"+sub, "")
+	w.expect(200, mallory, "PUT", "sandbox/subscriptions/"+sub, "") // where it is already
+	w.expect(200, mallory, "DELETE", "sandbox/subscriptions/"+sub, "")
+}
+
+func TestLeavingNeedsBothRights(t *testing.T) {
+	w := newWorld(t)
+	w.grant(group("prod"), contributor, malloryID)
+	w.expect(403, mallory, "DELETE", "prod/subscriptions/"+sub, "") // not the subscription's
+	w.grant(arm.ID{Subscription: sub}, owner, malloryID)
+	w.deny("prod", "Microsoft.Management/managementGroups/subscriptions/delete", true)
+	w.expect(403, mallory, "DELETE", "prod/subscriptions/"+sub, "") // denied at the group itself
+	w.update(func(tx store.Tx) error { return tx.Delete("deny", 0) })
+	w.expect(200, mallory, "DELETE", "prod/subscriptions/"+sub, "")
+}
