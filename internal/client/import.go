@@ -264,11 +264,11 @@ func (im *Import) open(ctx context.Context) (*content, error) {
 	if info, err = format.Convert(ctx, im.File, raw, format.Limits{}); err == nil {
 		f, err = os.Open(raw)
 	}
+	os.RemoveAll(dir) // the open file stays readable, and a kill from here on leaves nothing behind
 	if err != nil {
-		os.RemoveAll(dir)
 		return nil, fmt.Errorf("convert: %w", unfit(im.File, err))
 	}
-	return padded(f, info.Size, func() { f.Close(); os.RemoveAll(dir) }), nil
+	return padded(f, info.Size, func() { f.Close() }), nil
 }
 
 func padded(r io.ReaderAt, size int64, close func()) *content {
