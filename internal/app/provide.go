@@ -24,6 +24,7 @@ import (
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/provider/sharing"
+	"vitrine/internal/provider/storage"
 	"vitrine/internal/store"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
@@ -102,6 +103,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	management.Register(a.control, management.Config{Grant: authorization.GrantTo})
 	sharing.Register(a.control)
 	insights.Register(a.control)
+	storage.Register(a.control, storage.Config{Sealer: a.sealer, Now: a.cfg.Now})
 	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
 		s, err := r.disks.Source(tx, id)
