@@ -155,7 +155,8 @@ func (a *App) doors() error {
 			Fetcher: web.NewFetcher(web.FetchConfig{Origins: issuers}), Passwords: a.cfg.Passwords}))},
 		{Name: "arm", Hosts: []string{"management.azure.com", "management.core.windows.net"}, Handler: serve(a.control.Handler(who))},
 		{Name: "graph", Hosts: graph.Hosts(), Handler: serve(a.graph())},
-		{Name: "blob", Hosts: []string{".blob.core.windows.net", ".blob.storage.azure.net"}, Handler: serve(a.rooms.blobs)},
+		{Name: "disk", Hosts: []string{".blob.storage.azure.net"}, Handler: serve(a.rooms.blobs)},
+		{Name: "account", Hosts: []string{".blob.core.windows.net"}, Handler: a.accounts()},
 	}
 	a.edge, err = edge.New(edge.Config{Dir: filepath.Join(a.cfg.Data, "ca"), Sealer: a.sealer, Doors: doors, AllowHosts: a.cfg.AllowHosts,
 		ExtraDomains: a.cfg.Domains, Log: a.cfg.Log, Now: a.cfg.Now})

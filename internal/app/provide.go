@@ -25,6 +25,7 @@ import (
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/provider/sharing"
 	"vitrine/internal/provider/storage"
+	"vitrine/internal/provider/storage/content"
 	"vitrine/internal/store"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
@@ -38,7 +39,9 @@ type rooms struct {
 	machines *machine.Provider
 	networks *network.Provider
 	runtime  vm.Runtime
-	blobs    http.Handler
+	accounts *storage.Provider
+	content  *content.Store
+	blobs    http.Handler // of disks
 	dial     func(ctx context.Context, host, port string) (net.Conn, error)
 }
 
@@ -48,6 +51,8 @@ func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
 	group.Go(func() { a.rooms.machines.Run(ctx) })
 	group.Go(func() { a.every(ctx, 2*time.Second, "networks", a.rooms.networks.Reconcile) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of disks", a.rooms.disks.Sweep) })
+	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of storage accounts", a.rooms.content.Sweep) })
+	group.Go(func() { a.every(ctx, time.Second, "copies of blobs", a.rooms.content.Run) })
 	group.Go(func() { a.every(ctx, time.Hour, "collection", a.collect) })
 	group.Go(func() { a.every(ctx, time.Hour, "old operations", a.sweep) })
 }
@@ -103,7 +108,6 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	management.Register(a.control, management.Config{Grant: authorization.GrantTo})
 	sharing.Register(a.control)
 	insights.Register(a.control)
-	storage.Register(a.control, storage.Config{Sealer: a.sealer, Now: a.cfg.Now})
 	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
 		s, err := r.disks.Source(tx, id)
@@ -116,6 +120,8 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.content = content.New(content.Config{Store: a.store, Images: r.images, Bucket: r.images.Buckets, Now: a.cfg.Now})
+	r.accounts = storage.Register(a.control, storage.Config{Sealer: a.sealer, Blobs: r.content, Now: a.cfg.Now})
 	r.blobs, r.dial = elsewhere(), r.networks.Dial
 	if a.host {
 		r.blobs = dataplane.New(grants{r.disks}, a.cfg.Now)

@@ -13,6 +13,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/storage/content"
 	"vitrine/internal/store"
 )
 
@@ -25,6 +26,7 @@ type Sealer interface {
 // Config is what the provider needs of others.
 type Config struct {
 	Sealer Sealer
+	Blobs  *content.Store
 	Now    func() time.Time // nil: time.Now
 	Suffix string           // of the accounts' hosts; empty: blob.core.windows.net
 }
@@ -60,7 +62,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	control.Register(c, control.Spec[Service]{Type: ServiceType, Versions: versions, Async: control.Async{Create: 200},
 		Name: serviceName, Validate: validateService, Put: func(context.Context, *control.Write[Service]) error { return nil }})
 	control.Register(c, control.Spec[Container]{Type: ContainerType, Versions: versions, Async: control.Async{Create: 201}, Patch: true,
-		Name: containerName, Put: p.putContainer, Delete: p.removeContainer})
+		Name: containerName, Put: p.putContainer, Delete: p.removeContainer, View: p.viewContainer})
 	c.Handle(control.Route{Method: "POST", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability", Do: p.checkName})
 	return p
 }
@@ -163,6 +165,15 @@ func (p *Provider) remove(_ context.Context, w *control.Write[Properties]) error
 			id, err := arm.ParseID(d.Key)
 			if err != nil {
 				return err
+			}
+			if kind == ContainerType {
+				c, err := control.Get[Container](w.Tx, id)
+				if err != nil {
+					return err
+				}
+				if err := p.Blobs.Forget(w.Tx, content.Container{UID: c.Properties.UniqueID, Region: w.Old.Location}); err != nil {
+					return err
+				}
 			}
 			if err := control.Remove(w.Tx, id); err != nil {
 				return err

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -10,7 +9,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
-	"vitrine/internal/store"
+	"vitrine/internal/provider/storage/content"
 )
 
 // putContainer creates a container, or changes its metadata and its public access.
@@ -34,9 +33,10 @@ func (p *Provider) dress(account *resource, old, next *control.Resource[Containe
 		}
 	}
 	if old == nil {
-		props.UniqueID, props.LeaseState, props.LeaseStatus = uuid.NewString(), "Available", "Unlocked"
+		props.UniqueID = uuid.NewString()
 	}
 	props.Modified = now.UTC().Format(stampLayout)
+	showLease(props, now)
 	return nil
 }
 
@@ -51,61 +51,28 @@ func metadataName(n string) bool {
 }
 
 // removeContainer takes it away at once; its bytes go by a sweep.
-func (p *Provider) removeContainer(context.Context, *control.Write[Container]) error { return nil }
-
-// Account is what the door for blobs knows of an account.
-type Account struct {
-	ID        arm.ID
-	UniqueID  string
-	Name      string
-	Location  string
-	Keys      [][]byte // decoded; none when shared keys are not allowed
-	PublicOK  bool     // containers may be public
-	SharedKey bool     // requests may be signed with a key
-}
-
-// Find gives the account of a name, as a host begins with it; store.ErrNotFound.
-func (p *Provider) Find(ctx context.Context, name string) (a Account, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
-		a, err = p.find(tx, name)
+func (p *Provider) removeContainer(_ context.Context, w *control.Write[Container]) error {
+	if w.Old.Properties.Lease.Locked(w.Now) {
+		return arm.Errorf(409, "LeaseIdMissing", "There is currently a lease on the container and no lease ID was specified in the request.")
+	}
+	account, err := control.Get[Properties](w.Tx, w.ID.Parent().Parent())
+	if err != nil {
 		return err
-	})
-	return a, err
+	}
+	return p.Blobs.Forget(w.Tx, content.Container{UID: w.Old.Properties.UniqueID, Region: account.Location})
 }
 
-func (p *Provider) find(tx store.Tx, name string) (Account, error) {
-	id, err := holder(tx, strings.ToLower(name))
-	if err != nil {
-		return Account{}, err
-	}
-	r, err := control.Get[Properties](tx, id)
-	if err != nil {
-		return Account{}, err
-	}
-	props := &r.Properties
-	a := Account{ID: r.ParsedID(), UniqueID: props.UniqueID, Name: r.Name, Location: r.Location,
-		PublicOK: *props.AllowBlobPublic, SharedKey: *props.AllowSharedKey}
-	for _, k := range props.Keys {
-		key, err := p.open(r, k)
-		if err != nil {
-			return Account{}, err
-		}
-		a.Keys = append(a.Keys, key)
-	}
-	return a, nil
+// viewContainer shows the state of the lease, which time changes.
+func (p *Provider) viewContainer(_ context.Context, r *control.Read[Container]) error {
+	showLease(&r.Resource.Properties, p.Now())
+	return nil
 }
 
-var errNoContainer = errors.New("storage: no such container")
-
-// containerOf reads a container of an account; errNoContainer.
-func containerOf(tx store.Tx, account arm.ID, name string) (*control.Resource[Container], error) {
-	c, err := control.Get[Container](tx, containerID(account, name))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, errNoContainer
+func showLease(c *Container, now time.Time) {
+	state := c.Lease.State(now)
+	c.LeaseState = strings.ToUpper(state[:1]) + state[1:]
+	c.LeaseStatus = "Unlocked"
+	if c.Lease.Locked(now) {
+		c.LeaseStatus = "Locked"
 	}
-	return c, err
-}
-
-func containerID(account arm.ID, name string) arm.ID {
-	return child(child(account, "blobServices", "default"), "containers", name)
 }

@@ -6,6 +6,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/storage/content"
 )
 
 // The types that this package serves.
@@ -39,7 +40,7 @@ type Properties struct {
 	StatusOfPrimary  string          `json:"statusOfPrimary" arm:"readonly"`
 	Unknown          armjson.Unknown `json:"-"`
 
-	UniqueID string `json:"uniqueId" arm:"private"` // names the account's bytes: another account of the same name later has none of them
+	UniqueID string `json:"uniqueId" arm:"private"` // what the keys are sealed for: a later account of its name has others
 	Keys     []Key  `json:"keys" arm:"private"`
 }
 
@@ -100,5 +101,7 @@ type Container struct {
 	LegalHold    bool              `json:"hasLegalHold" arm:"readonly,always"`
 	Deleted      bool              `json:"deleted" arm:"readonly,always"`
 	Unknown      armjson.Unknown   `json:"-"`
-	UniqueID     string            `json:"uniqueId" arm:"private"` // names the container's bytes, like an account's
+
+	UniqueID string        `json:"uniqueId" arm:"private"` // names the container's bytes: a later one of its name has none of them
+	Lease    content.Lease `json:"lease" arm:"private"`
 }

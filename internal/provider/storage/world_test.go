@@ -16,6 +16,7 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/provider/storage"
+	"vitrine/internal/provider/storage/content"
 	"vitrine/internal/rbac"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
@@ -48,7 +49,7 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Kick: func() {}})
-	w.accounts = storage.Register(w.control, storage.Config{Sealer: sealer})
+	w.accounts = storage.Register(w.control, storage.Config{Sealer: sealer, Blobs: content.New(content.Config{Store: w.store})})
 	w.must(w.store.Update(context.Background(), func(tx store.Tx) error {
 		return errors.Join(populate(tx, sub, "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"), populate(tx, other, "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"))
 	}))
