@@ -86,7 +86,8 @@ func TestListing(t *testing.T) {
 	for range 10 {
 		page := string(w.want(200, "", call{method: "GET", path: "/box?restype=container&comp=list&maxresults=2&marker=" + marker, key: key}).body)
 		for _, part := range strings.Split(page, "<Blob><Name>")[1:] {
-			names = append(names, part[:strings.Index(part, "<")])
+			name, _, _ := strings.Cut(part, "<")
+			names = append(names, name)
 		}
 		marker = page[strings.Index(page, "<NextMarker>")+len("<NextMarker>") : strings.Index(page, "</NextMarker>")]
 		if marker == "" {

@@ -270,11 +270,11 @@ func (s *Store) Change(ctx context.Context, at Address, f func(*Blob) error) (b 
 		if b, err = load(tx, at.UID, at.Name); err != nil {
 			return err
 		}
-		if err = s.dated(b); err != nil {
+		if err := s.dated(b); err != nil {
 			return err
 		}
 		was := b.Modified()
-		if err = f(b); err != nil {
+		if err := f(b); err != nil {
 			return err
 		}
 		if was.After(b.Changed) {

@@ -53,7 +53,8 @@ func parts(tx store.Tx, b *Blob) ([]Part, error) {
 		return nil, err
 	}
 	var list []Part
-	return list, json.Unmarshal(d.Body, &list)
+	err = json.Unmarshal(d.Body, &list)
+	return list, err
 }
 
 // blockPrefix holds a blob's blocks that wait: its name is hashed, since it may fill a key by itself.
