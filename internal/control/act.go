@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,7 @@ import (
 	"vitrine/internal/store"
 )
 
-// remove serves DELETE: 204 when there is nothing, 202 when it takes long, 200 when it is gone at once.
+// remove serves DELETE: 204 when there is nothing, 202 when it takes long, 200 (or what Async says) when it is gone at once.
 func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, error) {
 	if k.Spec.Delete == nil {
 		return nil, c.noVerb(p)
@@ -66,7 +67,7 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 
 func (k *kind[T]) gone(p *pass, w *Write[T]) (*Response, error) {
 	if w.op == nil {
-		answer := &Response{Status: http.StatusOK}
+		answer := &Response{Status: cmp.Or(k.Async.Delete, http.StatusOK)}
 		if k.Async.Echo {
 			body, err := armjson.Wire(w.Old)
 			if err != nil {

@@ -58,6 +58,7 @@ type Spec[T any] struct {
 type Async struct {
 	Create   int    // status of a PUT that creates; 0: 201
 	Update   int    // status of a PUT on what exists; 0: 200, or 202 where Create is 202
+	Delete   int    // status of a DELETE that is done at once; 0: 200
 	Echo     bool   // DELETE answers with what it deleted
 	First    string // provisioningState in the first answer of a create; empty: Creating
 	Family   string // of the status URL: "capsOperations", "DiskOperations", "operations"; empty: no status URL

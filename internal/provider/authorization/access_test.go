@@ -194,6 +194,14 @@ func TestRootAndLastAdministrator(t *testing.T) {
 	if !w.may(guest, "x/read", thing) {
 		t.Error("a right at the root is not inherited")
 	}
+	// An inherited assignment names its role as the place that is asked does: az finds names of roles by these IDs.
+	for _, where := range []string{sub, ""} {
+		for _, v := range w.ok(200, user, "GET", where+at, nil)["value"].([]any) {
+			if id := fmt.Sprint(v.(map[string]any)["properties"].(map[string]any)["roleDefinitionId"]); !strings.HasPrefix(id, where+"/providers/Microsoft.Authorization/roleDefinitions/") {
+				t.Errorf("asked at %q: %s", where, id)
+			}
+		}
+	}
 	w.ok(200, owner, "DELETE", first, nil) // now there is another administrator above
 	if w.may(owner, "x/read", thing) {
 		t.Error("a role that was taken away still counts")
