@@ -2,11 +2,13 @@ package authorization
 
 import (
 	"context"
+	"strings"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
 	"vitrine/internal/control"
 	"vitrine/internal/rbac"
+	"vitrine/internal/store"
 )
 
 // Lock is the properties of a management lock.
@@ -45,8 +47,27 @@ func registerLocks(c *control.Control) {
 			return scopeExists(w.Tx, scope)
 		},
 		Delete: func(context.Context, *control.Write[Lock]) error { return nil },
+		List:   listLocks,
 		Missing: func(id arm.ID) *arm.Error {
 			return arm.Errorf(404, "LockNotFound", "The lock '%s' could not be found.", id.Name())
 		},
 	})
+}
+
+// listLocks gives the locks at a scope and at all that is in it; with atScope(), those at it and above. Source: ManagementLocks,
+// List At Resource Level ("for a resource or any level below resource").
+func listLocks(_ context.Context, l *control.Listing) ([]*control.Resource[Lock], error) {
+	scope := l.Scope.Parent() // l.Scope ends in the namespace of the collection
+	q := store.Query{Kind: rbac.LockKind, Prefix: strings.TrimSuffix(scope.Key(), "/") + "/"}
+	switch filter := strings.TrimSpace(l.Query.Get("$filter")); {
+	case filter == "":
+	case strings.EqualFold(filter, "atScope()"):
+		q.Prefix = ""
+		for _, key := range scope.Scopes() {
+			q.Any = append(q.Any, rbac.LockTerm(key))
+		}
+	default:
+		return nil, arm.Errorf(400, "UnsupportedQuery", "The filter '%.300s' is not supported. The supported filter is 'atScope()'.", filter)
+	}
+	return control.Select[Lock](l.Tx, q)
 }
