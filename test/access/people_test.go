@@ -3,7 +3,6 @@ package access
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -207,7 +206,7 @@ func awaitLine(t *testing.T, path string) string {
 		select {
 		case <-tick.C:
 		case <-late:
-			t.Fatal(fmt.Sprintf("az opens no browser: %s is empty", path))
+			t.Fatalf("az opens no browser: %s is empty", path)
 		}
 	}
 }
