@@ -75,7 +75,9 @@ func Start(t *testing.T, cfg Config) *Server {
 	go func() { ended <- serve.Wait() }()
 	t.Cleanup(func() {
 		if err := serve.Process.Signal(syscall.SIGTERM); err == nil {
-			_ = <-ended // how it ends is not what these tests are about
+			if err := <-ended; err != nil {
+				t.Errorf("the server's end: %v", err)
+			}
 		}
 		if err := sink.Close(); err != nil {
 			t.Error(err)
