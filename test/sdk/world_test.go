@@ -41,7 +41,7 @@ type user struct{ ObjectID, UserPrincipalName, Password string }
 type world struct {
 	*server
 	contoso, fabrikam tenant
-	daemon            app // multi-tenant, Reader of both subscriptions, with a certificate and a federated credential
+	daemon            app // multi-tenant, Contributor of both subscriptions, with a certificate and a federated credential
 	home              app // of contoso alone
 	tool, site        app // a public client; a web application
 	alice             user
@@ -58,6 +58,7 @@ func TestClients(t *testing.T) {
 	t.Run("azidentity", w.azidentity)
 	t.Run("go-oidc", w.oidc)
 	t.Run("JavaScript", w.javascript)
+	t.Run("galleries", w.gallery)
 }
 
 func settle(t *testing.T) *world {
@@ -76,7 +77,7 @@ func settle(t *testing.T) *world {
 	for _, object := range []string{w.daemon.ObjectID, w.alice.ObjectID} {
 		w.ask(t, &struct{}{}, "role", "assign", "Contributor", "--scope", "/subscriptions/"+w.contoso.SubscriptionID, "--principal", object)
 	}
-	w.ask(t, &struct{}{}, "role", "assign", "Reader", "--scope", "/subscriptions/"+w.fabrikam.SubscriptionID, "--principal", abroad.ObjectID)
+	w.ask(t, &struct{}{}, "role", "assign", "Contributor", "--scope", "/subscriptions/"+w.fabrikam.SubscriptionID, "--principal", abroad.ObjectID)
 	w.certify(t)
 	w.register(t, w.daemon, map[string]any{"keyCredentials": []any{map[string]any{"type": "AsymmetricX509Cert", "usage": "Verify", "key": w.certificate.Raw}}})
 	w.register(t, w.tool, map[string]any{"isFallbackPublicClient": true, "publicClient": map[string]any{"redirectUris": []string{"http://localhost"}}})
