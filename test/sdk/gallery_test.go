@@ -33,6 +33,8 @@ type images struct {
 	ctx         context.Context
 	groups      *armresources.ResourceGroupsClient
 	resources   *armresources.Client
+	providers   *armresources.ProvidersClient
+	deployments *armresources.DeploymentsClient
 	disks       *armcompute.DisksClient
 	galleries   *armcompute.GalleriesClient
 	definitions *armcompute.GalleryImagesClient
@@ -43,7 +45,8 @@ func (w *world) gallery(t *testing.T) {
 	c := must(azidentity.NewClientSecretCredential(w.contoso.TenantID, w.daemon.AppID, w.daemon.Password, nil))
 	compute := must(armcompute.NewClientFactory(w.contoso.SubscriptionID, c, nil))
 	resources := must(armresources.NewClientFactory(w.contoso.SubscriptionID, c, nil))
-	i := &images{t: t, ctx: t.Context(), groups: resources.NewResourceGroupsClient(), resources: resources.NewClient(), disks: compute.NewDisksClient(),
+	i := &images{t: t, ctx: t.Context(), groups: resources.NewResourceGroupsClient(), resources: resources.NewClient(),
+		providers: resources.NewProvidersClient(), deployments: resources.NewDeploymentsClient(), disks: compute.NewDisksClient(),
 		galleries: compute.NewGalleriesClient(), definitions: compute.NewGalleryImagesClient(), versions: compute.NewGalleryImageVersionsClient()}
 	if _, err := i.groups.CreateOrUpdate(i.ctx, group, armresources.ResourceGroup{Location: to.Ptr("eastus")}, nil); err != nil {
 		t.Fatal(err)
@@ -53,7 +56,7 @@ func (w *world) gallery(t *testing.T) {
 		do   func(t *testing.T)
 	}{
 		{"disk", i.disk}, {"gallery", i.gallery}, {"image definition", i.definition}, {"image version", i.version}, {"disk of a version", i.derived}, {"across tenants", func(t *testing.T) { i.abroad(t, w) }},
-		{"what is refused", i.refusals}, {"lists", i.lists}, {"deleting", i.deleting},
+		{"what is refused", i.refusals}, {"lists", i.lists}, {"deployment", i.deployment}, {"deleting", i.deleting},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { i.t = t; step.do(t) }) {
 			return // each stands on what was before
@@ -377,6 +380,44 @@ func (i *images) lists(t *testing.T) {
 		}
 		return n
 	}), "Microsoft.Compute/galleries")
+}
+
+// deployment makes a gallery by a template, and takes it away by the client that knows no types.
+func (i *images) deployment(t *testing.T) {
+	provider, err := i.providers.Get(i.ctx, "Microsoft.Compute", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is(t, "registrationState", provider.RegistrationState, "Registered")
+	template := map[string]any{"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#", "contentVersion": "1.0.0.0",
+		"parameters": map[string]any{"name": map[string]any{"type": "string"}},
+		"resources":  []any{map[string]any{"type": "Microsoft.Compute/galleries", "apiVersion": "2023-07-03", "name": "[parameters('name')]", "location": "[resourceGroup().location]"}},
+		"outputs":    map[string]any{"gallery": map[string]any{"type": "string", "value": "[resourceId('Microsoft.Compute/galleries', parameters('name'))]"}}}
+	deploy := func(parameters map[string]any) (*runtime.Poller[armresources.DeploymentsClientCreateOrUpdateResponse], error) {
+		return i.deployments.BeginCreateOrUpdate(i.ctx, group, "d1", armresources.Deployment{Properties: &armresources.DeploymentProperties{
+			Mode: to.Ptr(armresources.DeploymentModeIncremental), Template: template, Parameters: parameters}}, nil)
+	}
+	_, err = deploy(map[string]any{"wrong": map[string]any{"value": "x"}})
+	refused(t, err, 400, "InvalidTemplate")
+	p, err := deploy(map[string]any{"name": map[string]any{"value": "deployed"}})
+	got := done(t, p, err)
+	is(t, "provisioningState", got.Properties.ProvisioningState, armresources.ProvisioningStateSucceeded)
+	outputs, _ := got.Properties.Outputs.(map[string]any)
+	output, _ := outputs["gallery"].(map[string]any)
+	id, _ := output["value"].(string)
+	if len(got.Properties.OutputResources) != 1 || id == "" {
+		t.Fatalf("outputs %v, resources %v", got.Properties.Outputs, got.Properties.OutputResources)
+	}
+	is(t, "output resource", got.Properties.OutputResources[0].ID, id)
+	generic, err := i.resources.GetByID(i.ctx, id, "2023-07-03", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is(t, "type", generic.Type, "Microsoft.Compute/galleries")
+	end, err := i.resources.BeginDeleteByID(i.ctx, id, "2023-07-03", nil)
+	done(t, end, err)
+	_, err = i.resources.GetByID(i.ctx, id, "2023-07-03", nil)
+	refused(t, err, 404, "ResourceNotFound")
 }
 
 func (i *images) deleting(t *testing.T) {
