@@ -22,7 +22,7 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 	}
 	var answer *Response
 	err := c.update(ctx, p, &answer, func(tx store.Tx) error {
-		w := &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), permission: k.Action + "/delete"}
+		w := newWrite[T](c, tx, p, k.Action+"/delete")
 		if err := c.mayWith(tx, p, w.permission, k.attributes(tx, p)); err != nil {
 			return err
 		}
@@ -120,8 +120,8 @@ func (k *kind[T]) run(ctx context.Context, c *Control, p *pass, a Action[T]) (*R
 		if err != nil {
 			return err
 		}
-		x := &Act[T]{Write: Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Old: r, New: r, Body: body, Query: p.Query,
-			Version: p.version, Now: c.now(), permission: permission}}
+		x := &Act[T]{Write: *newWrite[T](c, tx, p, permission)}
+		x.Old, x.New, x.Body = r, r, body
 		if err := idle(tx, p.id); err != nil {
 			return err
 		}

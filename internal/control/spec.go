@@ -85,6 +85,8 @@ type Write[T any] struct {
 	Now      time.Time
 	Location string // of the operation; the resource's unless set
 
+	Correlation string // joins the request to those before and after it, in the activity log too
+
 	permission string
 	op         *operation.Operation
 }

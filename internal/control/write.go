@@ -57,9 +57,13 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 	return answer, err
 }
 
+func newWrite[T any](c *Control, tx store.Tx, p *pass, permission string) *Write[T] {
+	return &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), Correlation: p.origin.Request.CorrelationID, permission: permission}
+}
+
 // prepare runs every check of a write, in ARM's order.
 func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
-	w := &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), permission: k.Action + "/write"}
+	w := newWrite[T](c, tx, p, k.Action+"/write")
 	if err := c.mayWith(tx, p, w.permission, k.attributes(tx, p)); err != nil {
 		return nil, err
 	}
