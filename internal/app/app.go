@@ -136,7 +136,7 @@ func (a *App) engines(ctx context.Context) error {
 		}
 	}
 	a.engine = operation.New(a.store, owner, works, a.cfg.Log)
-	a.engine.Ended = a.control.Ended
+	a.engine.Starting, a.engine.Ended = a.control.Starting, a.control.Ended
 	kick = a.engine.Kick
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
 	"vitrine/internal/control"
+	"vitrine/internal/operation"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
@@ -29,6 +30,17 @@ type LockOwner struct {
 // Terms lets rbac find the lock.
 func (l *Lock) Terms() []string { return []string{rbac.LockTerm(l.Scope)} }
 
+// staying refuses a lock on what is being deleted: it would be taken along, and whoever put it would believe that it holds.
+func staying(tx store.Tx, scope arm.ID) error {
+	open, err := operation.Open(tx, scope.Key())
+	for _, o := range open {
+		if strings.HasSuffix(o.Action, "/delete") {
+			return arm.Errorf(409, "Conflict", "The scope '%s' is being deleted and cannot be locked any more.", scope)
+		}
+	}
+	return err
+}
+
 func registerLocks(c *control.Control) {
 	control.Register(c, control.Spec[Lock]{
 		Type: "Microsoft.Authorization/locks", Level: control.Extension, Versions: []arm.Version{"2020-05-01", "2017-04-01", "2016-09-01", "2015-01-01"},
@@ -44,7 +56,10 @@ func registerLocks(c *control.Control) {
 				return arm.Errorf(400, "InvalidLockScope", "A lock can be put on a subscription, a resource group or a resource, not on '%s'.", scope)
 			}
 			w.New.Properties.Scope = scope.Key()
-			return scopeExists(w.Tx, scope)
+			if err := scopeExists(w.Tx, scope); err != nil {
+				return err
+			}
+			return staying(w.Tx, scope)
 		},
 		Delete: func(context.Context, *control.Write[Lock]) error { return nil },
 		List:   listLocks,

@@ -122,8 +122,11 @@ func (p *Provider) empty(ctx context.Context, r *operation.Run) error {
 		return err
 	}
 	ids, going, err := p.contents(ctx, r)
-	if err != nil || len(ids) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(ids) == 0 { // locks are asked for each resource that goes, and last for the group: one may have come to the subscription
+		return r.View(ctx, func(tx store.Tx) error { return p.control.Starting(tx, &r.Operation) })
 	}
 	blocked := arm.Errorf(409, "ResourceGroupDeletionBlocked", "Deletion of resource group '%s' failed as resources with identifiers '%s' could not be deleted. The provisioning state of the resource group will be rolled back.", last(r.Resource), strings.Join(ids, ","))
 	progress := false
