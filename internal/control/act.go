@@ -56,7 +56,7 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 		if err := k.Spec.Delete(ctx, w); err != nil {
 			return err
 		}
-		answer, err = k.gone(p, w)
+		answer, err = k.gone(ctx, p, w)
 		return err
 	})
 	if err == nil {
@@ -65,11 +65,11 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 	return answer, err
 }
 
-func (k *kind[T]) gone(p *pass, w *Write[T]) (*Response, error) {
+func (k *kind[T]) gone(ctx context.Context, p *pass, w *Write[T]) (*Response, error) {
 	if w.op == nil {
 		answer := &Response{Status: cmp.Or(k.Async.Delete, http.StatusOK)}
 		if k.Async.Echo {
-			body, err := armjson.Wire(w.Old)
+			body, err := k.answered(ctx, w.Tx, p, w.Old)
 			if err != nil {
 				return nil, err
 			}
