@@ -153,7 +153,7 @@ func (e *Engine) Linked(tx store.Tx, caller authn.Caller, written arm.ID, action
 		return lackingError(caller, written, action, lacking)
 	}
 	later := !strings.HasSuffix(strings.ToLower(action), "/delete") // deletions that a write lists are promises, such as a disk's deleteOption
-	for _, l := range links { // after every right: who may not use it learns nothing of its locks
+	for _, l := range links {                                       // after every right: who may not use it learns nothing of its locks
 		if later && strings.HasSuffix(strings.ToLower(l.Action), "/delete") {
 			continue
 		}
