@@ -70,6 +70,7 @@ func TestLocks(t *testing.T) {
 	l.must("PUT", l.group, `{"location":"eastus"}`)
 	at := func(typ, name string) string { return l.group + "/providers/Microsoft." + typ + "/" + name }
 	vnet, nic, disk, gallery := at("Network/virtualNetworks", "v"), at("Network/networkInterfaces", "n"), at("Compute/disks", "d"), at("Compute/galleries", "gal")
+	subscription := strings.TrimSuffix(l.group, "/resourceGroups/g")
 	empty := `{"location":"eastus","properties":{"creationData":{"createOption":"Empty"},"diskSizeGB":1}}`
 	subnets := `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},"subnets":[{"name":"s","properties":{"addressPrefix":"10.0.0.0/24"}}]}}`
 	joining := `{"location":"eastus","properties":{"ipConfigurations":[{"name":"c","properties":{"subnet":{"id":"` + vnet + `/subnets/s"}}}]}}`
@@ -106,10 +107,10 @@ func TestLocks(t *testing.T) {
 		{"a child of what is locked", gallery, readOnly, "PUT", gallery + "/images/i", `{"location":"eastus"}`, true, "write"},
 		{"deletion of what holds what is locked", vnet + "/subnets/s", keep, "DELETE", vnet, "", true, "/subnets/s'"},
 		{"the group of what is locked", disk, keep, "DELETE", l.group, "", true, "'" + disk + "'"},
-		{"the subscription's lock", l.group[:strings.Index(l.group, "/resourceGroups")], readOnly, "DELETE", disk, "", true, "delete"},
+		{"the subscription's lock", subscription, readOnly, "DELETE", disk, "", true, "delete"},
 		{"role assignment", l.group, readOnly, "PUT", l.group + "/providers/Microsoft.Authorization/roleAssignments/00000000-0000-4000-8000-000000000001", `{"properties":{"principalId":"00000000-0000-4000-8000-000000000002","roleDefinitionId":"/x/acdd72a7-3385-48ef-bd42-f606fba81ae7"}}`, true, "write"},
 		{"a route: validate", l.group, readOnly, "POST", at("Resources/deployments", "d/validate"), template, true, "write"},
-		{"a route that asks for no right: register", l.group[:strings.Index(l.group, "/resourceGroups")], readOnly, "POST", l.group[:strings.Index(l.group, "/resourceGroups")] + "/providers/Microsoft.Compute/register", "", true, "write"},
+		{"a route that asks for no right: register", subscription, readOnly, "POST", subscription + "/providers/Microsoft.Compute/register", "", true, "write"},
 		{"a deployment's step", disk, readOnly, "PUT", at("Resources/deployments", "d"), template, true, "write"},
 		{"a deployment under CanNotDelete", disk, keep, "PUT", at("Resources/deployments", "d"), template, false, ""},
 		{"joining a locked subnet", vnet + "/subnets/s", readOnly, "PUT", at("Network/networkInterfaces", "n2"), joining, true, "/subnets/s' cannot"},
