@@ -197,6 +197,9 @@ func readsFor(r Role, action string) bool {
 	for _, p := range r.Permissions {
 		for _, a := range p.Actions {
 			of, _, _ := strings.Cut(a, "/")
+			if strings.EqualFold(a, "Microsoft.Authorization/*/read") { // stands in most roles beside what they are for
+				continue
+			}
 			if !strings.HasSuffix(a, "/read") || of != "*" && !strings.EqualFold(of, service) {
 				return false
 			}
