@@ -55,6 +55,9 @@ type App struct {
 
 // New opens everything and listens; nothing is answered before Run. After an error nothing is left open.
 func New(ctx context.Context, cfg Config) (_ *App, err error) {
+	if proc.IsHelper() {
+		return nil, errors.New("this process was started as a helper of a server; it must not be one itself")
+	}
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}

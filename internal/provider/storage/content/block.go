@@ -402,4 +402,3 @@ func (r *Reader) WriteTo(w io.Writer, off, n int64) error {
 }
 
 var _ io.ReaderAt = (*Reader)(nil)
-
