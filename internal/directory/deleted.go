@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -32,7 +33,7 @@ func deletedKey(tenantID, objectID string) string {
 
 func (d *Directory) bury(tx store.Tx, item Deleted) error {
 	item.DeletedTime = d.now().UTC()
-	return write(tx, store.Document{Key: deletedKey(item.TenantID, item.ObjectID), Kind: KindDeleted,
+	return record.Write(tx, store.Document{Key: deletedKey(item.TenantID, item.ObjectID), Kind: KindDeleted,
 		Terms: []string{"tenant:" + item.TenantID, "type:" + item.Type}}, item)
 }
 
@@ -151,7 +152,7 @@ func (d *Directory) DeletedIn(tx store.Tx, tenantID, objectID string) (Deleted, 
 	if t == "" || o == "" {
 		return Deleted{}, missing
 	}
-	item, _, err := read[Deleted](tx, deletedKey(t, o), missing)
+	item, _, err := record.Read[Deleted](tx, deletedKey(t, o), missing)
 	if err == nil && !d.now().Before(item.DeletedTime.Add(Retention)) {
 		return Deleted{}, missing
 	}
@@ -160,7 +161,7 @@ func (d *Directory) DeletedIn(tx store.Tx, tenantID, objectID string) (Deleted, 
 
 // AllDeletedIn lists a tenant's deleted objects of a type.
 func (d *Directory) AllDeletedIn(tx store.Tx, tenantID, typ string) ([]Deleted, error) {
-	found, err := list[Deleted](tx, store.Query{Kind: KindDeleted, All: []string{"type:" + typ, "tenant:" + rule.CanonicalID(tenantID)}})
+	found, err := record.List[Deleted](tx, store.Query{Kind: KindDeleted, All: []string{"type:" + typ, "tenant:" + rule.CanonicalID(tenantID)}})
 	var out []Deleted
 	for _, item := range found {
 		if d.now().Before(item.DeletedTime.Add(Retention)) {
@@ -185,13 +186,13 @@ func (d *Directory) RestoreIn(tx store.Tx, tenantID, objectID string) (Deleted, 
 		if err := d.checkURIs(tx, Application{}, *a); err != nil {
 			return item, err
 		}
-		if err := put(tx, store.Document{Key: applicationKey(a.AppID), Kind: KindApplication, Terms: a.terms()}, a); err != nil {
+		if err := record.Put(tx, store.Document{Key: applicationKey(a.AppID), Kind: KindApplication, Terms: a.terms()}, a); err != nil {
 			return item, err
 		}
 	}
 	if sp := item.Principal; sp != nil {
 		member = sp.ObjectID
-		if err := put(tx, store.Document{Key: principalKey(sp.TenantID, sp.AppID), Kind: KindServicePrincipal, Terms: sp.terms()}, sp); err != nil {
+		if err := record.Put(tx, store.Document{Key: principalKey(sp.TenantID, sp.AppID), Kind: KindServicePrincipal, Terms: sp.terms()}, sp); err != nil {
 			return item, err
 		}
 	}
@@ -201,7 +202,7 @@ func (d *Directory) RestoreIn(tx store.Tx, tenantID, objectID string) (Deleted, 
 			return item, err
 		}
 		u.SessionsFrom = d.now().UTC()
-		if err := put(tx, store.Document{Key: userKey(u.TenantID, u.ObjectID), Kind: KindUser, Terms: u.terms()}, u); err != nil {
+		if err := record.Put(tx, store.Document{Key: userKey(u.TenantID, u.ObjectID), Kind: KindUser, Terms: u.terms()}, u); err != nil {
 			return item, err
 		}
 	}
@@ -211,16 +212,6 @@ func (d *Directory) RestoreIn(tx store.Tx, tenantID, objectID string) (Deleted, 
 		}
 	}
 	return item, nil
-}
-
-// put writes a document that must not exist yet.
-func put(tx store.Tx, doc store.Document, v any) error {
-	if free, err := absent(tx, doc.Key); err != nil {
-		return err
-	} else if !free {
-		return fmt.Errorf("%s: %w", doc.Key, ErrExists)
-	}
-	return write(tx, doc, v)
 }
 
 // PurgeIn removes a deleted object for good.
