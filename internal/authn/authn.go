@@ -163,5 +163,5 @@ func (a *Authenticator) user(ctx context.Context, claims token.Claims, which str
 		return Principal{}, a.invalid(claims, which, "the sign-in that it comes from was revoked")
 	}
 	return Principal{TenantID: u.TenantID, ObjectID: u.ObjectID, AppID: claims.Client(), Name: home.UserPrincipalName, Kind: User,
-		HomeTenant: home.TenantID, HomeObject: home.ObjectID, TokenID: claims.UniqueID}, nil
+		HomeTenant: home.TenantID, HomeObject: home.ObjectID, TokenID: claims.UniqueID, Scope: claims.Scope}, nil
 }

@@ -26,8 +26,8 @@ const (
 // AzureCLI is the client ID under which az signs in users. It is a public client of every installation.
 const AzureCLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 
-// microsoftServices is the tenant in which Microsoft's own applications are at home. No tenant here may have its ID.
-const microsoftServices = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
+// MicrosoftServices is the tenant in which Microsoft's own applications are at home. No tenant here may have its ID.
+const MicrosoftServices = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
 
 // Application is an application registration, the same in every tenant.
 type Application struct {
@@ -154,7 +154,7 @@ func (d *Directory) application(tx store.Tx, appID string) (Application, store.D
 		return Application{}, store.Document{}, missing
 	}
 	if id == AzureCLI {
-		return Application{AppID: AzureCLI, TenantID: microsoftServices, DisplayName: "Microsoft Azure CLI",
+		return Application{AppID: AzureCLI, TenantID: MicrosoftServices, DisplayName: "Microsoft Azure CLI",
 			SignInAudience: MultiTenant, PublicClient: true}, store.Document{}, nil
 	}
 	return record.Read[Application](tx, applicationKey(id), missing)

@@ -37,8 +37,22 @@ func (d *Directory) bury(tx store.Tx, item Deleted) error {
 		Terms: []string{"tenant:" + item.TenantID, "type:" + item.Type}}, item)
 }
 
-// leaveGroups ends the memberships of an object and tells which there were.
-func (d *Directory) leaveGroups(tx store.Tx, tenantID, objectID string) ([]string, error) {
+// PartyTerm is the index term by which what was granted to an object, or at it, is found.
+func PartyTerm(tenantID, objectID string) string { return "party:" + tenantID + "/" + objectID }
+
+// leave ends what was granted to an object or at it, and its memberships; it tells which of those there were.
+func (d *Directory) leave(tx store.Tx, tenantID, objectID string) ([]string, error) {
+	for _, kind := range []string{KindPermissionGrant, KindAppRoleAssignment} {
+		docs, err := tx.List(store.Query{Kind: kind, All: []string{PartyTerm(tenantID, objectID)}})
+		if err != nil {
+			return nil, fmt.Errorf("directory: list what %s takes part in: %w", objectID, err)
+		}
+		for _, doc := range docs {
+			if err := tx.Delete(doc.Key, doc.ETag); err != nil {
+				return nil, fmt.Errorf("directory: end a grant: %w", err)
+			}
+		}
+	}
 	groups, err := d.DirectMemberOf(tx, tenantID, objectID)
 	if err != nil {
 		return nil, err
@@ -82,7 +96,7 @@ func (d *Directory) removePrincipal(tx store.Tx, sp ServicePrincipal, doc store.
 	if err := d.keepsAdministrator(tx, Object{ServicePrincipal: &sp}); err != nil {
 		return nil, err
 	}
-	groups, err := d.leaveGroups(tx, sp.TenantID, sp.ObjectID)
+	groups, err := d.leave(tx, sp.TenantID, sp.ObjectID)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +128,7 @@ func (d *Directory) DeleteUserIn(tx store.Tx, tenantID, objectID string) error {
 	if err := d.keepsAdministrator(tx, Object{User: &u}); err != nil {
 		return err
 	}
-	groups, err := d.leaveGroups(tx, u.TenantID, u.ObjectID)
+	groups, err := d.leave(tx, u.TenantID, u.ObjectID)
 	if err != nil {
 		return err
 	}
@@ -130,7 +144,7 @@ func (d *Directory) DeleteGroupIn(tx store.Tx, tenantID, objectID string) error 
 	if err != nil {
 		return err
 	}
-	if _, err := d.leaveGroups(tx, g.TenantID, g.ObjectID); err != nil {
+	if _, err := d.leave(tx, g.TenantID, g.ObjectID); err != nil {
 		return err
 	}
 	members, err := tx.List(store.Query{Kind: KindMember, Prefix: memberKey(g.TenantID, g.ObjectID, "")})

@@ -37,9 +37,12 @@ const (
 	KindServicePrincipal = "directory/serviceprincipal"
 	KindUser             = "directory/user"
 	KindGroup            = "directory/group"
-	KindMember           = "directory/member"  // one membership in a group
-	KindDomain           = "directory/domain"  // a domain name and the tenant that it belongs to
-	KindDeleted          = "directory/deleted" // what may be restored for 30 days
+	KindMember           = "directory/member" // one membership in a group
+	KindDomain           = "directory/domain" // a domain name and the tenant that it belongs to
+	// What consent writes between principals, and which ends with either of them.
+	KindPermissionGrant   = "directory/permissiongrant"
+	KindAppRoleAssignment = "directory/approleassignment"
+	KindDeleted           = "directory/deleted" // what may be restored for 30 days
 )
 
 // Directory answers from the store; it caches nothing. It may be used from many goroutines.

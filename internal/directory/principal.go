@@ -24,7 +24,7 @@ type ServicePrincipal struct {
 	HomeTenant     string   `json:"homeTenant"` // where the application is registered
 	AccountEnabled bool     `json:"accountEnabled"`
 	DirectoryRoles []string `json:"directoryRoles,omitempty"`
-	// AssignmentRequired keeps out users who hold no app role of it; there are no such roles' assignments yet, so it keeps out all.
+	// AssignmentRequired keeps out users who hold no app role of it, themselves or through a group.
 	AssignmentRequired bool      `json:"appRoleAssignmentRequired,omitempty"`
 	Description        string    `json:"description,omitempty"`
 	Notes              string    `json:"notes,omitempty"`

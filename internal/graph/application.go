@@ -191,7 +191,11 @@ func (d *door) manageable(c *rest.Call) (directory.Application, error) {
 	if err != nil && !errors.Is(err, directory.ErrPrincipalNotFound) {
 		return a, err
 	}
-	return a, c.MayManageApps(a.Owners, sp.DirectoryRoles)
+	holds, err := d.holds(c, sp)
+	if err != nil {
+		return a, err
+	}
+	return a, c.MayManageApps(a.Owners, holds)
 }
 
 // setApplication puts what a body says into an application. Members of api, web, spa and publicClient that it does not name stay.

@@ -27,5 +27,5 @@ func New(cfg Config) http.Handler {
 	}
 	d := &door{cfg}
 	return rest.New(cfg, slices.Concat(d.applicationRoutes(), d.principalRoutes(), d.userRoutes(), d.groupRoutes(), d.objectRoutes(), d.roleRoutes(),
-		d.deletedRoutes()))
+		d.deletedRoutes(), d.grantRoutes(), d.appRoleRoutes()))
 }

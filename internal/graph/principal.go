@@ -3,9 +3,11 @@ package graph
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"vitrine/internal/directory"
+	"vitrine/internal/directory/consent"
 	"vitrine/internal/graph/entity"
 	"vitrine/internal/graph/rest"
 	"vitrine/internal/graph/wire"
@@ -25,17 +27,19 @@ func (d *door) principalRoutes() []rest.Route {
 }
 
 // principal finds what the first key of the path names: an object ID, or appId='…'. A service principal may always read itself.
-func (d *door) principal(c *rest.Call) (directory.ServicePrincipal, error) {
+func (d *door) principal(c *rest.Call) (consent.Principal, error) {
 	key := c.Args[0]
 	property, value, ok := rest.Alternate(key)
-	var sp directory.ServicePrincipal
+	var sp consent.Principal
 	var err error
 	switch {
 	case !ok:
-		sp, err = d.Directory.PrincipalByObjectIn(c.Tx, c.Who.TenantID, key)
+		sp, err = d.consents().Principal(c.Tx, c.Who.TenantID, key)
 		value = key
+	case property == "appId" && rest.IsGUID(value):
+		sp, err = d.consents().ByName(c.Tx, c.Who.TenantID, value)
 	case property == "appId":
-		sp, err = d.Directory.PrincipalIn(c.Tx, c.Who.TenantID, value)
+		err = directory.ErrPrincipalNotFound
 	default:
 		return sp, wire.BadRequest("'%s' is not a key of servicePrincipals.", property)
 	}
@@ -53,6 +57,10 @@ func (d *door) principal(c *rest.Call) (directory.ServicePrincipal, error) {
 
 // showPrincipal adds to a service principal what it takes from its application, wherever that is registered.
 func (d *door) showPrincipal(c *rest.Call, sp directory.ServicePrincipal) (*entity.Entity, error) {
+	if sp.HomeTenant == directory.MicrosoftServices {
+		p, err := d.consents().Principal(c.Tx, sp.TenantID, sp.ObjectID)
+		return entity.Principal(sp, p.Application()), err
+	}
 	a, err := d.Directory.ApplicationIn(c.Tx, sp.AppID)
 	if err != nil && !errors.Is(err, directory.ErrApplicationNotFound) {
 		return nil, err
@@ -86,13 +94,17 @@ func (d *door) candidates(c *rest.Call) ([]directory.ServicePrincipal, error) {
 		name, ok = c.Query.Filter.Pinned("servicePrincipalNames")
 	}
 	if !ok {
-		return d.Directory.PrincipalsIn(c.Tx, c.Who.TenantID)
+		all, err := d.Directory.PrincipalsIn(c.Tx, c.Who.TenantID)
+		for _, p := range consent.Builtins(c.Who.TenantID) {
+			all = append(all, p.ServicePrincipal)
+		}
+		return all, err
 	}
-	sp, err := d.Directory.PrincipalByNameIn(c.Tx, c.Who.TenantID, name)
+	p, err := d.consents().ByName(c.Tx, c.Who.TenantID, name)
 	if errors.Is(err, directory.ErrPrincipalNotFound) {
 		return nil, nil
 	}
-	return []directory.ServicePrincipal{sp}, err
+	return []directory.ServicePrincipal{p.ServicePrincipal}, err
 }
 
 func (d *door) getPrincipal(c *rest.Call) (rest.Answer, error) {
@@ -100,7 +112,7 @@ func (d *door) getPrincipal(c *rest.Call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	return d.onePrincipal(c, sp, 0)
+	return d.onePrincipal(c, sp.ServicePrincipal, 0)
 }
 
 func (d *door) onePrincipal(c *rest.Call, sp directory.ServicePrincipal, status int) (rest.Answer, error) {
@@ -178,9 +190,23 @@ func setPrincipal(c *rest.Call, p *directory.ServicePrincipal) error {
 func (d *door) managedPrincipal(c *rest.Call) (directory.ServicePrincipal, error) {
 	sp, err := d.principal(c)
 	if err != nil {
-		return sp, err
+		return sp.ServicePrincipal, err
 	}
-	return sp, c.MayManageApps(sp.Owners, sp.DirectoryRoles)
+	if sp.Builtin {
+		return sp.ServicePrincipal, wire.Unsupported("To change or delete '" + sp.DisplayName + "', a service principal of Microsoft's own,")
+	}
+	holds, err := d.holds(c, sp.ServicePrincipal)
+	if err != nil {
+		return sp.ServicePrincipal, err
+	}
+	return sp.ServicePrincipal, c.MayManageApps(sp.Owners, holds)
+}
+
+// holds lists the directory roles of a service principal, and those that its permissions on Graph stand for: whoever adds a secret to it has
+// them all.
+func (d *door) holds(c *rest.Call, sp directory.ServicePrincipal) ([]string, error) {
+	more, err := d.consents().Powers(c.Tx, sp.TenantID, sp.ObjectID)
+	return append(slices.Clone(sp.DirectoryRoles), more...), err
 }
 
 func (d *door) changePrincipal(c *rest.Call) (rest.Answer, error) {

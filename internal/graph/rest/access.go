@@ -3,41 +3,67 @@ package rest
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"vitrine/internal/authn"
 	"vitrine/internal/directory"
+	"vitrine/internal/directory/consent"
 	"vitrine/internal/graph/wire"
 )
 
 // Caller is who asks, with what the directory knows of them in this transaction.
 type Caller struct {
 	authn.Principal
-	Roles []string // directory roles
+	Roles []string // directory roles, and those that permissions of Graph stand for
 	User  *directory.User
 	Full  bool // may use all that its principal may: false for a user's token held by some application
+	Reads bool // may read what its principal may
 }
 
-// identify reads the caller's directory roles, so that a role taken away is gone at the next request.
-//
-// A user's token is as strong as the client that holds it is trusted. The CLI acts as its user in everything, as in Entra; any other
-// application gets what User.Read gives, since consent to more cannot be given here.
+// identify reads the caller's directory roles and permissions, so that what is taken away is gone at the next request.
 func (d *server) identify(c *Call) error {
+	if c.Who.Kind == authn.User {
+		return d.identifyUser(c)
+	}
 	p := c.Who.Principal
-	c.Who.Full = p.Kind == authn.ServicePrincipal || p.AppID == directory.AzureCLI
-	if p.Kind == authn.User {
-		u, err := d.Directory.UserIn(c.Tx, p.TenantID, p.ObjectID)
-		if errors.Is(err, directory.ErrUserNotFound) {
-			return wire.Fail(401, "InvalidAuthenticationToken", "The user of the access token does not exist any more.")
-		}
-		if err != nil {
-			return err
-		}
-		c.Who.User = &u
-		c.Who.Roles = u.DirectoryRoles
+	c.Who.Full, c.Who.Reads = true, true
+	roles, err := d.Directory.RolesOf(c.Tx, p.TenantID, p.ObjectID)
+	if err != nil {
+		return err
+	}
+	more, err := consent.New(d.Directory).Powers(c.Tx, p.TenantID, p.ObjectID)
+	c.Who.Roles = append(slices.Clone(roles), more...)
+	return err
+}
+
+// identifyUser looks at the client too: a user's token is as strong as the client that holds it is trusted. The CLI acts as its user in
+// everything, as in Entra; any other application as far as the token says and the grant still does.
+func (d *server) identifyUser(c *Call) error {
+	p := c.Who.Principal
+	u, err := d.Directory.UserIn(c.Tx, p.TenantID, p.ObjectID)
+	if errors.Is(err, directory.ErrUserNotFound) {
+		return wire.Fail(401, "InvalidAuthenticationToken", "The user of the access token does not exist any more.")
+	}
+	if err != nil {
+		return err
+	}
+	c.Who.User, c.Who.Roles = &u, u.DirectoryRoles
+	if p.AppID == directory.AzureCLI {
+		c.Who.Full, c.Who.Reads = true, true
 		return nil
 	}
-	roles, err := d.Directory.RolesOf(c.Tx, p.TenantID, p.ObjectID)
-	c.Who.Roles = roles
+	sp, err := d.Directory.PrincipalIn(c.Tx, p.TenantID, p.AppID)
+	if errors.Is(err, directory.ErrPrincipalNotFound) || err == nil && !sp.AccountEnabled {
+		return wire.Fail(401, "InvalidAuthenticationToken", "The application of the access token is not in the tenant any more, or is disabled there.")
+	}
+	if err != nil {
+		return err
+	}
+	said := strings.Fields(p.Scope)
+	granted, err := consent.New(d.Directory).GraphScopes(c.Tx, p.TenantID, sp.ObjectID, p.ObjectID)
+	may := func(scope string) bool { return slices.Contains(said, scope) && slices.Contains(granted, scope) }
+	c.Who.Full = may(consent.AccessAsUser)
+	c.Who.Reads = c.Who.Full || may(consent.ReadDirectory)
 	return err
 }
 
@@ -51,13 +77,15 @@ func (w Caller) Has(roles ...string) bool {
 // Member says whether the caller is a person of the tenant, not a guest: Entra lets members read the directory, register applications
 // and make groups.
 func (w Caller) Member() bool {
-	return w.Full && w.User != nil && w.User.UserType == directory.Member
+	return w.Full && w.member()
 }
+
+func (w Caller) member() bool { return w.User != nil && w.User.UserType == directory.Member }
 
 // MayRead is the rule for reading the directory: members, and whoever holds any directory role. A service principal without one reads
 // itself alone, a guest too.
 func (c *Call) MayRead(objectID string) error {
-	if c.Who.Member() || c.Who.Full && len(c.Who.Roles) > 0 || objectID != "" && objectID == c.Who.ObjectID {
+	if c.Who.Reads && (c.Who.member() || len(c.Who.Roles) > 0) || objectID != "" && objectID == c.Who.ObjectID {
 		return nil
 	}
 	return wire.Denied()
@@ -110,6 +138,14 @@ func (c *Call) MayManageGroups(owners []string) error {
 // MayManageRoles is the right to give and take directory roles.
 func (c *Call) MayManageRoles() error {
 	if c.Who.Has(directory.PrivilegedRoleAdministrator) {
+		return nil
+	}
+	return wire.Denied()
+}
+
+// MayConsent is the right to allow an application something on behalf of the organization.
+func (c *Call) MayConsent() error {
+	if c.Who.Has(directory.ApplicationAdministrator, directory.CloudApplicationAdministrator, directory.PrivilegedRoleAdministrator) {
 		return nil
 	}
 	return wire.Denied()

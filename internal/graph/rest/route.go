@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"vitrine/internal/graph/wire"
+	"vitrine/internal/web"
 )
 
 // Route is one thing that can be asked. In its path {} stands for a key.
@@ -122,3 +123,6 @@ func match(path string, segments []string) (args []string, ok bool) {
 func Alternate(key string) (property, value string, ok bool) {
 	return strings.Cut(key, keyMark)
 }
+
+// IsGUID says whether a key has the form of a client ID.
+func IsGUID(key string) bool { return web.IsID(key) }
