@@ -116,8 +116,8 @@ func cleanCode(s string) string {
 	}, aadsts.Clip(s)))
 }
 
-// Decide lets a person accept what a device waits for, or decline it.
-func (g *Grants) Decide(ctx context.Context, userCode string, account Account, accept bool) error {
+// Decide lets a person accept what a device waits for, or decline it, in one transaction with what told does.
+func (g *Grants) Decide(ctx context.Context, userCode string, account Account, accept bool, told func(store.Tx) error) error {
 	return g.Store.Update(ctx, func(tx store.Tx) error {
 		d, held, err := token.Kept[Device](tx, userCodeRoom, cleanCode(userCode), g.Now())
 		if err != nil {
@@ -127,7 +127,10 @@ func (g *Grants) Decide(ctx context.Context, userCode string, account Account, a
 			return badDevice(token.ErrUnknownSecret)
 		}
 		d.Account, d.Declined = account, !accept
-		return held.Change(tx, d)
+		if err := held.Change(tx, d); err != nil {
+			return err
+		}
+		return told(tx)
 	})
 }
 

@@ -149,14 +149,17 @@ func (g *Grants) Token(ctx context.Context, q Request) (Reply, error) {
 
 // sign is what a person's tokens are made of.
 type sign struct {
-	q       Request
-	app     directory.Application
-	acr     string // how the client proved itself
-	person  Person // in the tenant of the token
-	asked   asked
-	family  string
-	refresh string
-	nonce   string
+	q        Request
+	app      directory.Application
+	acr      string // how the client proved itself
+	person   Person // in the tenant of the token
+	asked    asked
+	scopes   []string // what the client may do for the person at the resource
+	roles    []string // app roles of the person at the resource
+	ownRoles []string // and at the client
+	family   string
+	refresh  string
+	nonce    string
 }
 
 // issue makes the reply for a person.
@@ -166,17 +169,17 @@ func (g *Grants) issue(ctx context.Context, s sign) (Reply, error) {
 		return Reply{}, err
 	}
 	user := token.User{Name: s.person.Name, UPN: s.person.UPN, HomeTenant: s.person.HomeTenant, Session: s.family, Address: s.q.Source}
-	user.Scope = strings.Join(s.asked.rights(resource, s.app), " ")
+	user.Scope = strings.Join(s.scopes, " ")
 	var r Reply
 	r.AccessToken, r.Claims, err = g.Tokens.Issue(ctx, token.Request{TenantID: s.person.TenantID, Resource: resource, AppID: s.app.AppID,
-		AppIDACR: s.acr, ObjectID: s.person.ObjectID, Version: version, User: &user})
+		AppIDACR: s.acr, ObjectID: s.person.ObjectID, Version: version, User: &user, Roles: s.roles})
 	if err != nil {
 		return r, fmt.Errorf("login: issue a token: %w", err)
 	}
 	r.Refresh, r.Scope = s.refresh, s.asked.granted(user.Scope)
 	if s.asked.openid || s.q.Version == 1 {
 		if r.IDToken, err = g.Tokens.IssueID(ctx, token.IDRequest{TenantID: s.person.TenantID, AppID: s.app.AppID, ObjectID: s.person.ObjectID,
-			Nonce: s.nonce, Version: s.q.Version, User: user}); err != nil {
+			Nonce: s.nonce, Version: s.q.Version, User: user, Roles: s.ownRoles}); err != nil {
 			return r, fmt.Errorf("login: issue an ID token: %w", err)
 		}
 		r.ClientInfo = clientInfo(s.person)
@@ -256,28 +259,13 @@ func splitScope(s string) (resource, right string) {
 	return s[:i], s[i+1:]
 }
 
-// rights are the delegated permissions by name. ARM and Storage have one; ".default" means all that the application has.
-func (a asked) rights(r token.Resource, app directory.Application) []string {
-	if r.API == token.ARM || r.API == token.Storage {
-		return []string{"user_impersonation"}
-	}
-	var rights []string
-	for _, s := range a.scopes {
-		if _, right := splitScope(s); right != ".default" && !slices.Contains(rights, right) {
-			rights = append(rights, right)
-		}
-	}
-	if len(rights) > 0 {
-		return rights
-	}
-	if r.API == token.Graph && app.AppID == directory.AzureCLI {
+// rights are the delegated permissions of Microsoft's own clients, which nobody need consent to.
+func (a asked) rights(app directory.Application) []string {
+	if r, _ := token.ParseResource(a.resource); r.API == token.Graph && app.AppID == directory.AzureCLI {
 		return []string{"AuditLog.Read.All", "Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All",
 			"DelegatedPermissionGrant.ReadWrite.All", "Directory.AccessAsUser.All", "Group.ReadWrite.All", "User.ReadWrite.All"}
 	}
-	if r.API == token.Graph {
-		return []string{"User.Read"}
-	}
-	return []string{"user_impersonation"}
+	return []string{impersonation}
 }
 
 // words are the scopes that ask for the same once more.
