@@ -151,8 +151,17 @@ func (d *Directory) AddMemberIn(tx store.Tx, tenantID, groupID, memberID string)
 	} else if !free {
 		return fmt.Errorf("One or more added object references already exist for the following modified properties: 'members': %w", ErrExists)
 	}
-	return record.Write(tx, store.Document{Key: key, Kind: KindMember, Terms: []string{memberTerm(g.TenantID, o.ID())}}, Membership{GroupID: g.ObjectID, MemberID: o.ID()})
+	if err := d.checkNesting(tx, g, o); err != nil {
+		return err
+	}
+	terms := []string{memberTerm(g.TenantID, o.ID())}
+	if o.Group != nil {
+		terms = append(terms, nestsTerm(g.TenantID, g.ObjectID))
+	}
+	return record.Write(tx, store.Document{Key: key, Kind: KindMember, Terms: terms}, Membership{GroupID: g.ObjectID, MemberID: o.ID()})
 }
+
+func nestsTerm(tenantID, groupID string) string { return "nests:" + tenantID + "/" + groupID }
 
 func memberTerm(tenantID, memberID string) string { return "member:" + tenantID + "/" + memberID }
 
@@ -218,35 +227,11 @@ func (d *Directory) DirectMemberOf(tx store.Tx, tenantID, objectID string) ([]st
 const termsAtOnce = 500 // below the store's limit
 
 func (d *Directory) memberOf(tx store.Tx, tenantID, objectID string, transitive bool) ([]string, error) {
-	t, o := rule.CanonicalID(tenantID), rule.CanonicalID(objectID)
-	if t == "" || o == "" {
-		return nil, nil
+	levels := 1
+	if transitive {
+		levels = -1
 	}
-	seen := map[string]bool{o: true}
-	var out []string
-	for level := []string{o}; len(level) > 0; {
-		var next []string
-		for part := range slices.Chunk(level, termsAtOnce) {
-			var terms []string
-			for _, id := range part {
-				terms = append(terms, memberTerm(t, id))
-			}
-			found, err := record.List[Membership](tx, store.Query{Kind: KindMember, Any: terms})
-			if err != nil {
-				return nil, err
-			}
-			for _, m := range found {
-				if !seen[m.GroupID] {
-					seen[m.GroupID] = true
-					next = append(next, m.GroupID)
-				}
-			}
-		}
-		out = append(out, next...)
-		if level = next; !transitive {
-			break
-		}
-	}
+	out, _, err := walk(tx, tenantID, objectID, up, levels)
 	slices.Sort(out)
-	return out, nil
+	return out, err
 }

@@ -53,8 +53,8 @@ func (d *server) identifyUser(c *Call) error {
 		return nil
 	}
 	sp, err := d.Directory.PrincipalIn(c.Tx, p.TenantID, p.AppID)
-	if errors.Is(err, directory.ErrPrincipalNotFound) || err == nil && !sp.AccountEnabled {
-		return wire.Fail(401, "InvalidAuthenticationToken", "The application of the access token is not in the tenant any more, or is disabled there.")
+	if errors.Is(err, directory.ErrPrincipalNotFound) {
+		return wire.Fail(401, "InvalidAuthenticationToken", "The application of the access token is not in the tenant any more.")
 	}
 	if err != nil {
 		return err
