@@ -109,9 +109,10 @@ func sessionRows() []row {
 			return p, b, address
 		}
 		gone := "AADSTS50173"
-		if name == "deletion" {
+		switch name {
+		case "deletion":
 			gone = "AADSTS50034"
-		} else if name == "disabling" {
+		case "disabling":
 			gone = "AADSTS50057"
 		}
 		return []row{

@@ -103,7 +103,8 @@ func (g *Grants) Ask(ctx context.Context, app directory.Application, by Person, 
 	if !wanted.whole() {
 		return a, nil
 	}
-	return a, g.addRequired(ctx, &a)
+	err = g.addRequired(ctx, &a)
+	return a, err
 }
 
 // AskAll is Ask for an administrator's consent without a sign-in: everything that the registration lists, and the given scopes.
@@ -112,7 +113,8 @@ func (g *Grants) AskAll(ctx context.Context, app directory.Application, by Perso
 	if err != nil || firstParty(app) {
 		return a, err
 	}
-	return a, g.addRequired(ctx, &a)
+	err = g.addRequired(ctx, &a)
+	return a, err
 }
 
 // addRequired adds what the registration lists (requiredResourceAccess). A resource that is not in the tenant: 650052.
