@@ -240,6 +240,10 @@ func TestGraphAppRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.must("none", "PATCH", "/v1.0/users/{bob}", `{"jobTitle":"x"}`, 403)
+	// Writing applications is not consenting: it could let itself act as everybody.
+	w.must("admin", "POST", at, body("1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9"), 201)
+	w.must("none", "POST", "/v1.0/applications", `{"displayName":"mine"}`, 201)
+	w.must("none", "POST", "/v1.0/oauth2PermissionGrants", `{"clientId":"{none}","consentType":"AllPrincipals","resourceId":"{graph}","scope":"Directory.AccessAsUser.All"}`, 403)
 	for _, a := range values(w.must("admin", "GET", at, "", 200)) {
 		w.must("admin", "DELETE", at+"/"+str(a["id"]), "", 204)
 	}

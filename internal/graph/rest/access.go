@@ -15,6 +15,7 @@ import (
 type Caller struct {
 	authn.Principal
 	Roles []string // directory roles, and those that permissions of Graph stand for
+	Held  []string // the directory roles alone
 	User  *directory.User
 	Full  bool // may use all that its principal may: false for a user's token held by some application
 	Reads bool // may read what its principal may
@@ -32,7 +33,7 @@ func (d *server) identify(c *Call) error {
 		return err
 	}
 	more, err := consent.New(d.Directory).Powers(c.Tx, p.TenantID, p.ObjectID)
-	c.Who.Roles = append(slices.Clone(roles), more...)
+	c.Who.Held, c.Who.Roles = roles, append(slices.Clone(roles), more...)
 	return err
 }
 
@@ -47,7 +48,7 @@ func (d *server) identifyUser(c *Call) error {
 	if err != nil {
 		return err
 	}
-	c.Who.User, c.Who.Roles = &u, u.DirectoryRoles
+	c.Who.User, c.Who.Roles, c.Who.Held = &u, u.DirectoryRoles, u.DirectoryRoles
 	if p.AppID == directory.AzureCLI {
 		c.Who.Full, c.Who.Reads = true, true
 		return nil
@@ -109,7 +110,7 @@ func (c *Call) Owns(owners []string) bool {
 // setting a Global Administrator's password, would make them one.
 func (c *Call) NotAbove(holds []string) error {
 	for _, role := range holds {
-		if role != directory.DirectoryReaders && role != directory.GlobalReader && !c.Who.Has(directory.GlobalAdministrator) && !slices.Contains(c.Who.Roles, role) {
+		if role != directory.DirectoryReaders && role != directory.GlobalReader && !c.Who.Has(directory.GlobalAdministrator) && !slices.Contains(c.Who.Held, role) {
 			return wire.Denied()
 		}
 	}
@@ -143,9 +144,12 @@ func (c *Call) MayManageRoles() error {
 	return wire.Denied()
 }
 
-// MayConsent is the right to allow an application something on behalf of the organization.
+// MayConsent is the right to allow an application something on behalf of the organization. The permission to write applications is not: who
+// holds it could allow itself to act as everybody.
 func (c *Call) MayConsent() error {
-	if c.Who.Has(directory.ApplicationAdministrator, directory.CloudApplicationAdministrator, directory.PrivilegedRoleAdministrator) {
+	w := c.Who
+	w.Roles = w.Held
+	if w.Has(directory.ApplicationAdministrator, directory.CloudApplicationAdministrator, directory.PrivilegedRoleAdministrator) {
 		return nil
 	}
 	return wire.Denied()

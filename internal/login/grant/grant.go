@@ -261,7 +261,19 @@ func splitScope(s string) (resource, right string) {
 
 // rights are the delegated permissions of Microsoft's own clients, which nobody need consent to.
 func (a asked) rights(app directory.Application) []string {
-	if r, _ := token.ParseResource(a.resource); r.API == token.Graph && app.AppID == directory.AzureCLI {
+	r, _ := token.ParseResource(a.resource)
+	var named []string
+	for _, s := range a.scopes {
+		if _, right := splitScope(s); right != ".default" && !slices.Contains(named, right) {
+			named = append(named, right)
+		}
+	}
+	switch {
+	case r.API == token.ARM || r.API == token.Storage:
+		return []string{impersonation}
+	case len(named) > 0:
+		return named
+	case r.API == token.Graph && app.AppID == directory.AzureCLI:
 		return []string{"AuditLog.Read.All", "Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All",
 			"DelegatedPermissionGrant.ReadWrite.All", "Directory.AccessAsUser.All", "Group.ReadWrite.All", "User.ReadWrite.All"}
 	}
