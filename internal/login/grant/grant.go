@@ -13,6 +13,7 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/limit"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -32,19 +33,19 @@ type Config struct {
 // Grants answers token requests and keeps the state of sign-ins. It may be used from many goroutines.
 type Grants struct {
 	Config
-	hashing chan struct{} // one place per core: hashing a secret is the costly part of a request from anybody
-	secrets *limiter      // wrong proofs of clients, by source and client
-	codes   *limiter      // wrong user codes, by source
-	people  *limiter      // wrong passwords and unknown names, by source; names have locks of their own besides
-	devices *limiter      // sign-ins that devices begin, by source: each is kept, and anybody may ask
+	hashing chan struct{}  // one place per core: hashing a secret is the costly part of a request from anybody
+	secrets *limit.Limiter // wrong proofs of clients, by source and client
+	codes   *limit.Limiter // wrong user codes, by source
+	people  *limit.Limiter // wrong passwords and unknown names, by source; names have locks of their own besides
+	devices *limit.Limiter // sign-ins that devices begin, by source: each is kept, and anybody may ask
 	issuers *issuers
 }
 
 // New returns the grants.
 func New(cfg Config) *Grants {
 	return &Grants{Config: cfg, hashing: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		secrets: newLimiter(30, 2*time.Second, cfg.Now), codes: newLimiter(10, 6*time.Second, cfg.Now),
-		people: newLimiter(60, 2*time.Second, cfg.Now), devices: newLimiter(30, 2*time.Second, cfg.Now), issuers: newIssuers(cfg)}
+		secrets: limit.New(30, 2*time.Second, cfg.Now), codes: limit.New(10, 6*time.Second, cfg.Now),
+		people: limit.New(60, 2*time.Second, cfg.Now), devices: limit.New(30, 2*time.Second, cfg.Now), issuers: newIssuers(cfg)}
 }
 
 // Request is one request to the token endpoint, its form read.

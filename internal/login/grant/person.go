@@ -74,7 +74,7 @@ func (g *Grants) Prove(ctx context.Context, name, password, source string) (Acco
 func (g *Grants) proved(ctx context.Context, name, password, source string) (u directory.User, err error) {
 	name = strings.TrimSpace(name)
 	keys := []string{strings.ToLower(name) + "|" + source, strings.ToLower(name)}
-	if wait := g.people.wait(source); wait > 0 { // many names from one address
+	if wait := g.people.Wait(source); wait > 0 { // many names from one address
 		return u, tooMany(wait)
 	}
 	if err := g.locked(ctx, keys); err != nil {
@@ -82,7 +82,7 @@ func (g *Grants) proved(ctx context.Context, name, password, source string) (u d
 	}
 	u, err = g.Directory.VerifyPassword(ctx, name, password)
 	if errors.Is(err, directory.ErrUserNotFound) || errors.Is(err, directory.ErrWrongPassword) {
-		g.people.count(source)
+		g.people.Count(source)
 	}
 	switch {
 	case errors.Is(err, directory.ErrUserNotFound):
