@@ -113,7 +113,8 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 		s, err := r.disks.Source(tx, id)
 		return gallery.DiskSource(s), err
 	}})
-	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: galleries, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay, Now: a.cfg.Now})
+	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: galleries, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
+		Grow: r.runtime.GrowDisk, Live: r.live, Now: a.cfg.Now})
 	var err error
 	r.machines, err = machine.Register(a.control, machine.Config{Images: images{galleries}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})

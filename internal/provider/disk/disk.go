@@ -40,7 +40,12 @@ type Config struct {
 	Dir      string // the data folder; disks/<uniqueId>/ below it holds overlays
 	// Overlay makes a copy-on-write file at path, sizeBytes large, on the read-only raw file base; base empty: on nothing.
 	Overlay func(ctx context.Context, base, path string, sizeBytes int64) error
-	Now     func() time.Time // nil: time.Now
+	// Grow makes such a file larger; nil: disks cannot grow once a machine has written to them.
+	Grow func(ctx context.Context, path string, sizeBytes int64) error
+	// Live copies what a running machine's overlay at path holds, as of one moment, to the new overlay target, without what
+	// lies below it. ErrNotRunning; nil: no machine ever runs.
+	Live func(ctx context.Context, machine arm.ID, path, target string) error
+	Now  func() time.Time // nil: time.Now
 }
 
 // Provider serves disks, and what other providers do with disks.
@@ -163,18 +168,29 @@ func (props *Properties) hold(ref *image.Ref, sizeGB int) error {
 	return nil
 }
 
-// readable refuses a disk whose bytes are not known here: one that a machine writes to, one whose upload has not ended.
-func readable(r *resource) error {
+// whole refuses a disk that has no content: its upload has not ended, or it is about to go.
+func whole(r *resource) error {
 	p := &r.Properties
 	switch {
 	case p.DiskState == ReadyToUpload || p.DiskState == ActiveUpload:
 		return refused("The disk '%s' is in state '%s': its upload must be ended by endGetAccess first.", r.Name, p.DiskState)
+	case r.State() == arm.Deleting || r.State() == arm.Failed:
+		return refused("The disk '%s' is in provisioning state '%s'.", r.Name, r.State())
+	}
+	return nil
+}
+
+// readable refuses a disk whose manifest does not say what it holds.
+func readable(r *resource) error {
+	if err := whole(r); err != nil {
+		return err
+	}
+	p := &r.Properties
+	switch {
 	case p.DiskState == Attached:
 		return refused("The disk '%s' is attached to the running virtual machine '%s'. Deallocate the virtual machine or detach the disk first.", r.Name, r.ManagedBy)
 	case p.Overlay:
 		return refused("The disk '%s' was written to by a virtual machine; reading such a disk is not supported by this installation yet.", r.Name)
-	case r.State() == arm.Deleting || r.State() == arm.Failed:
-		return refused("The disk '%s' is in provisioning state '%s'.", r.Name, r.State())
 	}
 	return nil
 }

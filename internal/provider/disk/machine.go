@@ -15,6 +15,7 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 )
 
@@ -194,7 +195,7 @@ func (p *Provider) Materialise(ctx context.Context, disk arm.ID) (path, format s
 	}
 	path = p.overlayPath(d.Properties.UniqueID)
 	if _, err := os.Stat(path); err == nil {
-		return path, "qcow2", nil
+		return path, "qcow2", p.grow(ctx, d, path)
 	}
 	base := ""
 	if m := d.Properties.Manifest; m != nil {
@@ -210,6 +211,24 @@ func (p *Provider) Materialise(ctx context.Context, disk arm.ID) (path, format s
 		return "", "", fmt.Errorf("overlay of %s: %w", disk, err)
 	}
 	return path, "qcow2", os.Rename(half, path)
+}
+
+// grow makes the file of a disk larger that was resized since.
+func (p *Provider) grow(ctx context.Context, d *resource, path string) error {
+	if p.Grow == nil || !d.Properties.Grown {
+		return nil
+	}
+	if err := p.Grow(ctx, path, d.Properties.DiskSizeBytes); err != nil {
+		return fmt.Errorf("grow %s: %w", d.ID, err)
+	}
+	return p.store.Update(ctx, func(tx store.Tx) error {
+		now, err := control.Find[Properties](tx, d.ID)
+		if err != nil || now.Properties.DiskSizeBytes != d.Properties.DiskSizeBytes {
+			return gone(err)
+		}
+		now.Properties.Grown = false
+		return control.Save(tx, now)
+	})
 }
 
 // mark records, before the file exists, that the manifest will no longer be the whole truth.
@@ -237,6 +256,31 @@ func removeFile(path string) error {
 		return err
 	}
 	return nil
+}
+
+// Offer tells what may be made from a disk, also from one that machines have written to: its content is then told by Freeze.
+// store.ErrNotFound; an *arm.Error when it has no content yet.
+func (p *Provider) Offer(tx store.Tx, disk arm.ID) (source.Source, error) {
+	d, err := control.Get[Properties](tx, disk)
+	if err != nil {
+		return source.Source{}, err
+	}
+	if err := whole(d); err != nil {
+		return source.Source{}, err
+	}
+	props := &d.Properties
+	one := source.Disk{LUN: source.OSDisk, ID: disk, UniqueID: props.UniqueID, SizeGB: props.DiskSizeGB}
+	if props.Manifest != nil && !props.Overlay {
+		one.Ref = *props.Manifest
+	}
+	if d.SKU != nil {
+		one.SKU = d.SKU.Name
+	}
+	s := source.Source{ID: disk, Location: d.Location, OSType: props.OSType, Generation: props.HyperVGeneration, Disks: []source.Disk{one}}
+	if c := props.Capabilities; c != nil {
+		s.Architecture = c.Architecture
+	}
+	return s, nil
 }
 
 // Source is what a disk gives to an image version.

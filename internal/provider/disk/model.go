@@ -46,6 +46,7 @@ type Properties struct {
 
 	Manifest *image.Ref `json:"manifest" arm:"private"` // what the disk held when it was made; nil: zeros
 	Overlay  bool       `json:"overlay" arm:"private"`  // a machine has written: Manifest is no longer the whole truth
+	Grown    bool       `json:"grown" arm:"private"`    // the overlay is not as large yet as DiskSizeBytes
 }
 
 // CreationData says where a disk's content comes from.

@@ -94,6 +94,17 @@ func (p *Provider) sweepGrants(ctx context.Context) error {
 	})
 }
 
+// sweepCopies removes copies of running machines' disks that a crash left behind. One that is being made is never old.
+func (p *Provider) sweepCopies() (err error) {
+	paths, err := filepath.Glob(filepath.Join(p.Dir, "disks", "*", copyPrefix+"*"))
+	for _, path := range paths {
+		if st, gone := os.Stat(path); gone == nil && p.Now().Sub(st.ModTime()) > young {
+			err = errors.Join(err, removeFile(path))
+		}
+	}
+	return err
+}
+
 func (p *Provider) sweepFiles(ctx context.Context) error {
 	live := map[string]bool{}
 	err := p.store.View(ctx, func(tx store.Tx) error {
@@ -113,6 +124,7 @@ func (p *Provider) sweepFiles(ctx context.Context) error {
 			err = errors.Join(err, p.Images.RemoveUpload(u.ID))
 		}
 	}
+	err = errors.Join(err, p.sweepCopies())
 	folders, listing := os.ReadDir(filepath.Join(p.Dir, "disks"))
 	if listing != nil && !errors.Is(listing, os.ErrNotExist) {
 		return errors.Join(err, listing)

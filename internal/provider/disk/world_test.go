@@ -45,6 +45,8 @@ type world struct {
 	disks   *disk.Provider
 	sealer  *seal.Sealer
 	clock   func(time.Duration) // moves the clock
+
+	live func(ctx context.Context, machine arm.ID, path, target string) error // of a running machine; nil: none runs
 }
 
 // nowhere is a gallery without versions.
@@ -78,6 +80,11 @@ func newWorld(t *testing.T) *world {
 	w.disks = disk.Register(w.control, disk.Config{Images: w.images, Versions: nowhere{}, Seal: sealer, Dir: w.dir, Now: now,
 		Overlay: func(_ context.Context, base, path string, size int64) error {
 			return os.WriteFile(path, fmt.Appendf(nil, "%s %d", base, size), 0o600)
+		}, Live: func(ctx context.Context, machine arm.ID, path, target string) error {
+			if w.live == nil {
+				return disk.ErrNotRunning
+			}
+			return w.live(ctx, machine, path, target)
 		}})
 	engine = operation.New(w.store, "test", w.disks.Works(), log)
 	ctx, stop := context.WithCancel(context.Background())

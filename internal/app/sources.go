@@ -1,0 +1,89 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/image"
+	"vitrine/internal/provider/disk"
+	"vitrine/internal/provider/machine"
+	"vitrine/internal/provider/source"
+	"vitrine/internal/store"
+	"vitrine/internal/vm"
+)
+
+// offerer is a provider whose resources others may be made from.
+type offerer interface {
+	Offer(tx store.Tx, id arm.ID) (source.Source, error)
+}
+
+// freezer is one whose resources are disks.
+type freezer interface {
+	Freeze(ctx context.Context, id arm.ID) (image.Ref, error)
+}
+
+// sources asks the provider of a source's type; it is what others know of disks, snapshots, managed images and machines.
+type sources struct{ *rooms }
+
+var _ source.Sources = sources{}
+
+// of finds the provider of a type. What is no source does not exist as one.
+func (s sources) of(id arm.ID) offerer {
+	switch strings.ToLower(id.Type()) {
+	case strings.ToLower(disk.Type):
+		return s.disks
+	case strings.ToLower(machine.Type):
+		return s.machines
+	}
+	return nil
+}
+
+// Source implements source.Sources.
+func (s sources) Source(tx store.Tx, id arm.ID) (source.Source, error) {
+	p := s.of(id)
+	if p == nil {
+		return source.Source{}, store.ErrNotFound
+	}
+	all, err := p.Offer(tx, id)
+	if err != nil {
+		return all, err
+	}
+	for i, d := range all.Disks { // a machine knows which disks it has, not what they hold
+		if strings.EqualFold(d.ID.String(), id.String()) || d.Ref.ID != "" {
+			continue
+		}
+		one, err := s.Source(tx, d.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			err = arm.Errorf(409, "OperationNotAllowed", "The source '%s' cannot be used: its disk '%s' was not found.", id, d.ID)
+		}
+		if err != nil {
+			return all, err
+		}
+		found := one.Disks[0]
+		found.LUN, found.Caching = d.LUN, d.Caching
+		all.Disks[i] = found
+		if all.Architecture == "" {
+			all.Architecture = one.Architecture
+		}
+	}
+	return all, nil
+}
+
+// Freeze implements source.Sources.
+func (s sources) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
+	if p, ok := s.of(id).(freezer); ok {
+		return p.Freeze(ctx, id)
+	}
+	return image.Ref{}, store.ErrNotFound
+}
+
+// live implements disk.Config.Live.
+func (r *rooms) live(ctx context.Context, machine arm.ID, path, target string) error {
+	err := r.machines.CopyDisk(ctx, machine, path, target)
+	if errors.Is(err, vm.ErrNotRunning) || errors.Is(err, vm.ErrNotFound) || errors.Is(err, store.ErrNotFound) {
+		return disk.ErrNotRunning
+	}
+	return err
+}
