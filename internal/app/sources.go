@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"vitrine/internal/image"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/machine"
+	"vitrine/internal/provider/managed"
 	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 	"vitrine/internal/vm"
@@ -32,8 +34,10 @@ var _ source.Sources = sources{}
 // of finds the provider of a type. What is no source does not exist as one.
 func (s sources) of(id arm.ID) offerer {
 	switch strings.ToLower(id.Type()) {
-	case strings.ToLower(disk.Type):
+	case strings.ToLower(disk.Type), strings.ToLower(disk.SnapshotType):
 		return s.disks
+	case strings.ToLower(managed.Type):
+		return s.managed
 	case strings.ToLower(machine.Type):
 		return s.machines
 	}
@@ -86,4 +90,57 @@ func (r *rooms) live(ctx context.Context, machine arm.ID, path, target string) e
 		return disk.ErrNotRunning
 	}
 	return err
+}
+
+// isManaged tells the IDs of managed images from those of gallery images.
+func isManaged(text string) (arm.ID, bool) {
+	id, err := arm.ParseID(text)
+	return id, err == nil && strings.EqualFold(id.Type(), managed.Type)
+}
+
+// allImages adds managed images to those from which machines are made.
+type allImages struct {
+	machine.Images
+	managed *managed.Provider
+}
+
+// Resolve implements machine.Images.
+func (i allImages) Resolve(tx store.Tx, reference, location string) (machine.Image, error) {
+	id, ok := isManaged(reference)
+	if !ok {
+		return i.Images.Resolve(tx, reference, location)
+	}
+	s, err := i.managed.Resolve(tx, id, location)
+	if err != nil {
+		return machine.Image{}, err
+	}
+	m := machine.Image{VersionID: reference, OSType: s.OSType, OSState: s.OSState, Generation: s.Generation, Architecture: s.Architecture}
+	for _, d := range s.Disks {
+		m.Disks = append(m.Disks, machine.ImageDisk{LUN: d.LUN, SizeGB: d.SizeGB})
+	}
+	return m, nil
+}
+
+// allContents adds managed images to those from which disks are made.
+type allContents struct {
+	disk.Versions
+	managed func() *managed.Provider // registered after disks
+}
+
+// Manifest implements disk.Versions.
+func (c allContents) Manifest(tx store.Tx, version string, lun int, region string) (image.Ref, int, error) {
+	if id, ok := isManaged(version); ok {
+		return c.managed().Manifest(tx, id, lun, region)
+	}
+	return c.Versions.Manifest(tx, version, lun, region)
+}
+
+// Describe implements disk.Versions.
+func (c allContents) Describe(tx store.Tx, version string) (osType, generation, architecture string, err error) {
+	id, ok := isManaged(version)
+	if !ok {
+		return c.Versions.Describe(tx, version)
+	}
+	s, err := c.managed().Offer(tx, id)
+	return s.OSType, s.Generation, cmp.Or(s.Architecture, "x64"), err
 }

@@ -35,10 +35,18 @@ const freezeTries = 5
 // It takes as long as reading the disk does: call it in an operation's step, never in a transaction. It changes nothing, so it
 // may be run again. store.ErrNotFound; an *arm.Error when the disk has no content that can be read.
 func (p *Provider) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
+	return p.freeze(ctx, id, "")
+}
+
+// freeze is Freeze for the disk of a uniqueId, when it is told: another of the same name is not found.
+func (p *Provider) freeze(ctx context.Context, id arm.ID, uniqueID string) (image.Ref, error) {
 	for try := 1; ; try++ {
 		f, err := p.frozen(ctx, id)
 		if err != nil {
 			return image.Ref{}, err
+		}
+		if uniqueID != "" && uniqueID != f.disk.Properties.UniqueID {
+			return image.Ref{}, fmt.Errorf("freeze %s: %w", id, store.ErrNotFound)
 		}
 		ref, err := f.make(ctx)
 		if !errors.Is(err, errWritten) || try == freezeTries {
@@ -47,16 +55,16 @@ func (p *Provider) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
 	}
 }
 
-// freeze is one attempt.
-type freeze struct {
+// freezing is one attempt.
+type freezing struct {
 	*Provider
 	disk   *resource
 	domain string
 	path   string // of the overlay
 }
 
-func (p *Provider) frozen(ctx context.Context, id arm.ID) (*freeze, error) {
-	f := &freeze{Provider: p}
+func (p *Provider) frozen(ctx context.Context, id arm.ID) (*freezing, error) {
+	f := &freezing{Provider: p}
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		if f.disk, err = control.Get[Properties](tx, id); err != nil {
 			return err
@@ -71,7 +79,7 @@ func (p *Provider) frozen(ctx context.Context, id arm.ID) (*freeze, error) {
 	return f, whole(f.disk)
 }
 
-func (f *freeze) make(ctx context.Context) (image.Ref, error) {
+func (f *freezing) make(ctx context.Context) (image.Ref, error) {
 	props := &f.disk.Properties
 	var before os.FileInfo
 	if props.Overlay {
@@ -107,7 +115,7 @@ func (f *freeze) make(ctx context.Context) (image.Ref, error) {
 }
 
 // running reads the disk of a machine that runs, by way of a copy that QEMU makes.
-func (f *freeze) running(ctx context.Context) (image.Ref, error) {
+func (f *freezing) running(ctx context.Context) (image.Ref, error) {
 	machine, err := arm.ParseID(f.disk.ManagedBy)
 	if err != nil {
 		return image.Ref{}, err
@@ -124,7 +132,7 @@ func (f *freeze) running(ctx context.Context) (image.Ref, error) {
 const copyPrefix = "copy-"
 
 // pack stores the overlay at path, over what is below it.
-func (f *freeze) pack(ctx context.Context, path string) (image.Ref, error) {
+func (f *freezing) pack(ctx context.Context, path string) (image.Ref, error) {
 	var below qcow2.Below
 	if m := f.disk.Properties.Manifest; m != nil {
 		r, err := f.Images.Open(ctx, f.disk.Location, *m)
@@ -157,7 +165,7 @@ func settle(ctx context.Context, st os.FileInfo) error {
 }
 
 // untouched makes sure that no machine was started on the file while it was read.
-func (f *freeze) untouched(before os.FileInfo) error {
+func (f *freezing) untouched(before os.FileInfo) error {
 	after, err := os.Stat(f.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return errWritten

@@ -80,9 +80,15 @@ func (p *Provider) bring(tx store.Tx, d *resource, n NewDisk) error {
 		return err
 	}
 	c := d.Properties.CreationData
-	c.CreateOption, c.GalleryImageReference = "FromImage", &ImageReference{ID: n.ImageVersionID}
+	c.CreateOption = "FromImage"
+	made := &ImageReference{ID: n.ImageVersionID}
+	if id, err := arm.ParseID(n.ImageVersionID); err == nil && strings.EqualFold(id.Type(), "Microsoft.Compute/images") {
+		c.ImageReference = made // as Azure tells it of a managed image
+	} else {
+		c.GalleryImageReference = made
+	}
 	if n.LUN >= 0 {
-		c.GalleryImageReference.LUN = &n.LUN
+		made.LUN = &n.LUN
 	} else {
 		_, _, architecture, err := p.Versions.Describe(tx, n.ImageVersionID)
 		if err != nil {
@@ -132,6 +138,9 @@ func (p *Provider) Attach(tx store.Tx, disk, vm arm.ID) error {
 	}
 	if d.ManagedBy != "" {
 		return arm.Errorf(409, "AttachDiskWhileBeingDetached", "Disk '%s' is attached to VM '%s' and cannot be attached to VM '%s'.", d.Name, d.ManagedBy, vm)
+	}
+	if err := whole(d); err != nil {
+		return err
 	}
 	if d.Properties.DiskState != Unattached {
 		return refused("The disk '%s' is in state '%s' and cannot be attached.", d.Name, d.Properties.DiskState)
@@ -301,6 +310,9 @@ func (p *Provider) Source(tx store.Tx, disk arm.ID) (Source, error) {
 	}
 	if err := readable(d); err != nil {
 		return Source{}, err
+	}
+	if d.Properties.Overlay {
+		return Source{}, refused("The disk '%s' was written to by a virtual machine; make a snapshot of it.", d.Name)
 	}
 	s := Source{Location: d.Location, SizeGB: d.Properties.DiskSizeGB, OSType: d.Properties.OSType, Generation: d.Properties.HyperVGeneration}
 	if d.Properties.Manifest != nil {

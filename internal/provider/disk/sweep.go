@@ -86,7 +86,7 @@ func (p *Provider) sweepGrants(ctx context.Context) error {
 			if err == nil && p.Now().Before(g.Until) {
 				continue
 			}
-			if err := tx.Delete(d.Key, 0); err != nil {
+			if err := p.end(tx, g); err != nil {
 				return err
 			}
 		}
@@ -109,11 +109,16 @@ func (p *Provider) sweepFiles(ctx context.Context) error {
 	live := map[string]bool{}
 	err := p.store.View(ctx, func(tx store.Tx) error {
 		clear(live)
-		disks, err := control.Select[Properties](tx, store.Query{Kind: control.Kind(Type)})
-		for _, d := range disks {
-			live[d.Properties.UniqueID] = true
+		for _, typ := range []string{Type, SnapshotType} {
+			all, err := control.Select[Properties](tx, store.Query{Kind: control.Kind(typ)})
+			if err != nil {
+				return err
+			}
+			for _, d := range all {
+				live[d.Properties.UniqueID] = true
+			}
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err

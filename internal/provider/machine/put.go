@@ -52,6 +52,9 @@ func (p *Provider) put(_ context.Context, w *control.Write[Properties]) error {
 			return err
 		}
 	}
+	if err := checkCount(n); err != nil {
+		return err
+	}
 	for _, nic := range n.nics() {
 		if err := p.claim(w, nic); err != nil {
 			return err
@@ -128,6 +131,9 @@ func complete(n *Properties) {
 // not run, since nothing here plugs into a running machine.
 func (p *Provider) update(w *control.Write[Properties]) error {
 	old, n := &w.Old.Properties, &w.New.Properties
+	if err := p.refresh(w.Tx, old); err != nil {
+		return err
+	}
 	if n.OS == nil {
 		n.OS = old.OS
 	} else if old.OS == nil {
@@ -247,5 +253,5 @@ func (p *Provider) updateDisks(w *control.Write[Properties], stopped bool) error
 		}
 	}
 	w.New.Properties.Storage.Data = kept
-	return nil
+	return checkCount(&w.New.Properties)
 }
