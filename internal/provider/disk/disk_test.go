@@ -41,7 +41,7 @@ func TestErrors(t *testing.T) {
 		{"name", "PUT", "a.", creation(upload), 400, "InvalidParameter", "validation rule"},
 		{"no creationData", "PUT", "d", `{"location":"eastus"}`, 400, "InvalidParameter", "'creationData' is missing"},
 		{"no option", "PUT", "d", creation(""), 400, "InvalidParameter", "'createOption' is missing"},
-		{"import", "PUT", "d", creation(`"createOption":"import","sourceUri":"https://x"`), 400, "NotSupported", "'Import'"},
+		{"import", "PUT", "d", creation(`"createOption":"import","sourceUri":"https://x"`), 400, "InvalidParameter", "no storage account"},
 		{"restore", "PUT", "d", creation(`"createOption":"Restore"`), 400, "NotSupported", "'Restore'"},
 		{"unknown option", "PUT", "d", creation(`"createOption":"Dream"`), 400, "InvalidParameter", "Allowed values"},
 		{"empty without size", "PUT", "d", creation(`"createOption":"Empty"`), 400, "InvalidParameter", "diskSizeGB"},

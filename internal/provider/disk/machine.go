@@ -50,7 +50,7 @@ func (p *Provider) Create(tx store.Tx, n NewDisk) error {
 	}
 	d := control.Make[Properties](n.ID, n.Location, n.Now)
 	d.ManagedBy, d.SKU = n.Owner.String(), &control.SKU{Name: n.SKU}
-	if fault := checkSKU(d.SKU); fault != nil {
+	if fault := checkSKU(d); fault != nil {
 		return fault
 	}
 	props := &d.Properties

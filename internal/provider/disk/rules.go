@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/control"
 	"vitrine/internal/rbac"
 )
 
@@ -19,6 +18,8 @@ const (
 var (
 	names = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
 	skus  = []string{"Standard_LRS", "Premium_LRS", "StandardSSD_LRS", "UltraSSD_LRS", "Premium_ZRS", "StandardSSD_ZRS", "PremiumV2_LRS"}
+
+	snapshotSKUs = []string{"Standard_LRS", "Premium_LRS", "Standard_ZRS"}
 )
 
 func name(n string) *arm.Error {
@@ -45,7 +46,7 @@ func validate(r *resource) []*arm.Error {
 		}
 	}
 	p := &r.Properties
-	add(checkSKU(r.SKU))
+	add(checkSKU(r))
 	if p.DiskSizeGB < 0 || p.DiskSizeGB > maxSizeGB {
 		add(invalid("diskSizeGB", "The value of parameter diskSizeGB is out of range: '%d'. The value must be between 1 and %d, inclusive.", p.DiskSizeGB, maxSizeGB))
 	}
@@ -81,9 +82,13 @@ func checkSecurity(r *resource) (faults []*arm.Error) {
 	return faults
 }
 
-func checkSKU(s *control.SKU) *arm.Error {
+func checkSKU(r *resource) *arm.Error {
+	s, skus := r.SKU, skus
 	if s == nil || s.Name == "" {
 		return nil
+	}
+	if noun(r) == "snapshot" {
+		skus = snapshotSKUs
 	}
 	for _, known := range skus {
 		if strings.EqualFold(known, s.Name) {

@@ -27,6 +27,9 @@ func fill(r *resource) {
 		t := tierOf(p.DiskSizeGB)
 		p.DiskIOPSReadWrite, p.DiskMBpsReadWrite, p.Tier = t.iops, t.mbps, t.name
 	}
+	if noun(r) == "snapshot" {
+		p.DiskIOPSReadWrite, p.DiskMBpsReadWrite, p.Tier = 0, 0, ""
+	}
 	p.DiskSizeBytes = int64(p.DiskSizeGB) * gib
 	if p.Encryption == nil {
 		p.Encryption = &Encryption{}
