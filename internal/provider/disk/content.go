@@ -29,6 +29,7 @@ type writeInput struct {
 	Source  string     `json:"source,omitempty"` // ID or URI
 	Unique  string     `json:"unique,omitempty"` // uniqueId of the source: one of the same name that came later is another
 	Region  string     `json:"region,omitempty"`
+	Account string     `json:"account,omitempty"` // of a blob
 	Ref     *image.Ref `json:"ref,omitempty"`
 }
 
@@ -56,7 +57,7 @@ func (p *Provider) bringContent(ctx context.Context, r *operation.Run, in writeI
 	case fromRegion:
 		ref, err = *in.Ref, p.fetch(ctx, r, d, in)
 	case fromBlob:
-		ref, err = p.importBlob(ctx, d, in.Source)
+		ref, err = p.importBlob(ctx, d, in)
 	}
 	if err != nil {
 		return err
@@ -123,9 +124,14 @@ func (p *Provider) tell(ctx context.Context, r *operation.Run, percent float64) 
 }
 
 // importBlob reads a fixed VHD from a storage account.
-func (p *Provider) importBlob(ctx context.Context, d *resource, uri string) (image.Ref, error) {
+func (p *Provider) importBlob(ctx context.Context, d *resource, in writeInput) (image.Ref, error) {
 	const at = "creationData.sourceUri"
-	blob, err := p.Blobs.Open(ctx, uri)
+	uri := in.Source
+	account, err := arm.ParseID(in.Account)
+	if err != nil {
+		return image.Ref{}, err
+	}
+	blob, err := p.Blobs.Open(ctx, account, uri)
 	if errors.Is(err, store.ErrNotFound) {
 		return image.Ref{}, arm.Errorf(404, "BlobNotFound", "The source blob '%.300s' was not found.", uri).At(at)
 	}

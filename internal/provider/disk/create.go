@@ -160,7 +160,7 @@ func (p *Provider) imports(w *control.Write[Properties], in *writeInput) error {
 	if location != w.New.Location {
 		return invalid(at, "The source blob '%.300s' is in location '%s'; it must be in the same location as the %s.", c.SourceURI, location, noun(w.New))
 	}
-	*in = writeInput{Content: fromBlob, Source: c.SourceURI}
+	*in = writeInput{Content: fromBlob, Source: c.SourceURI, Account: account.String()}
 	return nil
 }
 

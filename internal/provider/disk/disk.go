@@ -50,10 +50,12 @@ type Config struct {
 
 // Blobs are the page blobs of storage accounts.
 type Blobs interface {
-	// Account tells in which storage account, and where, the blob at a URI lies. store.ErrNotFound.
+	// Account tells in which storage account, and where, the blob at a URI lies. store.ErrNotFound; an *arm.Error for what is no
+	// URI of a blob.
 	Account(tx store.Tx, uri string) (account arm.ID, location string, err error)
-	// Open opens the blob for reading. What it reads does not change meanwhile. store.ErrNotFound.
-	Open(ctx context.Context, uri string) (Blob, error)
+	// Open opens a blob of an account for reading. What it reads does not change meanwhile. store.ErrNotFound; an *arm.Error
+	// when it holds no fixed VHD.
+	Open(ctx context.Context, account arm.ID, uri string) (Blob, error)
 }
 
 // Blob is a page blob that is read.

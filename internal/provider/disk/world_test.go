@@ -128,9 +128,9 @@ type fakeBlob struct{ *bytes.Reader }
 
 func (fakeBlob) Close() error { return nil }
 
-func (f fakeBlobs) Open(_ context.Context, uri string) (disk.Blob, error) {
+func (f fakeBlobs) Open(_ context.Context, id arm.ID, uri string) (disk.Blob, error) {
 	b, ok := f[uri]
-	if !ok {
+	if !ok || id.Key() != account.Key() {
 		return nil, store.ErrNotFound
 	}
 	return fakeBlob{bytes.NewReader(b)}, nil

@@ -25,12 +25,24 @@ import (
 type Config struct {
 	Images  *image.Store
 	Sources source.Sources
+	Blobs   Blobs // nil: an image from a VHD is refused
+}
+
+// Blobs are VHDs in storage accounts.
+type Blobs interface {
+	// Account tells in which storage account, and where, the blob at a URI lies. store.ErrNotFound; an *arm.Error for what is no
+	// URI of a blob.
+	Account(tx store.Tx, uri string) (account arm.ID, location string, err error)
+	// Freeze makes a manifest of a VHD in the account's region, and pins nothing. It may be run again. store.ErrNotFound; an
+	// *arm.Error when it holds no fixed VHD.
+	Freeze(ctx context.Context, account arm.ID, uri string) (image.Ref, error)
 }
 
 // Provider serves managed images.
 type Provider struct {
 	Config
 	store *store.Store
+	rbac  *rbac.Engine
 }
 
 var versions = []arm.Version{"2024-11-01", "2024-07-01", "2024-03-01", "2023-09-01", "2023-07-01", "2023-03-01", "2022-11-01", "2022-08-01",
@@ -44,7 +56,7 @@ const (
 
 // Register adds the type to the table.
 func Register(c *control.Control, cfg Config) *Provider {
-	p := &Provider{Config: cfg, store: c.Store()}
+	p := &Provider{Config: cfg, store: c.Store(), rbac: c.RBAC()}
 	control.Register(c, control.Spec[Properties]{
 		Type: Type, Versions: versions, Tracked: true, Patch: true, Async: control.Async{Family: "operations"}, // recorded: 201 and 200
 		Name: name, Validate: validate, Links: links, Put: p.put, Delete: p.delete,
@@ -166,6 +178,9 @@ func (p *Provider) fromDisks(w *control.Write[Properties]) error {
 }
 
 func (p *Provider) takeDisk(w *control.Write[Properties], d *Disk, lun int) (source.Source, error) {
+	if d.BlobURI != "" {
+		return source.Source{}, p.takeBlob(w, d, lun)
+	}
 	text, member := d.source()
 	at := "osDisk." + member
 	if lun != source.OSDisk {
@@ -185,6 +200,31 @@ func (p *Provider) takeDisk(w *control.Write[Properties], d *Disk, lun int) (sou
 	d.SizeGB = max(d.SizeGB, one.SizeGB)
 	w.New.Properties.Content = append(w.New.Properties.Content, Content{LUN: lun, Ref: one.Ref, SizeGB: d.SizeGB, Source: text})
 	return from, nil
+}
+
+// takeBlob takes a VHD in a storage account, for which the caller needs the account's keys, as in Azure. Its size is known when it was
+// read.
+func (p *Provider) takeBlob(w *control.Write[Properties], d *Disk, lun int) error {
+	const at = "storageProfile.blobUri"
+	if p.Blobs == nil {
+		return unsupported(at, "A managed image from a VHD in a storage account")
+	}
+	account, location, err := p.Blobs.Account(w.Tx, d.BlobURI)
+	if errors.Is(err, store.ErrNotFound) {
+		return invalid(at, "The source blob '%.300s' is in no storage account of this installation.", d.BlobURI)
+	}
+	if err != nil {
+		return err
+	}
+	links := []rbac.Link{{ID: account, Action: "Microsoft.Storage/storageAccounts/listKeys/action"}}
+	if err := p.rbac.Linked(w.Tx, w.Caller, w.ID, Type+"/write", links); err != nil {
+		return err
+	}
+	if location != w.New.Location {
+		return invalid(at, "The source blob '%.300s' is in location '%s'; it must be in the same location as the image.", d.BlobURI, location)
+	}
+	w.New.Properties.Content = append(w.New.Properties.Content, Content{LUN: lun, SizeGB: d.SizeGB, Source: d.BlobURI, Account: account.String()})
+	return nil
 }
 
 // complete fills in what Azure answers for members that were not sent.
@@ -271,13 +311,9 @@ func (p *Provider) freeze(ctx context.Context, r *operation.Run, lun int) error 
 	if c == nil || c.Ref.ID != "" {
 		return nil
 	}
-	id, err := arm.ParseID(c.Source)
-	if err != nil {
-		return err
-	}
-	ref, err := p.Sources.Freeze(ctx, id)
+	ref, err := p.bytes(ctx, c)
 	if errors.Is(err, store.ErrNotFound) {
-		return arm.Errorf(404, "ResourceNotFound", "The source '%s' of the image was deleted meanwhile.", id)
+		return arm.Errorf(404, "ResourceNotFound", "The source '%s' of the image was not found, or was deleted meanwhile.", c.Source)
 	}
 	if err != nil {
 		return err
@@ -289,12 +325,43 @@ func (p *Provider) freeze(ctx context.Context, r *operation.Run, lun int) error 
 		}
 		if c := m.Properties.content(lun); c != nil {
 			c.Ref = ref
+			m.Properties.measure(c)
 		}
 		if err := p.Images.Pin(tx, ref, m.Location, m.ID); err != nil {
 			return err
 		}
 		return control.Save(tx, m)
 	})
+}
+
+// bytes makes the manifest of what a disk is made from.
+func (p *Provider) bytes(ctx context.Context, c *Content) (image.Ref, error) {
+	if c.Account == "" {
+		id, err := arm.ParseID(c.Source)
+		if err != nil {
+			return image.Ref{}, err
+		}
+		return p.Sources.Freeze(ctx, id)
+	}
+	account, err := arm.ParseID(c.Account)
+	if err != nil {
+		return image.Ref{}, err
+	}
+	return p.Blobs.Freeze(ctx, account, c.Source)
+}
+
+// measure tells the size of a disk whose bytes are known now.
+func (p *Properties) measure(c *Content) {
+	const gib = 1 << 30
+	c.SizeGB = max(c.SizeGB, int((c.Ref.Size+gib-1)/gib))
+	if c.LUN == source.OSDisk {
+		p.Storage.OSDisk.SizeGB = c.SizeGB
+	}
+	for i := range p.Storage.DataDisks {
+		if d := &p.Storage.DataDisks[i]; int(*d.LUN) == c.LUN {
+			d.SizeGB = c.SizeGB
+		}
+	}
 }
 
 // settled writes the end of a creation or update.

@@ -82,6 +82,24 @@ func (w *world) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
 	return w.pack(ctx, text)
 }
 
+// blobs are VHDs by URI, in the account acc in eastus; another is in westus.
+type blobs struct{ w *world }
+
+func (b blobs) Account(_ store.Tx, uri string) (arm.ID, string, error) {
+	location, ok := map[string]string{"acc": "eastus", "west": "westus"}[strings.Split(strings.TrimPrefix(uri, "https://"), "/")[0]]
+	if !ok {
+		return arm.ID{}, "", store.ErrNotFound
+	}
+	return arm.ID{Subscription: sub, ResourceGroup: "rg"}.Child("Microsoft.Storage/storageAccounts", "acc"), location, nil
+}
+
+func (b blobs) Freeze(ctx context.Context, account arm.ID, uri string) (image.Ref, error) {
+	if account.Name() != "acc" || uri != "https://acc/c/good.vhd" {
+		return image.Ref{}, store.ErrNotFound
+	}
+	return b.w.pack(ctx, "a VHD")
+}
+
 func (w *world) pack(ctx context.Context, text string) (image.Ref, error) {
 	return w.images.Pack(ctx, "eastus", tenant, bytes.NewReader(append([]byte(text), make([]byte, size-len(text))...)), size, nil)
 }
@@ -95,7 +113,7 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	var engine *operation.Engine
 	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: func() { engine.Kick() }})
-	w.managed = managed.Register(w.control, managed.Config{Images: w.images, Sources: w})
+	w.managed = managed.Register(w.control, managed.Config{Images: w.images, Sources: w, Blobs: blobs{w}})
 	engine = operation.New(w.store, "test", w.managed.Works(), log)
 	ctx, stop := context.WithCancel(context.Background())
 	var workers sync.WaitGroup
@@ -321,7 +339,10 @@ func TestErrors(t *testing.T) {
 		{"specialized", "i", storage(strings.Replace(disk("frozen"), "Generalized", "Specialized", 1), ""), 400, "NotSupported", "specialized"},
 		{"two sources", "i", storage(`{"osType":"Linux","osState":"Generalized","managedDisk":{"id":"`+compute+`disks/frozen"},"snapshot":{"id":"`+compute+`snapshots/known"}}`, ""), 400, "InvalidParameter", "Exactly one"},
 		{"no source", "i", storage(`{"osType":"Linux","osState":"Generalized"}`, ""), 400, "InvalidParameter", "Exactly one"},
-		{"blob", "i", storage(`{"osType":"Linux","osState":"Generalized","blobUri":"https://x"}`, ""), 400, "NotSupported", "VHD"},
+		{"blob elsewhere", "i", storage(`{"osType":"Linux","osState":"Generalized","blobUri":"https://x"}`, ""), 400, "InvalidParameter", "no storage account"},
+		{"blob in another region", "i", storage(`{"osType":"Linux","osState":"Generalized","blobUri":"https://west/x"}`, ""), 400, "InvalidParameter", "same location"},
+		{"blob and disk", "i", storage(strings.Replace(disk("frozen"), `{"osType`, `{"blobUri":"https://acc/x","osType`, 1), ""), 400, "InvalidParameter", "Exactly one"},
+		{"blob twice", "i", storage(`{"osType":"Linux","osState":"Generalized","blobUri":"https://acc/x"}`, `{"lun":0,"blobUri":"https://acc/x"}`), 400, "InvalidParameter", "more than one disk"},
 		{"another type", "i", storage(`{"osType":"Linux","osState":"Generalized","managedDisk":{"id":"`+compute+`snapshots/known"}}`, ""), 400, "LinkedInvalidPropertyId", "managedDisk"},
 		{"not there", "i", storage(disk("none"), ""), 404, "ResourceNotFound", "none"},
 		{"elsewhere", "i", storage(disk("west"), ""), 404, "ResourceNotFound", "west"},
@@ -346,6 +367,24 @@ func TestErrors(t *testing.T) {
 			_, err := w.as(caller, "PUT", compute+"images/"+row.image, row.body)
 			inner.refuse(err, row.status, row.code, row.part)
 		})
+	}
+}
+
+func TestFromBlob(t *testing.T) {
+	w := newWorld(t)
+	body := storage(`{"osType":"Linux","osState":"Generalized","blobUri":"https://acc/c/good.vhd"}`, "")
+	_, err := w.as(limited, "PUT", group+"2/providers/Microsoft.Compute/images/i", body)
+	w.refuse(err, 403, "LinkedAuthorizationFailed", "storageAccounts/listKeys/action")
+	w.done("PUT", "i", body, 201)
+	w.holds("i", -1, "a VHD")
+	r, err := w.as(caller, "GET", compute+"images/i", "")
+	w.must(err)
+	if !strings.Contains(string(r.Body), `"diskSizeGB":1`) || !strings.Contains(string(r.Body), `"blobUri":"https://acc/c/good.vhd"`) {
+		t.Errorf("%s", r.Body)
+	}
+	w.done("PUT", "i", string(r.Body), 200)
+	if o := w.end("PUT", "j", strings.Replace(body, "good", "none", 1), 201); o.Status != operation.Failed || o.Error.Code != "ResourceNotFound" {
+		t.Errorf("%s %v", o.Status, o.Error)
 	}
 }
 

@@ -54,10 +54,11 @@ type Disk struct {
 
 // Content is what one disk of an image holds; LUN -1 is the OS disk. Until Ref is known, the operation brings it.
 type Content struct {
-	LUN    int       `json:"lun"`
-	Ref    image.Ref `json:"ref,omitzero"`
-	SizeGB int       `json:"sizeGB"`
-	Source string    `json:"source,omitempty"` // ID of a disk or snapshot
+	LUN     int       `json:"lun"`
+	Ref     image.Ref `json:"ref,omitzero"`
+	SizeGB  int       `json:"sizeGB"`
+	Source  string    `json:"source,omitempty"`  // ID of a disk or snapshot, or the URI of a VHD
+	Account string    `json:"account,omitempty"` // of a VHD: the storage account that it was found in
 }
 
 type resource = control.Resource[Properties]

@@ -60,6 +60,9 @@ func validate(r *resource) []*arm.Error {
 // sourceKey is a disk's source to compare.
 func sourceKey(d *Disk) string {
 	id, _ := d.source()
+	if d.BlobURI != "" {
+		return d.BlobURI
+	}
 	return strings.ToLower(id)
 }
 
@@ -119,7 +122,6 @@ func validateDisk(at string, d *Disk) (faults []*arm.Error) {
 	}
 	if d.BlobURI != "" {
 		given++
-		faults = append(faults, unsupported(at+".blobUri", "A managed image from a VHD in a storage account (import it as a disk first)"))
 	}
 	if given != 1 {
 		faults = append(faults, invalid(at, "Exactly one of 'managedDisk', 'snapshot' and 'blobUri' must be specified for '%s'.", at))
