@@ -1,16 +1,24 @@
 package qemu
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	overlayfile "vitrine/internal/image/qcow2"
+	"vitrine/internal/proc"
 	"vitrine/internal/vm"
 )
 
@@ -111,4 +119,103 @@ func checkCopy(t *testing.T, path string, boot []byte) {
 	if next, err := o.NextData(1 << 20); err == nil {
 		t.Errorf("the copy has data at %d that the guest did not write", next.Start)
 	}
+}
+
+// TestBackupEnds: a copy that fails says why, and one whose caller has gone is cancelled; both close their target.
+func TestBackupEnds(t *testing.T) {
+	const done = `{"return": {}, "id": %[1]d}`
+	event := func(name, data string) string { return `{"event": "` + name + `", "data": ` + data + `}` + "\n" }
+	null := event("JOB_STATUS_CHANGE", `{"id": "%[2]s", "status": "null"}`)
+	for name, row := range map[string]struct {
+		backup, cancel string // what QEMU says
+		leave          bool   // the caller goes once the copy has begun
+		want           string
+	}{
+		"whole":     {backup: done + "\n" + event("BLOCK_JOB_COMPLETED", `{"device": "%[2]s"}`) + null},
+		"failed":    {backup: done + "\n" + event("BLOCK_JOB_COMPLETED", `{"device": "%[2]s", "error": "No space left"}`) + null, want: "No space left"},
+		"refused":   {backup: `{"error": {"class": "GenericError", "desc": "busy"}, "id": %[1]d}`, want: "busy"},
+		"cancelled": {backup: done + "\n" + event("RESUME", "{}"), leave: true, cancel: done + "\n" + event("BLOCK_JOB_CANCELLED", `{"device": "%[2]s"}`) + null, want: "context canceled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			q := &jobQEMU{t: t, answers: map[string]string{"blockdev-add": done, "blockdev-backup": row.backup, "block-job-cancel": row.cancel, "blockdev-del": done}}
+			if row.leave {
+				q.began = leave
+			}
+			child, err := proc.StartBound(proc.Bound{Path: "/bin/sleep", Args: []string{"60"}, Dir: t.TempDir(), Stdout: io.Discard, Stderr: io.Discard})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = proc.Signal(child.Identity, syscall.SIGKILL); <-child.Done() }()
+			s := &supervisor{child: child, launch: Launch{Machine: vm.Machine{Disks: []vm.Disk{{Path: "/d", Format: vm.QCOW2}}}}}
+			if s.qmp, err = dialMonitor(t.Context(), q.listen()); err != nil {
+				t.Fatal(err)
+			}
+			defer s.qmp.close()
+			go s.follow()
+			err = s.backup(ctx, "/d", "/target")
+			if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
+				t.Errorf("got %v, want %q", err, row.want)
+			}
+			if !q.closed.Load() {
+				t.Error("the target was not closed")
+			}
+			if len(s.jobs.waiting)+len(s.jobs.problem) != 0 {
+				t.Errorf("left: %v", &s.jobs)
+			}
+		})
+	}
+}
+
+// jobQEMU is a monitor whose answers know the name of the node that was added.
+type jobQEMU struct {
+	t       *testing.T
+	answers map[string]string // %[1]d is the command's id, %[2]s the node
+	began   func()            // called after the copy has begun
+	closed  atomic.Bool
+}
+
+func (q *jobQEMU) listen() string {
+	path := filepath.Join(q.t.TempDir(), "qmp")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		q.t.Fatal(err)
+	}
+	q.t.Cleanup(func() { ln.Close() })
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fmt.Fprintln(conn, `{"QMP": {"version": {}, "capabilities": []}}`)
+		node := ""
+		for lines := bufio.NewScanner(conn); lines.Scan(); {
+			var c struct {
+				Execute   string
+				ID        int
+				Arguments struct {
+					Node string `json:"node-name"`
+				}
+			}
+			if json.Unmarshal(lines.Bytes(), &c) != nil {
+				return
+			}
+			answer := q.answers[c.Execute]
+			switch c.Execute {
+			case "qmp_capabilities":
+				answer = `{"return": {}, "id": %[1]d}`
+			case "blockdev-add":
+				node = c.Arguments.Node
+			case "blockdev-del":
+				q.closed.Store(c.Arguments.Node == node)
+			}
+			fmt.Fprintln(conn, strings.NewReplacer("%[1]d", fmt.Sprint(c.ID), "%[2]s", node).Replace(strings.TrimSpace(answer)))
+			if c.Execute == "blockdev-backup" && q.began != nil {
+				q.began()
+			}
+		}
+	}()
+	return path
 }
