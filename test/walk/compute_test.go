@@ -3,6 +3,8 @@ package walk
 import (
 	"strings"
 	"testing"
+
+	"vitrine/internal/client"
 )
 
 // computeDisks are disks, snapshots and images without a machine. D is what stands before a disk's name in its ID.
@@ -92,6 +94,7 @@ func TestCompute(t *testing.T) {
 	var disk string
 	w.azOK(&disk, "vm", "show", "-g", consumerGroup, "-n", "first", "--query", "storageProfile.osDisk.managedDisk.id")
 	w.rows(t, computeMachine, fill(disk))
+	w.downloads(t, "live")
 	w.created(t, &vm, "copied", "--image", "model")
 	copied := w.access("fabrikam", vm.ID, vm.PublicIP, "azureuser")
 	w.created(t, &vm, "revived", "--attach-os-disk", "revived", "--os-type", "linux")
@@ -100,6 +103,22 @@ func TestCompute(t *testing.T) {
 			t.Errorf("the guest at %s has %q", g.ip, said)
 		}
 	}
+}
+
+// downloads reads the end of a snapshot by its signed URL: the footer of a VHD behind a disk of 1 GiB.
+func (w *world) downloads(t *testing.T, snapshot string) {
+	t.Helper()
+	var sas string
+	w.azOK(&sas, "snapshot", "grant-access", "-g", consumerGroup, "-n", snapshot, "--duration-in-seconds", "600", "--query", "accessSAS")
+	where, err := client.ReadServer(w.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := w.exec(nil, "curl", "-sS", "--proxy", where.Proxy, "--cacert", where.Bundle, "-D", "-", "-r", "1073741824-1073742335", sas)
+	if r.code != 0 || !strings.Contains(r.out, "bytes 1073741824-1073742335/1073742336") || !strings.Contains(r.out, "conectix") {
+		t.Errorf("download: exit %d, %.600q %s", r.code, r.out, r.err)
+	}
+	w.azOK(nil, "snapshot", "revoke-access", "-g", consumerGroup, "-n", snapshot)
 }
 
 // created makes a machine by az.

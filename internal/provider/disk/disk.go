@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"vitrine/internal/arm"
@@ -131,6 +132,9 @@ func change(old, next *resource) error {
 	}
 	if n.Incremental == nil {
 		n.Incremental = o.Incremental
+	}
+	if o.DiskState == Attached && next.SKU.Name != "" && !strings.EqualFold(next.SKU.Name, old.SKU.Name) {
+		return refused("Cannot change the SKU of disk %s from %s to %s while it is attached to running VM %s. Please deallocate the virtual machine and retry the operation.", next.Name, old.SKU.Name, next.SKU.Name, old.ManagedBy).At("sku.name")
 	}
 	return resize(o, n, next)
 }

@@ -268,7 +268,10 @@ func TestResize(t *testing.T) {
 	path := w.writes(w.id("m"), 1, nil)
 	_, err := w.do("PATCH", disks+"m", `{"properties":{"diskSizeGB":2}}`)
 	w.refuse(err, 409, "OperationNotAllowed", "requires the virtual machine to be deallocated")
+	_, err = w.do("PATCH", disks+"m", `{"sku":{"name":"Premium_LRS"}}`)
+	w.refuse(err, 409, "OperationNotAllowed", "Cannot change the SKU")
 	w.must(w.store.Update(ctx, func(tx store.Tx) error { return w.disks.SetRunning(tx, w.id("m"), false) }))
+	w.done("PATCH", disks+"m", `{"sku":{"name":"Premium_LRS"}}`)
 	w.done("PATCH", disks+"m", `{"properties":{"diskSizeGB":2}}`)
 	for range 2 {
 		_, _, err := w.disks.Materialise(ctx, w.id("m"))

@@ -31,6 +31,9 @@ type exchange struct {
 	Unknown armjson.Unknown `json:"-"`
 }
 
+// maxExchange bounds a request: no size takes more data disks.
+const maxExchange = 64
+
 // exchangeDisks attaches and detaches data disks, as "az vm disk attach" does. It answers the storage profile.
 func (p *Provider) exchangeDisks(_ context.Context, a *control.Act[Properties]) error {
 	if err := able(a, "attachDetachDataDisks"); err != nil {
@@ -38,6 +41,9 @@ func (p *Provider) exchangeDisks(_ context.Context, a *control.Act[Properties]) 
 	}
 	var q exchange
 	faults := armjson.Decode(a.Body, &q, "")
+	if n := max(len(q.Attach), len(q.Detach)); n > maxExchange {
+		return invalid("dataDisksToAttach", "The request attaches or detaches %d disks; at most %d are allowed.", n, maxExchange)
+	}
 	if len(faults) == 0 && len(q.Attach)+len(q.Detach) == 0 {
 		faults = append(faults, invalid("dataDisksToAttach", "At least one of 'dataDisksToAttach' and 'dataDisksToDetach' must name a disk."))
 	}

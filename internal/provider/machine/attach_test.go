@@ -26,6 +26,7 @@ func TestExchangeDisks(t *testing.T) {
 	w.must("POST", machines+"m/deallocate", "")
 	for name, row := range map[string]struct{ body, code, part string }{
 		"nothing":       {`{}`, "InvalidParameter", "At least one"},
+		"too many":      {attachBody(strings.Repeat(id(a, "")+",", 64)+id(a, ""), ""), "InvalidParameter", "at most 64"},
 		"no ID":         {attachBody(`{"lun":1}`, ""), "InvalidParameter", "diskId"},
 		"not a disk":    {attachBody(`{"diskId":"`+nicID+`"}`, ""), "LinkedInvalidPropertyId", "fully qualified"},
 		"not there":     {attachBody(`{"diskId":"`+disksAt+`none"}`, ""), "ResourceNotFound", "none"},
