@@ -26,13 +26,13 @@ type freezer interface {
 	Freeze(ctx context.Context, id arm.ID) (image.Ref, error)
 }
 
-// sources asks the provider of a source's type; it is what others know of disks, snapshots, managed images and machines.
-type sources struct{ *rooms }
+// origins asks the provider of a source's type; it is what others know of disks, snapshots, managed images and machines.
+type origins struct{ *rooms }
 
-var _ source.Sources = sources{}
+var _ source.Sources = origins{}
 
 // of finds the provider of a type. What is no source does not exist as one.
-func (s sources) of(id arm.ID) offerer {
+func (s origins) of(id arm.ID) offerer {
 	switch strings.ToLower(id.Type()) {
 	case strings.ToLower(disk.Type), strings.ToLower(disk.SnapshotType):
 		return s.disks
@@ -45,7 +45,7 @@ func (s sources) of(id arm.ID) offerer {
 }
 
 // Source implements source.Sources.
-func (s sources) Source(tx store.Tx, id arm.ID) (source.Source, error) {
+func (s origins) Source(tx store.Tx, id arm.ID) (source.Source, error) {
 	p := s.of(id)
 	if p == nil {
 		return source.Source{}, store.ErrNotFound
@@ -76,7 +76,7 @@ func (s sources) Source(tx store.Tx, id arm.ID) (source.Source, error) {
 }
 
 // Freeze implements source.Sources.
-func (s sources) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
+func (s origins) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
 	if p, ok := s.of(id).(freezer); ok {
 		return p.Freeze(ctx, id)
 	}
