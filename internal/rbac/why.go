@@ -104,7 +104,7 @@ func (e *Engine) Why(tx store.Tx, p authn.Principal, action string, scope arm.ID
 		s := g.step(*d.by, "Grants")
 		out.Decided = &s
 	default:
-		if r, ok := smallest(q.action, q.data); ok {
+		if r, ok := e.smallest(q.action, q.data); ok {
 			out.Role, out.Command = r.Name, x.command(r)
 		}
 	}
