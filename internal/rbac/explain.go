@@ -165,9 +165,9 @@ func (x explaining) grantors() ([]Grantor, error) {
 		})
 	}
 	var out []Grantor
-	all, err := x.e.holders(x.tx, x.p.TenantID, chain, assignmentsWrite)
+	all, err := x.e.holders(x.tx, x.p.TenantID, chain, question{action: assignmentsWrite})
 	for _, h := range all {
-		if !h.conditional && !x.g.is(h.Principal) { // who may always, and is not the one who was refused
+		if h.always(assignmentsWrite) && !x.g.is(h.Principal) { // who may always, and is not the one who was refused
 			out = append(out, Grantor{h.Principal, h.role.Name, h.at})
 		}
 	}
