@@ -60,6 +60,7 @@ func (p *provider) registerDefinitions(c *control.Control) {
 		Put:      p.putDefinition,
 		Delete:   p.removeDefinition,
 		List:     p.listDefinitions,
+		Facts:    func(r *definition) map[string]string { return map[string]string{"roleName": r.Properties.RoleName} },
 		Missing:  func(id arm.ID) *arm.Error { return noDefinition(id.Name()) },
 	})
 }
