@@ -3,7 +3,7 @@ package rbac
 import "slices"
 
 // BuiltIn lists the built-in roles. GUIDs and actions are Azure's published ones, as far as they touch what is served.
-func BuiltIn() []Role { return slices.Concat(general(), special(), observing()) }
+func BuiltIn() []Role { return slices.Concat(general(), special(), observing(), restoring()) }
 
 // general are those that most people are given.
 func general() []Role {

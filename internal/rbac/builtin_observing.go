@@ -1,7 +1,6 @@
 package rbac
 
-// observing are the roles of monitoring and of backups, as far as they touch what is served. Source: Azure's pages of built-in
-// roles for Monitor, Compute and Storage.
+// observing are the roles of monitoring. Source: Azure's page of built-in roles for Monitor.
 func observing() []Role {
 	return []Role{
 		{"43d0d8ad-25c7-4714-9337-8ba259a9fe05", "Monitoring Reader", "Can read all monitoring data.",
@@ -39,6 +38,12 @@ func observing() []Role {
 				"Microsoft.OperationsManagement/*", "Microsoft.Resources/deployments/*",
 				"Microsoft.Resources/subscriptions/resourcegroups/deployments/*", "Microsoft.Storage/storageAccounts/listKeys/action",
 				"Microsoft.Support/*"}}}},
+	}
+}
+
+// restoring are the roles of backups and storage tasks. Source: Azure's pages of built-in roles for Compute and Storage.
+func restoring() []Role {
+	return []Role{
 		{"dfce8971-25e3-42e3-ba33-6055438e3080", "VM Restore Operator", "Create and Delete resources during VM Restore. This role is in preview and subject to change.",
 			[]Permission{{Actions: []string{
 				"Microsoft.Authorization/*/read", "Microsoft.Compute/disks/read", "Microsoft.Compute/disks/write", "Microsoft.Compute/disks/delete",

@@ -73,7 +73,7 @@ func views(e *audit.Event) []eventData {
 	twin := uuid.NewSHA1(uuid.NameSpaceOID, []byte("begin "+e.ID)).String()
 	b := view(e, twin, audit.Started, "BeginRequest", "Begin request")
 	b.Level, b.SubStatus, b.Properties = "Informational", text{}, nil
-	if e.Request.Method == "PUT" && len(e.Facts) > 0 {
+	if strings.HasSuffix(strings.ToLower(e.Action), "/write") && len(e.Facts) > 0 {
 		b.Properties = map[string]string{"requestbody": body(e)} // Azure writes it so; az role assignment list-changelogs reads it
 	}
 	return []eventData{v, b}
