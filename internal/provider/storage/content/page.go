@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"vitrine/internal/image"
+	"vitrine/internal/image/format"
 	"vitrine/internal/store"
 )
 
@@ -61,15 +62,36 @@ func (s *Store) May(ctx context.Context, b *Blob, check Check) error {
 	})
 }
 
+// Find reads a blob's document in a transaction of somebody else; store.ErrNotFound.
+func (s *Store) Find(tx store.Tx, at Address) (*Blob, error) { return load(tx, at.UID, at.Name) }
+
+// Hold opens a page blob that is not being filled, for reading: until it is closed, nobody can write it. It may be replaced
+// or deleted meanwhile; what is read stays what it was.
+func (s *Store) Hold(b *Blob) (*image.Upload, error) {
+	if b.Kind != Page {
+		return nil, refuse("InvalidBlobType")
+	}
+	if err := busy(b); err != nil {
+		return nil, err
+	}
+	u, err := s.Images.HoldUpload(upload(b.UID))
+	if errors.Is(err, image.ErrUpload) {
+		return nil, refuse("BlobNotFound")
+	}
+	return u, err
+}
+
 // Pack makes an image of a page blob that holds a fixed VHD, in a domain of its region. The blob cannot be written
 // meanwhile. A fault of the VHD is a *format.Error.
 func (s *Store) Pack(ctx context.Context, b *Blob, domain string) (image.Ref, error) {
-	if b.Kind != Page {
-		return image.Ref{}, refuse("InvalidBlobType")
+	u, err := s.Hold(b)
+	if err != nil {
+		return image.Ref{}, err
 	}
-	ref, err := s.Images.FinishUpload(ctx, upload(b.UID), b.Region, domain)
-	if errors.Is(err, image.ErrUpload) {
-		return image.Ref{}, refuse("BlobNotFound")
+	defer u.Close()
+	size, err := format.CheckFixedVHD(u, b.Size)
+	if err != nil {
+		return image.Ref{}, err
 	}
-	return ref, errors.Join(err, s.Images.CreateUpload(upload(b.UID), max(b.Size, 512)))
+	return s.Images.Pack(ctx, b.Region, domain, u, size, nil)
 }
