@@ -144,7 +144,7 @@ func TestVHDRefused(t *testing.T) {
 	w.upload("vhds1", "dynamic.vhd", dynamic)
 	at := w.upload("vhds1", "whole.vhd", vhd)
 	w.must(w.blobs.PutBlob(t.Context(), at.Container, &content.Blob{Name: "block.vhd"}, bytes.NewReader(vhd), int64(len(vhd)), func(*content.Blob) error { return nil }))
-	w.must(w.blobs.StartCopy(t.Context(), at.Container, &content.Blob{Name: "copying.vhd"}, at, "https://x", func(*content.Blob) error { return nil }))
+	w.must(w.blobs.StartCopy(t.Context(), at.Container, &content.Blob{Name: "copying.vhd"}, content.Source{At: at, URL: "https://x"}, func(*content.Blob) error { return nil }))
 
 	base := "https://vhds1.blob.core.windows.net/box/"
 	for uri, want := range map[string]string{

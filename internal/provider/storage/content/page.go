@@ -3,6 +3,8 @@ package content
 import (
 	"context"
 	"errors"
+	"hash/crc32"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -43,23 +45,44 @@ func (s *Store) Pages(b *Blob) (*image.Upload, error) {
 	return u, err
 }
 
-// May looks whether a page blob is still the one that was opened, and asks check: between the bytes of a body and their
-// writing a lease may have been taken or the blob replaced.
-func (s *Store) May(ctx context.Context, b *Blob, check Check) error {
-	return s.Store.View(ctx, func(tx store.Tx) error {
-		now, err := load(tx, b.Container, b.Name)
-		if errors.Is(err, store.ErrNotFound) || err == nil && now.UID != b.UID {
-			return refuse("BlobNotFound")
-		}
-		if err != nil {
-			return err
-		}
-		if err := busy(now); err != nil {
-			return err
-		}
-		now.modified = b.modified
-		return check(now)
+// WritePages lets write write a page blob, one writer at a time. may is to be asked in the very moment of the writing:
+// between the bytes of a body and their writing a lease may have been taken, the blob replaced or written by another.
+func (s *Store) WritePages(ctx context.Context, b *Blob, check Check, write func(u *image.Upload, may func() error) error) (*Blob, error) {
+	u, err := s.Pages(b)
+	if err != nil {
+		return nil, err
+	}
+	defer u.Close()
+	turn := &s.stripes[crc32.ChecksumIEEE([]byte(b.UID))%uint32(len(s.stripes))]
+	turn.Lock()
+	defer turn.Unlock()
+	var now *Blob
+	if err := write(u, func() (err error) { now, err = s.may(ctx, b, check); return err }); err != nil {
+		return nil, err
+	}
+	at := s.Now().UTC().Truncate(time.Microsecond)
+	if was := now.Modified(); !at.After(was) { // an ETag never comes twice
+		at = was.Add(time.Microsecond)
+	}
+	now.modified = at
+	if err := u.Touch(at); err != nil || now.Lease.ID == "" || now.Lease.Locked(at) {
+		return now, err
+	}
+	_, err = s.ChangeLease(ctx, Address{Container{b.Container, b.Region}, b.Name}, func(b *Blob) error { b.Lease.settle(at); return nil })
+	return now, err
+}
+
+func (s *Store) may(ctx context.Context, b *Blob, check Check) (now *Blob, err error) {
+	err = s.Store.View(ctx, func(tx store.Tx) error {
+		now, err = s.current(tx, Address{Container{b.Container, b.Region}, b.Name}, func(now *Blob) error {
+			if now == nil || now.UID != b.UID {
+				return refuse("BlobNotFound")
+			}
+			return check(now)
+		})
+		return err
 	})
+	return now, err
 }
 
 // Find reads a blob's document in a transaction of somebody else; store.ErrNotFound.
