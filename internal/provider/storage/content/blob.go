@@ -61,6 +61,7 @@ type Store struct {
 	kick    chan struct{}
 	filling filling
 	stripes [64]sync.Mutex // writers of pages: each blob has one of these
+	looked  time.Time      // when orphans were looked for
 }
 
 // New returns a Store.

@@ -128,8 +128,8 @@ func (s *Store) fewer(tx store.Tx, at Address, length int) error {
 	if len(first) == 0 {
 		return nil
 	}
-	// Counting costs a listing, so only one in 64 puts does it: the limit may be passed by as many.
-	if id := uuid.New(); id[0]%64 != 0 {
+	// Counting costs a listing, so only one in 1,024 puts does it: the limit may be passed by as many.
+	if id := uuid.New(); id[0] != 0 || id[1]%4 != 0 {
 		return nil
 	}
 	all, err := tx.List(q)
@@ -168,15 +168,14 @@ func pieceKey(container, uid string, i int) string {
 	return "storage/" + container + "/" + uid + "/" + strconv.Itoa(i)
 }
 
-// drop removes the pieces of parts that nothing names. What fails here, Sweep cannot know of: it is looked for by name
-// when the container goes.
+// drop removes the pieces of parts that nothing names. What fails here is left to sweepPieces.
 func (s *Store) drop(c Container, list ...Part) {
 	bucket, err := s.Bucket(c.Region)
 	if err != nil {
 		return
 	}
 	for _, p := range list {
-		_ = erase(context.WithoutCancel(context.Background()), bucket, c.UID, p)
+		_ = erase(context.Background(), bucket, c.UID, p)
 	}
 }
 

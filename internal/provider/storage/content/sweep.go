@@ -107,9 +107,10 @@ func (s *Store) Forget(tx store.Tx, c Container) error {
 	return errors.Join(missing(tx.Delete(homeKey(c.UID), 0)), s.note(tx, leftover{Container: c.UID, Region: c.Region, Whole: true}))
 }
 
-// Sweep removes bytes that nothing names and blocks that were given up. It may be interrupted and run again.
+// Sweep removes bytes that nothing names and blocks that were given up. It may be interrupted and run again, but not twice at a
+// time.
 func (s *Store) Sweep(ctx context.Context) error {
-	return errors.Join(s.giveUp(ctx), s.sweepNotes(ctx), s.sweepFiles(ctx))
+	return errors.Join(s.giveUp(ctx), s.sweepNotes(ctx), s.sweepFiles(ctx), s.sweepPieces(ctx))
 }
 
 func (s *Store) sweepNotes(ctx context.Context) error {
