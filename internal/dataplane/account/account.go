@@ -105,7 +105,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = x.dispatch()
 	var refused *content.Error
-	if errors.As(err, &refused) {
+	if told := (*wire.Error)(nil); !errors.As(err, &told) && errors.As(err, &refused) {
 		err = worded(refused.Code).Because(err)
 	}
 	challenge(w.Header(), err, x.account)
