@@ -71,7 +71,10 @@ func TestNameRace(t *testing.T) {
 			t.Fatalf("%s belongs to %s: %v", name, a.ID, err)
 		}
 		errs = both(func() error { return put(second, a.ContainerID("box").String(), `{}`) },
-			func() error { _, err := accounts.CreateContainer(context.Background(), a, "box", "None", nil); return err })
+			func() error {
+				_, err := accounts.CreateContainer(context.Background(), a, "box", "None", nil)
+				return err
+			})
 		var refused *content.Error
 		if errs[0] != nil || errs[1] != nil && (!errors.As(errs[1], &refused) || refused.Code != "ContainerAlreadyExists") {
 			t.Errorf("a container in two ways: %v and %v", errs[0], errs[1])
