@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -13,18 +12,20 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/gallery/catalog"
+	"vitrine/internal/provider/gallery/publish"
 	"vitrine/internal/store"
 )
 
+// The types that this package serves.
+const (
+	GalleryType    = catalog.GalleryType
+	DefinitionType = catalog.DefinitionType
+	VersionType    = catalog.VersionType
+)
+
 // DiskSource is what a managed disk gives to a version.
-type DiskSource struct {
-	Ref          image.Ref // empty ID: the disk is empty
-	Location     string
-	SizeGB       int
-	OSType       string // empty: the disk does not say
-	Generation   string
-	Architecture string
-}
+type DiskSource = publish.Source
 
 // Config is what the provider needs.
 type Config struct {
@@ -37,7 +38,7 @@ type Config struct {
 // Provider serves galleries, definitions and versions.
 type Provider struct {
 	Config
-	store *store.Store
+	publisher *publish.Publisher
 }
 
 var versions = []arm.Version{"2026-03-03", "2025-12-03", "2025-03-03", "2024-03-03", "2023-07-03", "2022-08-03", "2022-03-03", "2022-01-03",
@@ -51,21 +52,21 @@ func Register(c *control.Control, cfg Config) *Provider {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p := &Provider{Config: cfg, store: c.Store()}
-	control.Register(c, control.Spec[Gallery]{
+	p := &Provider{Config: cfg, publisher: &publish.Publisher{Images: cfg.Images, Source: cfg.Source}}
+	control.Register(c, control.Spec[catalog.Gallery]{
 		Type: GalleryType, Versions: versions, Noun: "gallery", Tracked: true, Async: async, Patch: true,
-		Name: galleryName, Validate: validateGallery, Put: p.putGallery, Delete: p.deleteGallery, View: viewGallery,
-		Actions: []control.Action[Gallery]{{Name: "share", Do: func(context.Context, *control.Act[Gallery]) error {
-			return unsupported("", "Sharing a gallery with groups or the community (the action 'share')")
+		Name: catalog.GalleryName, Validate: catalog.ValidateGallery, Put: p.putGallery, Delete: p.deleteGallery, View: viewGallery,
+		Actions: []control.Action[catalog.Gallery]{{Name: "share", Do: func(context.Context, *control.Act[catalog.Gallery]) error {
+			return catalog.Unsupported("", "Sharing a gallery with groups or the community (the action 'share')")
 		}}},
 	})
-	control.Register(c, control.Spec[Definition]{
+	control.Register(c, control.Spec[catalog.Definition]{
 		Type: DefinitionType, Versions: versions, Noun: "galleryImage", Tracked: true, Async: async, Patch: true,
-		Name: definitionName, Validate: validateDefinition, Put: p.putDefinition, Delete: p.deleteDefinition,
+		Name: catalog.DefinitionName, Validate: catalog.ValidateDefinition, Put: p.putDefinition, Delete: p.deleteDefinition,
 	})
-	control.Register(c, control.Spec[Version]{
+	control.Register(c, control.Spec[catalog.Version]{
 		Type: VersionType, Versions: versions, Noun: "galleryImageVersion", Tracked: true, Async: async, Patch: true,
-		Name: versionName, Validate: validateVersion, Links: links, Put: p.putVersion, Delete: p.deleteVersion, View: p.viewVersion,
+		Name: catalog.VersionName, Validate: catalog.ValidateVersion, Links: catalog.Links, Put: p.putVersion, Delete: p.deleteVersion, View: p.viewVersion,
 	})
 	return p
 }
@@ -83,12 +84,12 @@ const (
 func (p *Provider) Works() map[string]operation.Work {
 	none := func(context.Context, *operation.Run) []operation.Step { return nil }
 	return map[string]operation.Work{
-		workGallery:          {Steps: none, Finish: settle[Gallery]},
-		workGalleryDelete:    {Steps: none, Finish: remove[Gallery]},
-		workDefinition:       {Steps: none, Finish: settle[Definition]},
-		workDefinitionDelete: {Steps: none, Finish: remove[Definition]},
-		workVersion:          {Steps: p.publish, Finish: p.published},
-		workVersionDelete:    {Steps: none, Finish: p.withdrawn},
+		workGallery:          {Steps: none, Finish: settle[catalog.Gallery]},
+		workGalleryDelete:    {Steps: none, Finish: remove[catalog.Gallery]},
+		workDefinition:       {Steps: none, Finish: settle[catalog.Definition]},
+		workDefinitionDelete: {Steps: none, Finish: remove[catalog.Definition]},
+		workVersion:          {Steps: p.publisher.Steps, Finish: p.publisher.Published},
+		workVersionDelete:    {Steps: none, Finish: p.publisher.Withdrawn},
 	}
 }
 
@@ -123,52 +124,11 @@ func gone(err error) error {
 	return err
 }
 
-func invalid(target, format string, args ...any) *arm.Error {
-	return arm.Errorf(400, "InvalidParameter", format, args...).At(target)
-}
-
-func unsupported(target, what string) *arm.Error {
-	return arm.Errorf(400, "NotSupported", "%s is not supported by this installation yet.", what).At(target)
-}
-
-func present(raw json.RawMessage) bool {
-	switch strings.TrimSpace(string(raw)) {
-	case "", "null", "[]", "{}":
-		return false
-	}
-	return true
-}
-
-var galleryNames = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$`)
-
-// galleryName: no dashes, unlike the names below (gallery.md 19).
-func galleryName(n string) *arm.Error {
-	if galleryNames.MatchString(n) {
-		return nil
-	}
-	return invalid("galleryName", "The entity name 'galleryName' is invalid according to its validation rule: ^[^_\\W][\\w._]{0,79}(?<![-.])$. Gallery name may contain only alphanumeric characters, underscores and periods, must start and end with an alphanumeric character, and may have at most 80 characters.")
-}
-
-func validateGallery(r *galleryResource) []*arm.Error {
-	var faults []*arm.Error
-	p := &r.Properties
-	if s := p.SharingProfile; s != nil && s.Permissions != "" && s.Permissions != "Private" {
-		faults = append(faults, unsupported("gallery.properties.sharingProfile.permissions", "The sharing permission '"+s.Permissions+"' of a gallery"))
-	}
-	if s := p.SoftDeletePolicy; s != nil && s.Enabled {
-		faults = append(faults, unsupported("gallery.properties.softDeletePolicy", "Soft delete"))
-	}
-	if present(r.Identity) && !strings.Contains(string(r.Identity), `"None"`) {
-		faults = append(faults, unsupported("identity", "A managed identity of a gallery"))
-	}
-	return faults
-}
-
-func (p *Provider) putGallery(_ context.Context, w *control.Write[Gallery]) error {
+func (p *Provider) putGallery(_ context.Context, w *control.Write[catalog.Gallery]) error {
 	props := &w.New.Properties
-	props.Identifier = &UniqueName{strings.ToLower(w.ID.Subscription) + "-" + strings.ToUpper(w.ID.Name())}
+	props.Identifier = &catalog.UniqueName{UniqueName: strings.ToLower(w.ID.Subscription) + "-" + strings.ToUpper(w.ID.Name())}
 	if w.Old == nil {
-		taken, err := w.Tx.List(store.Query{Kind: control.Kind(GalleryType), All: []string{uniqueTerm(props.Identifier.UniqueName)}, Limit: 1})
+		taken, err := w.Tx.List(store.Query{Kind: control.Kind(GalleryType), All: []string{catalog.UniqueTerm(props.Identifier.UniqueName)}, Limit: 1})
 		if err != nil {
 			return err
 		}
@@ -179,7 +139,7 @@ func (p *Provider) putGallery(_ context.Context, w *control.Write[Gallery]) erro
 	return w.Begin(workGallery, nil)
 }
 
-func (p *Provider) deleteGallery(_ context.Context, w *control.Write[Gallery]) error {
+func (p *Provider) deleteGallery(_ context.Context, w *control.Write[catalog.Gallery]) error {
 	if err := childless(w.Tx, w.ID, DefinitionType, "images"); err != nil {
 		return err
 	}
@@ -205,11 +165,11 @@ func childless(tx store.Tx, id arm.ID, kind, collection string) error {
 }
 
 // viewGallery shows the sharing mode only to who asks for it.
-func viewGallery(_ context.Context, r *control.Read[Gallery]) error {
+func viewGallery(_ context.Context, r *control.Read[catalog.Gallery]) error {
 	p := &r.Resource.Properties
 	asked := strings.EqualFold(r.Query.Get("$select"), "Permissions") || strings.EqualFold(r.Query.Get("$expand"), "SharingProfile/Groups")
 	if asked && p.SharingProfile == nil {
-		p.SharingProfile = &SharingProfile{Permissions: "Private"}
+		p.SharingProfile = &catalog.SharingProfile{Permissions: "Private"}
 	}
 	return nil
 }

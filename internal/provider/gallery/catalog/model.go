@@ -1,4 +1,4 @@
-package gallery
+package catalog
 
 import (
 	"encoding/json"
@@ -52,10 +52,11 @@ func (g *Gallery) Terms() []string {
 	if g.Identifier == nil {
 		return nil
 	}
-	return []string{uniqueTerm(g.Identifier.UniqueName)}
+	return []string{UniqueTerm(g.Identifier.UniqueName)}
 }
 
-func uniqueTerm(name string) string { return "unique:" + strings.ToLower(name) }
+// UniqueTerm is the index term of a gallery's unique name.
+func UniqueTerm(name string) string { return "unique:" + strings.ToLower(name) }
 
 // Definition is the properties of an image definition (gallery.md 6), in the order in which Compute answers.
 type Definition struct {
@@ -153,9 +154,9 @@ type Region struct {
 
 // The states of a region.
 const (
-	replicating = "Replicating"
-	completed   = "Completed"
-	failed      = "Failed"
+	Replicating = "Replicating"
+	Completed   = "Completed"
+	Failed      = "Failed"
 )
 
 // Publishing says where a version can be used, and how.
@@ -253,7 +254,10 @@ func (v *Version) Terms() []string {
 }
 
 type (
-	galleryResource    = control.Resource[Gallery]
-	definitionResource = control.Resource[Definition]
-	versionResource    = control.Resource[Version]
+	// GalleryResource is a gallery.
+	GalleryResource = control.Resource[Gallery]
+	// DefinitionResource is an image definition.
+	DefinitionResource = control.Resource[Definition]
+	// VersionResource is an image version.
+	VersionResource = control.Resource[Version]
 )

@@ -1,4 +1,4 @@
-package gallery
+package publish
 
 import (
 	"context"
@@ -13,17 +13,19 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/store"
 )
 
-type publishInput struct {
+// Input is what the work needs to know.
+type Input struct {
 	Domain string `json:"domain"` // of the gallery's tenant
 }
 
-// publish lists the steps: first the version's own location, from which the others copy. One region's failure leaves the
+// Steps lists the steps: first the version's own location, from which the others copy. One region's failure leaves the
 // others alone: it is recorded, and counted at the end.
-func (p *Provider) publish(ctx context.Context, r *operation.Run) []operation.Step {
-	work := &publication{Provider: p, run: r}
+func (p *Publisher) Steps(ctx context.Context, r *operation.Run) []operation.Step {
+	work := &publication{Publisher: p, run: r}
 	if err := errors.Join(r.Read(&work.input), work.load(ctx)); err != nil {
 		return []operation.Step{{Name: "read", Do: func() error { return err }}}
 	}
@@ -32,7 +34,7 @@ func (p *Provider) publish(ctx context.Context, r *operation.Run) []operation.St
 		steps = append(steps, operation.Step{Name: fmt.Sprintf("own %d", c.LUN), Do: func() error { return work.own(ctx, c.LUN) }})
 	}
 	home := work.version.Location
-	steps = append(steps, operation.Step{Name: "region " + home, Do: func() error { return work.record(ctx, home, Region{State: completed, Progress: 100}) }})
+	steps = append(steps, operation.Step{Name: "region " + home, Do: func() error { return work.record(ctx, home, catalog.Region{State: catalog.Completed, Progress: 100}) }})
 	for _, name := range slices.Sorted(regionNames(work.version)) {
 		if name != home {
 			steps = append(steps, operation.Step{Name: "region " + name, Do: func() error { return work.region(ctx, name) }})
@@ -52,7 +54,7 @@ func (w *publication) count(ctx context.Context) error {
 	return nil
 }
 
-func regionNames(v *versionResource) func(func(string) bool) {
+func regionNames(v *catalog.VersionResource) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for name := range v.Properties.Regions {
 			if !yield(name) {
@@ -64,23 +66,23 @@ func regionNames(v *versionResource) func(func(string) bool) {
 
 // publication is one run of the work.
 type publication struct {
-	*Provider
+	*Publisher
 	run     *operation.Run
-	input   publishInput
-	version *versionResource
+	input   Input
+	version *catalog.VersionResource
 }
 
 func (w *publication) load(ctx context.Context) error {
 	return w.run.View(ctx, func(tx store.Tx) (err error) {
-		w.version, err = control.Find[Version](tx, w.run.Resource)
+		w.version, err = control.Find[catalog.Version](tx, w.run.Resource)
 		return err
 	})
 }
 
 // change writes the version in a transaction of this worker.
-func (w *publication) change(ctx context.Context, f func(store.Tx, *versionResource) error) error {
+func (w *publication) change(ctx context.Context, f func(store.Tx, *catalog.VersionResource) error) error {
 	return w.run.Update(ctx, func(tx store.Tx) error {
-		v, err := control.Find[Version](tx, w.run.Resource)
+		v, err := control.Find[catalog.Version](tx, w.run.Resource)
 		if err != nil {
 			return err
 		}
@@ -91,8 +93,8 @@ func (w *publication) change(ctx context.Context, f func(store.Tx, *versionResou
 	})
 }
 
-func (w *publication) record(ctx context.Context, region string, state Region) error {
-	return w.change(ctx, func(_ store.Tx, v *versionResource) error {
+func (w *publication) record(ctx context.Context, region string, state catalog.Region) error {
+	return w.change(ctx, func(_ store.Tx, v *catalog.VersionResource) error {
 		if v.Properties.Regions[region] != nil {
 			v.Properties.Regions[region] = &state
 		}
@@ -100,7 +102,7 @@ func (w *publication) record(ctx context.Context, region string, state Region) e
 	})
 }
 
-func (w *publication) content(lun int) *Content {
+func (w *publication) content(lun int) *catalog.Content {
 	for i := range w.version.Properties.Content {
 		if c := &w.version.Properties.Content[i]; c.LUN == lun {
 			return c
@@ -123,7 +125,7 @@ func (w *publication) own(ctx context.Context, lun int) error {
 	if err != nil {
 		return err
 	}
-	return w.change(ctx, func(tx store.Tx, v *versionResource) error {
+	return w.change(ctx, func(tx store.Tx, v *catalog.VersionResource) error {
 		if err := w.Images.Pin(tx, ref, v.Location, v.ID); err != nil {
 			return err
 		}
@@ -137,7 +139,7 @@ func (w *publication) own(ctx context.Context, lun int) error {
 }
 
 // repack gives the manifest in the own domain.
-func (w *publication) repack(ctx context.Context, c *Content) (image.Ref, error) {
+func (w *publication) repack(ctx context.Context, c *catalog.Content) (image.Ref, error) {
 	region := w.version.Location
 	if c.Source == nil {
 		empty := zeros{int64(c.SizeGB) << 30}
@@ -177,7 +179,7 @@ func (w *publication) region(ctx context.Context, name string) error {
 		return err
 	}
 	state := w.version.Properties.Regions[name]
-	if state == nil || state.State == completed {
+	if state == nil || state.State == catalog.Completed {
 		return nil
 	}
 	err = w.replicate(ctx, name)
@@ -196,7 +198,7 @@ func (w *publication) region(ctx context.Context, name string) error {
 	if errors.As(err, &damaged) {
 		details = "The image is damaged in its source region."
 	}
-	return w.record(ctx, name, Region{State: failed, Progress: state.Progress, Details: details})
+	return w.record(ctx, name, catalog.Region{State: catalog.Failed, Progress: state.Progress, Details: details})
 }
 
 // replicate copies every disk, and records progress at most once a second.
@@ -213,7 +215,7 @@ func (w *publication) replicate(ctx context.Context, name string) error {
 			}
 			last = time.Now()
 			percent := int((int64(i)*100 + done*100/total) / int64(len(contents)))
-			if err := w.record(ctx, name, Region{State: replicating, Progress: min(percent, 99)}); err != nil {
+			if err := w.record(ctx, name, catalog.Region{State: catalog.Replicating, Progress: min(percent, 99)}); err != nil {
 				w.run.Log().Debug("progress is not recorded", "error", err)
 			}
 		})
@@ -226,7 +228,7 @@ func (w *publication) replicate(ctx context.Context, name string) error {
 
 // pin makes the region count: what was copied stays, and may be used from now on.
 func (w *publication) pin(ctx context.Context, name string) error {
-	return w.change(ctx, func(tx store.Tx, v *versionResource) error {
+	return w.change(ctx, func(tx store.Tx, v *catalog.VersionResource) error {
 		if v.Properties.Regions[name] == nil {
 			return nil
 		}
@@ -238,15 +240,15 @@ func (w *publication) pin(ctx context.Context, name string) error {
 				return err
 			}
 		}
-		v.Properties.Regions[name] = &Region{State: completed, Progress: 100}
+		v.Properties.Regions[name] = &catalog.Region{State: catalog.Completed, Progress: 100}
 		return nil
 	})
 }
 
-// published ends the operation. A region that failed makes it fail; the others can be used all the same, and another PUT
+// Published ends the operation. A region that failed makes it fail; the others can be used all the same, and another PUT
 // tries the failed one again.
-func (p *Provider) published(tx store.Tx, r *operation.Run, failure *arm.Error) error {
-	v, err := control.Find[Version](tx, r.Resource)
+func (p *Publisher) Published(tx store.Tx, r *operation.Run, failure *arm.Error) error {
+	v, err := control.Find[catalog.Version](tx, r.Resource)
 	if err != nil {
 		return gone(err)
 	}
@@ -259,19 +261,19 @@ func (p *Provider) published(tx store.Tx, r *operation.Run, failure *arm.Error) 
 	if failure != nil {
 		v.SetState(arm.Failed)
 		for _, region := range props.Regions {
-			if region.State == replicating {
-				region.State, region.Details = failed, failure.Message
+			if region.State == catalog.Replicating {
+				region.State, region.Details = catalog.Failed, failure.Message
 			}
 		}
 	}
 	return control.Save(tx, v)
 }
 
-func failures(v *versionResource) *arm.Error {
+func failures(v *catalog.VersionResource) *arm.Error {
 	var names []string
 	for _, t := range v.Properties.Publishing.TargetRegions {
 		l, _ := arm.LocationOf(t.Name)
-		if region := v.Properties.Regions[l.Name]; region != nil && region.State == failed {
+		if region := v.Properties.Regions[l.Name]; region != nil && region.State == catalog.Failed {
 			names = append(names, t.Name+": "+region.Details)
 		}
 	}
@@ -282,7 +284,7 @@ func failures(v *versionResource) *arm.Error {
 }
 
 // release gives back what was held at the source and is not the version's own.
-func (p *Provider) release(tx store.Tx, v *versionResource) error {
+func (p *Publisher) release(tx store.Tx, v *catalog.VersionResource) error {
 	own := map[image.Ref]bool{}
 	for _, c := range v.Properties.Content {
 		if c.Ref != nil {
@@ -304,27 +306,27 @@ func (p *Provider) release(tx store.Tx, v *versionResource) error {
 }
 
 // show tells the sizes of the disks, which is known now.
-func show(v *Version) {
+func show(v *catalog.Version) {
 	for _, c := range v.Content {
 		if c.LUN < 0 {
 			if v.Storage.OSDisk == nil {
-				v.Storage.OSDisk = &DiskImage{HostCaching: "ReadWrite"}
+				v.Storage.OSDisk = &catalog.DiskImage{HostCaching: "ReadWrite"}
 			}
 			v.Storage.OSDisk.SizeInGB = c.SizeGB
 			continue
 		}
-		i := slices.IndexFunc(v.Storage.DataDisks, func(d DataDiskImage) bool { return int(*d.LUN) == c.LUN })
+		i := slices.IndexFunc(v.Storage.DataDisks, func(d catalog.DataDiskImage) bool { return int(*d.LUN) == c.LUN })
 		if i < 0 {
 			i = len(v.Storage.DataDisks)
-			v.Storage.DataDisks = append(v.Storage.DataDisks, DataDiskImage{LUN: new(int32(c.LUN)), HostCaching: "None"})
+			v.Storage.DataDisks = append(v.Storage.DataDisks, catalog.DataDiskImage{LUN: new(int32(c.LUN)), HostCaching: "None"})
 		}
 		v.Storage.DataDisks[i].SizeInGB = c.SizeGB
 	}
 }
 
-// withdrawn ends a deletion: every pin in every region goes with the document.
-func (p *Provider) withdrawn(tx store.Tx, r *operation.Run, failure *arm.Error) error {
-	v, err := control.Find[Version](tx, r.Resource)
+// Withdrawn ends a deletion: every pin in every region goes with the document.
+func (p *Publisher) Withdrawn(tx store.Tx, r *operation.Run, failure *arm.Error) error {
+	v, err := control.Find[catalog.Version](tx, r.Resource)
 	if err != nil {
 		return gone(err)
 	}

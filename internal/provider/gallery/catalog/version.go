@@ -1,4 +1,4 @@
-package gallery
+package catalog
 
 import (
 	"regexp"
@@ -11,15 +11,16 @@ import (
 
 var versionNames = regexp.MustCompile(`^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})$`)
 
-func versionName(n string) *arm.Error {
-	if _, ok := parseVersion(n); ok {
+// VersionName is the rule for names: three numbers.
+func VersionName(n string) *arm.Error {
+	if _, ok := ParseVersion(n); ok {
 		return nil
 	}
-	return invalid("galleryImageVersionName", "The gallery image version name '%.80s' is invalid. It must follow the Major.Minor.Patch pattern, where each part is an integer between 0 and 2147483647.", n)
+	return Invalid("galleryImageVersionName", "The gallery image version name '%.80s' is invalid. It must follow the Major.Minor.Patch pattern, where each part is an integer between 0 and 2147483647.", n)
 }
 
-// parseVersion reads a name as numbers, by which versions are ordered.
-func parseVersion(n string) (v [3]int32, ok bool) {
+// ParseVersion reads a name as numbers, by which versions are ordered.
+func ParseVersion(n string) (v [3]int32, ok bool) {
 	m := versionNames.FindStringSubmatch(n)
 	if m == nil {
 		return v, false
@@ -34,17 +35,18 @@ func parseVersion(n string) (v [3]int32, ok bool) {
 	return v, true
 }
 
-const prefix = "galleryImageVersion.properties."
+// Path begins the target of a fault in a version.
+const Path = "galleryImageVersion.properties."
 
-// validateVersion also brings regions to their display names.
-func validateVersion(r *versionResource) []*arm.Error {
+// ValidateVersion finds every fault of a version; it also brings regions to their display names.
+func ValidateVersion(r *VersionResource) []*arm.Error {
 	p := &r.Properties
 	var faults []*arm.Error
 	if present(p.SecurityProfile) {
-		faults = append(faults, unsupported(prefix+"securityProfile", "A version's securityProfile (UEFI keys)"))
+		faults = append(faults, Unsupported(Path+"securityProfile", "A version's securityProfile (UEFI keys)"))
 	}
 	if p.Restore != nil && *p.Restore {
-		faults = append(faults, unsupported(prefix+"restore", "Restoring a soft-deleted version"))
+		faults = append(faults, Unsupported(Path+"restore", "Restoring a soft-deleted version"))
 	}
 	if p.Publishing != nil {
 		faults = append(faults, checkPublishing(p.Publishing)...)
@@ -55,19 +57,19 @@ func validateVersion(r *versionResource) []*arm.Error {
 
 func checkPublishing(p *Publishing) []*arm.Error {
 	var faults []*arm.Error
-	const at = prefix + "publishingProfile."
+	const at = Path + "publishingProfile."
 	if f := checkDate(at+"endOfLifeDate", p.EndOfLifeDate); f != nil {
 		faults = append(faults, f)
 	}
 	faults = append(faults, checkCount(at+"replicaCount", p.ReplicaCount)...)
 	if present(p.Extended) {
-		faults = append(faults, unsupported(at+"targetExtendedLocations", "Publishing to an edge zone"))
+		faults = append(faults, Unsupported(at+"targetExtendedLocations", "Publishing to an edge zone"))
 	}
 	if p.Strategy != "" && p.StorageAccount != "" {
-		faults = append(faults, invalid(at+"storageAccountStrategy", "The properties 'storageAccountStrategy' and 'storageAccountType' must not be given both."))
+		faults = append(faults, Invalid(at+"storageAccountStrategy", "The properties 'storageAccountStrategy' and 'storageAccountType' must not be given both."))
 	}
 	if p.ReplicationMode == "Shallow" && len(p.TargetRegions) > 1 {
-		faults = append(faults, invalid(at+"replicationMode", "A version of replicationMode 'Shallow' cannot be replicated to further regions."))
+		faults = append(faults, Invalid(at+"replicationMode", "A version of replicationMode 'Shallow' cannot be replicated to further regions."))
 	}
 	return faults
 }
@@ -76,12 +78,12 @@ func checkCount(target string, n *int32) []*arm.Error {
 	if n == nil || *n >= 1 && *n <= 100 {
 		return nil
 	}
-	return []*arm.Error{invalid(target, "The value of parameter '%s' is out of range: '%d'. The value must be between 1 and 100, inclusive.", target, *n)}
+	return []*arm.Error{Invalid(target, "The value of parameter '%s' is out of range: '%d'. The value must be between 1 and 100, inclusive.", target, *n)}
 }
 
 func checkRegions(location string, p *Publishing) []*arm.Error {
 	var faults []*arm.Error
-	const at = prefix + "publishingProfile.targetRegions"
+	const at = Path + "publishingProfile.targetRegions"
 	seen := map[string]bool{}
 	for i := range p.TargetRegions {
 		t := &p.TargetRegions[i]
@@ -91,60 +93,60 @@ func checkRegions(location string, p *Publishing) []*arm.Error {
 			faults = append(faults, arm.Errorf(400, "LocationNotAvailableForResourceType", "The target region '%.80s' is not available for resource type '%s'.", t.Name, VersionType).At(at+".name"))
 			continue
 		case seen[l.Name]:
-			faults = append(faults, invalid(at, "The target regions contain duplicates: '%s' is given more than once. Regions are compared without spaces and case.", l.DisplayName))
+			faults = append(faults, Invalid(at, "The target regions contain duplicates: '%s' is given more than once. Regions are compared without spaces and case.", l.DisplayName))
 		}
 		seen[l.Name], t.Name = true, l.DisplayName
 		faults = append(faults, checkCount(at+".regionalReplicaCount", t.RegionalReplicaCount)...)
 		if present(t.Encryption) {
-			faults = append(faults, unsupported(at+".encryption", "Encryption of a version with a customer's key"))
+			faults = append(faults, Unsupported(at+".encryption", "Encryption of a version with a customer's key"))
 		}
 		if present(t.ReplicaSets) {
-			faults = append(faults, unsupported(at+".additionalReplicaSets", "Additional replica sets"))
+			faults = append(faults, Unsupported(at+".additionalReplicaSets", "Additional replica sets"))
 		}
 	}
 	if l, ok := arm.LocationOf(location); ok && len(p.TargetRegions) > 0 && len(faults) == 0 && !seen[l.Name] {
-		faults = append(faults, invalid(at, "The target regions of the publishing profile must contain the location of the image version, '%s'.", l.DisplayName))
+		faults = append(faults, Invalid(at, "The target regions of the publishing profile must contain the location of the image version, '%s'.", l.DisplayName))
 	}
 	return faults
 }
 
 // checkStorage wants well-formed sources that this installation has; that they are there and fit is a matter of Put.
 func checkStorage(s *Storage) []*arm.Error {
-	const at = prefix + "storageProfile."
+	const at = Path + "storageProfile."
 	var faults []*arm.Error
-	whole, disks := s.Source.given(), s.OSDisk != nil && s.OSDisk.Source.given()
+	whole, disks := s.Source.Given(), s.OSDisk != nil && s.OSDisk.Source.Given()
 	if whole && disks {
-		faults = append(faults, invalid(prefix+"storageProfile", "Exactly one source must be specified: either 'storageProfile.source' or 'storageProfile.osDiskImage.source'."))
+		faults = append(faults, Invalid(Path+"storageProfile", "Exactly one source must be specified: either 'storageProfile.source' or 'storageProfile.osDiskImage.source'."))
 	}
 	if whole {
 		faults = append(faults, checkSource(at+"source", s.Source, VersionType)...)
 	}
 	used := map[string]bool{}
 	if disks {
-		faults = append(faults, checkSource(at+"osDiskImage.source", s.OSDisk.Source, diskType)...)
+		faults = append(faults, checkSource(at+"osDiskImage.source", s.OSDisk.Source, DiskType)...)
 		used[strings.ToLower(s.OSDisk.Source.ID)] = true
 	}
 	luns := map[int32]bool{}
 	for _, d := range s.DataDisks {
 		switch {
 		case d.LUN == nil: // a PATCH; of a PUT the decoder said so
-			faults = append(faults, invalid(at+"dataDiskImages.lun", "Required parameter 'lun' is missing (null)."))
+			faults = append(faults, Invalid(at+"dataDiskImages.lun", "Required parameter 'lun' is missing (null)."))
 		case *d.LUN < 0 || *d.LUN > 63:
-			faults = append(faults, invalid(at+"dataDiskImages.lun", "The value of parameter 'lun' is out of range: '%d'. The value must be between 0 and 63, inclusive.", *d.LUN))
+			faults = append(faults, Invalid(at+"dataDiskImages.lun", "The value of parameter 'lun' is out of range: '%d'. The value must be between 0 and 63, inclusive.", *d.LUN))
 		case luns[*d.LUN]:
-			faults = append(faults, invalid(at+"dataDiskImages.lun", "The LUN '%d' is used more than once in dataDiskImages.", *d.LUN))
+			faults = append(faults, Invalid(at+"dataDiskImages.lun", "The LUN '%d' is used more than once in dataDiskImages.", *d.LUN))
 		default:
 			luns[*d.LUN] = true
 		}
-		if !d.Source.given() {
+		if !d.Source.Given() {
 			continue
 		}
 		if whole {
-			faults = append(faults, invalid(prefix+"storageProfile", "Exactly one source must be specified: 'storageProfile.source' brings its own data disks."))
+			faults = append(faults, Invalid(Path+"storageProfile", "Exactly one source must be specified: 'storageProfile.source' brings its own data disks."))
 		}
-		faults = append(faults, checkSource(at+"dataDiskImages.source", d.Source, diskType)...)
+		faults = append(faults, checkSource(at+"dataDiskImages.source", d.Source, DiskType)...)
 		if id := strings.ToLower(d.Source.ID); used[id] {
-			faults = append(faults, invalid(at+"dataDiskImages.source", "The source '%s' is used for more than one disk of the version.", d.Source.ID))
+			faults = append(faults, Invalid(at+"dataDiskImages.source", "The source '%s' is used for more than one disk of the version.", d.Source.ID))
 		} else {
 			used[id] = true
 		}
@@ -152,9 +154,11 @@ func checkStorage(s *Storage) []*arm.Error {
 	return faults
 }
 
-const diskType = "Microsoft.Compute/disks"
+// DiskType is the type of managed disks.
+const DiskType = "Microsoft.Compute/disks"
 
-func (s *Source) given() bool {
+// Given tells whether it names anything.
+func (s *Source) Given() bool {
 	return s != nil && (s.ID != "" || s.VirtualMachine != "" || s.Community != "" || s.URI != "" || s.StorageAccount != "")
 }
 
@@ -169,11 +173,11 @@ var later = map[string]string{
 func checkSource(at string, s *Source, want string) []*arm.Error {
 	switch {
 	case s.VirtualMachine != "":
-		return []*arm.Error{unsupported(at+".virtualMachineId", later["microsoft.compute/virtualmachines"])}
+		return []*arm.Error{Unsupported(at+".virtualMachineId", later["microsoft.compute/virtualmachines"])}
 	case s.Community != "":
-		return []*arm.Error{unsupported(at+".communityGalleryImageId", "A community gallery image as the source of an image version")}
+		return []*arm.Error{Unsupported(at+".communityGalleryImageId", "A community gallery image as the source of an image version")}
 	case s.URI != "" || s.StorageAccount != "":
-		return []*arm.Error{unsupported(at+".uri", later["microsoft.storage/storageaccounts"])}
+		return []*arm.Error{Unsupported(at+".uri", later["microsoft.storage/storageaccounts"])}
 	}
 	id, err := arm.ParseID(s.ID)
 	if err != nil || id.Namespace == "" || id.Subscription == "" {
@@ -185,16 +189,16 @@ func checkSource(at string, s *Source, want string) []*arm.Error {
 		return nil
 	}
 	if what := later[strings.ToLower(id.Type())]; what != "" {
-		return []*arm.Error{unsupported(at+".id", what)}
+		return []*arm.Error{Unsupported(at+".id", what)}
 	}
-	if want == diskType {
-		return []*arm.Error{invalid(at+".id", "The source '%s' of a disk image must be a managed disk or a snapshot.", s.ID)}
+	if want == DiskType {
+		return []*arm.Error{Invalid(at+".id", "The source '%s' of a disk image must be a managed disk or a snapshot.", s.ID)}
 	}
-	return []*arm.Error{invalid(at+".id", "The source '%s' must be a managed image, a virtual machine or a gallery image version.", s.ID)}
+	return []*arm.Error{Invalid(at+".id", "The source '%s' must be a managed image, a virtual machine or a gallery image version.", s.ID)}
 }
 
-// links are the sources of a new version; an old one holds their content already and cannot get others (the permissions are those of gallery.md 8).
-func links(old, next *versionResource) []rbac.Link {
+// Links are the sources of a new version; an old one holds their content already and cannot get others (the permissions are those of gallery.md 8).
+func Links(old, next *VersionResource) []rbac.Link {
 	if old != nil {
 		return nil
 	}
@@ -210,10 +214,10 @@ func links(old, next *versionResource) []rbac.Link {
 	}
 	add(s.Source, VersionType+"/read")
 	if s.OSDisk != nil {
-		add(s.OSDisk.Source, diskType+"/write")
+		add(s.OSDisk.Source, DiskType+"/write")
 	}
 	for _, d := range s.DataDisks {
-		add(d.Source, diskType+"/write")
+		add(d.Source, DiskType+"/write")
 	}
 	return list
 }
