@@ -24,7 +24,6 @@ import (
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/provider/sharing"
-	"vitrine/internal/store"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
@@ -33,6 +32,7 @@ import (
 // rooms are the providers and back-ends that need more than registering.
 type rooms struct {
 	images   *image.Store
+	gallery  *gallery.Provider
 	disks    *disk.Provider
 	machines *machine.Provider
 	networks *network.Provider
@@ -47,6 +47,7 @@ func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
 	group.Go(func() { a.rooms.machines.Run(ctx) })
 	group.Go(func() { a.every(ctx, 2*time.Second, "networks", a.rooms.networks.Reconcile) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of disks", a.rooms.disks.Sweep) })
+	group.Go(func() { a.every(ctx, 10*time.Minute, "soft-deleted versions", a.rooms.gallery.Sweep) })
 	group.Go(func() { a.every(ctx, time.Hour, "collection", a.collect) })
 	group.Go(func() { a.every(ctx, time.Hour, "old operations", a.sweep) })
 }
@@ -103,10 +104,8 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	sharing.Register(a.control)
 	insights.Register(a.control)
 	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
-	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
-		s, err := r.disks.Source(tx, id)
-		return gallery.DiskSource(s), err
-	}})
+	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: sources{a}})
+	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: galleries, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay, Now: a.cfg.Now})
 	var err error
 	r.machines, err = machine.Register(a.control, machine.Config{Images: images{galleries}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,

@@ -67,6 +67,11 @@ func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
 		return nil, err
 	}
 	old, err := k.existing(tx, p.id)
+	if err == nil && old == nil && k.Buried != nil {
+		if old, err = k.Buried(tx, p.id); errors.Is(err, store.ErrNotFound) {
+			old, err = nil, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -302,6 +307,9 @@ func (k *kind[T]) commit(p *pass, w *Write[T]) (*Response, error) {
 	w.New.SetState(state)
 	if err := Save(w.Tx, w.New); err != nil {
 		return nil, err
+	}
+	if k.Dialect != nil {
+		k.Dialect(w.New, p.version)
 	}
 	body, err := armjson.Wire(w.New)
 	if err != nil {

@@ -27,6 +27,11 @@ func (p *Provider) putDefinition(_ context.Context, w *control.Write[catalog.Def
 	if err := p.triplet(w); err != nil {
 		return err
 	}
+	if w.Old == nil {
+		if err := p.room(w.Tx, w.ID, w.New.Location); err != nil {
+			return err
+		}
+	}
 	return w.Begin(workDefinition, nil)
 }
 
@@ -50,7 +55,10 @@ func (p *Provider) triplet(w *control.Write[catalog.Definition]) error {
 }
 
 func (p *Provider) deleteDefinition(_ context.Context, w *control.Write[catalog.Definition]) error {
-	if err := childless(w.Tx, w.ID, VersionType, "versions"); err != nil {
+	if err := childless(w.Tx, VersionType, w.ID.Key()+"/versions/"); err != nil {
+		return err
+	}
+	if err := childless(w.Tx, catalog.GraveType, gravesOf(w.ID)); err != nil {
 		return err
 	}
 	return w.Begin(workDefinitionDelete, nil)

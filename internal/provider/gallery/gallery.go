@@ -24,20 +24,36 @@ const (
 	VersionType    = catalog.VersionType
 )
 
-// DiskSource is what a managed disk gives to a version.
-type DiskSource = publish.Source
+// What the provider asks of others; see package publish.
+type (
+	// Sources are the resources of Microsoft.Compute that versions are made from.
+	Sources = publish.Sources
+	// Source is what one of them gives.
+	Source = publish.Source
+	// SourceDisk is one disk of a source.
+	SourceDisk = publish.SourceDisk
+	// Blobs are VHDs in storage accounts.
+	Blobs = publish.Blobs
+	// Blob is what is known of one before it is read.
+	Blob = publish.Blob
+	// Foreign gives the version that an ID of a shared or a community gallery means.
+	Foreign = publish.Foreign
+)
 
 // Config is what the provider needs.
 type Config struct {
-	Images *image.Store
-	// Source tells what a managed disk holds. store.ErrNotFound; an *arm.Error when it cannot be read now.
-	Source func(tx store.Tx, disk arm.ID) (DiskSource, error)
-	Now    func() time.Time // nil: time.Now
+	Images  *image.Store
+	Sources Sources
+	Blobs   Blobs            // nil: no storage accounts here
+	Foreign Foreign          // nil: no shared galleries here
+	Limits  Limits           // what is 0 is Azure's
+	Now     func() time.Time // nil: time.Now
 }
 
 // Provider serves galleries, definitions and versions.
 type Provider struct {
 	Config
+	store     *store.Store
 	publisher *publish.Publisher
 }
 
@@ -52,22 +68,29 @@ func Register(c *control.Control, cfg Config) *Provider {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p := &Provider{Config: cfg, publisher: &publish.Publisher{Images: cfg.Images, Source: cfg.Source}}
+	cfg.Limits = cfg.Limits.complete()
+	p := &Provider{Config: cfg, store: c.Store(), publisher: &publish.Publisher{Images: cfg.Images, Sources: cfg.Sources, Blobs: cfg.Blobs, Foreign: cfg.Foreign}}
 	control.Register(c, control.Spec[catalog.Gallery]{
 		Type: GalleryType, Versions: versions, Noun: "gallery", Tracked: true, Async: async, Patch: true,
-		Name: catalog.GalleryName, Validate: catalog.ValidateGallery, Put: p.putGallery, Delete: p.deleteGallery, View: viewGallery,
+		Name: catalog.GalleryName, Validate: catalog.ValidateGallery, Put: p.putGallery, Delete: p.deleteGallery, View: viewGallery, Dialect: catalog.GalleryDialect,
 		Actions: []control.Action[catalog.Gallery]{{Name: "share", Do: func(context.Context, *control.Act[catalog.Gallery]) error {
 			return catalog.Unsupported("", "Sharing a gallery with groups or the community (the action 'share')")
 		}}},
 	})
 	control.Register(c, control.Spec[catalog.Definition]{
 		Type: DefinitionType, Versions: versions, Noun: "galleryImage", Tracked: true, Async: async, Patch: true,
-		Name: catalog.DefinitionName, Validate: catalog.ValidateDefinition, Put: p.putDefinition, Delete: p.deleteDefinition,
+		Name: catalog.DefinitionName, Validate: catalog.ValidateDefinition, Put: p.putDefinition, Delete: p.deleteDefinition, Dialect: catalog.DefinitionDialect,
 	})
 	control.Register(c, control.Spec[catalog.Version]{
 		Type: VersionType, Versions: versions, Noun: "galleryImageVersion", Tracked: true, Async: async, Patch: true,
-		Name: catalog.VersionName, Validate: catalog.ValidateVersion, Links: catalog.Links, Put: p.putVersion, Delete: p.deleteVersion, View: p.viewVersion,
+		Name: catalog.VersionName, Validate: catalog.ValidateVersion, Links: catalog.Links, Put: p.putVersion, Delete: p.deleteVersion, View: p.viewVersion, Dialect: catalog.VersionDialect,
+		Buried: p.buried, Preempt: true,
 	})
+	control.Register(c, control.Spec[catalog.Grave]{
+		Type: catalog.GraveType, Versions: versions, Delete: p.purgeNow, Dialect: catalog.GraveDialect,
+	})
+	c.Handle(control.Route{Method: "GET", Pattern: gravesPattern, Do: listGraves})
+	c.Handle(control.Route{Method: "GET", Pattern: usagesPattern, Do: p.listUsages})
 	return p
 }
 
@@ -78,6 +101,7 @@ const (
 	workDefinitionDelete = "galleries/images/delete"
 	workVersion          = "galleries/images/versions/create"
 	workVersionDelete    = "galleries/images/versions/delete"
+	workVersionRestore   = "galleries/images/versions/restore"
 )
 
 // Works are the long-running parts.
@@ -89,7 +113,8 @@ func (p *Provider) Works() map[string]operation.Work {
 		workDefinition:       {Steps: none, Finish: settle[catalog.Definition]},
 		workDefinitionDelete: {Steps: none, Finish: remove[catalog.Definition]},
 		workVersion:          {Steps: p.publisher.Steps, Finish: p.publisher.Published},
-		workVersionDelete:    {Steps: none, Finish: p.publisher.Withdrawn},
+		workVersionDelete:    {Steps: p.withdraw, Finish: p.withdrawn},
+		workVersionRestore:   {Steps: none, Finish: restored},
 	}
 }
 
@@ -126,7 +151,11 @@ func gone(err error) error {
 
 func (p *Provider) putGallery(_ context.Context, w *control.Write[catalog.Gallery]) error {
 	props := &w.New.Properties
-	props.Identifier = &catalog.UniqueName{UniqueName: strings.ToLower(w.ID.Subscription) + "-" + strings.ToUpper(w.ID.Name())}
+	var old *catalog.Gallery
+	if w.Old != nil {
+		old = &w.Old.Properties
+	}
+	props.Settle(old, w.ID, w.Version)
 	if w.Old == nil {
 		taken, err := w.Tx.List(store.Query{Kind: control.Kind(GalleryType), All: []string{catalog.UniqueTerm(props.Identifier.UniqueName)}, Limit: 1})
 		if err != nil {
@@ -135,20 +164,26 @@ func (p *Provider) putGallery(_ context.Context, w *control.Write[catalog.Galler
 		if len(taken) > 0 {
 			return arm.Errorf(409, "Conflict", "The gallery name '%s' must be unique within the subscription: it is taken by '%s'.", w.ID.Name(), taken[0].Key).At("galleryName")
 		}
+		if err := p.room(w.Tx, w.ID, w.New.Location); err != nil {
+			return err
+		}
 	}
 	return w.Begin(workGallery, nil)
 }
 
 func (p *Provider) deleteGallery(_ context.Context, w *control.Write[catalog.Gallery]) error {
-	if err := childless(w.Tx, w.ID, DefinitionType, "images"); err != nil {
+	if err := childless(w.Tx, DefinitionType, w.ID.Key()+"/images/"); err != nil {
+		return err
+	}
+	if err := childless(w.Tx, catalog.GraveType, w.ID.Key()+"/softdeletedartifacttypes/"); err != nil {
 		return err
 	}
 	return w.Begin(workGalleryDelete, nil)
 }
 
 // childless refuses the deletion of what still holds others.
-func childless(tx store.Tx, id arm.ID, kind, collection string) error {
-	inner, err := tx.List(store.Query{Kind: control.Kind(kind), Prefix: id.Key() + "/" + collection + "/", Limit: 3})
+func childless(tx store.Tx, kind, prefix string) error {
+	inner, err := tx.List(store.Query{Kind: control.Kind(kind), Prefix: prefix, Limit: 3})
 	if err != nil || len(inner) == 0 {
 		return err
 	}

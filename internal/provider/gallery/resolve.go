@@ -47,7 +47,7 @@ func (p *Provider) Resolve(tx store.Tx, reference, location string) (Resolved, e
 	case strings.EqualFold(id.Type(), VersionType) && strings.EqualFold(id.Name(), "latest"):
 		v, err = latest(tx, id.Parent(), l.Name)
 	case strings.EqualFold(id.Type(), VersionType):
-		v, err = exact(tx, id, l.Name)
+		v, err = p.exact(tx, id, l.Name)
 	default:
 		return Resolved{}, catalog.Invalid("imageReference", "The image reference '%s' is neither a gallery image definition nor a gallery image version.", reference)
 	}
@@ -63,10 +63,29 @@ func unavailable(id, location string) *arm.Error {
 		"The gallery image %s is not available in %s region. Please contact image owner to replicate to this region, or change your requested region.", id, location).At("imageReference")
 }
 
-func exact(tx store.Tx, id arm.ID, location string) (*catalog.VersionResource, error) {
-	v, err := control.Get[catalog.Version](tx, id)
+// exact reads a version that can be used in a region; one that was soft-deleted too, until its retention ends.
+func (p *Provider) exact(tx store.Tx, id arm.ID, location string) (*catalog.VersionResource, error) {
+	v, err := p.read(tx, id)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !usable(v, location) {
 		return nil, unavailable(id.String(), location)
+	}
+	return v, err
+}
+
+func (p *Provider) read(tx store.Tx, id arm.ID) (*catalog.VersionResource, error) {
+	v, err := control.Get[catalog.Version](tx, id)
+	if !errors.Is(err, store.ErrNotFound) {
+		return v, err
+	}
+	g, err := graveOf(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !g.Properties.Usable(p.Now()) {
+		return nil, store.ErrNotFound
+	}
+	if v, err = g.Properties.Exhume(); err == nil {
+		v.SetState(arm.Succeeded) // it was being deleted when it was buried
 	}
 	return v, err
 }
@@ -152,7 +171,7 @@ func (p *Provider) Manifest(tx store.Tx, versionID string, lun int, region strin
 	if l, ok := arm.LocationOf(region); ok {
 		region = l.Name
 	}
-	v, err := exact(tx, id, region)
+	v, err := p.exact(tx, id, region)
 	if err != nil {
 		return image.Ref{}, 0, err
 	}
@@ -166,7 +185,11 @@ func (p *Provider) Manifest(tx store.Tx, versionID string, lun int, region strin
 
 // Describe gives what a version's definition says of its system; store.ErrNotFound.
 func (p *Provider) Describe(tx store.Tx, versionID string) (osType, generation, architecture string, err error) {
-	v, err := control.Find[catalog.Version](tx, versionID)
+	id, err := arm.ParseID(versionID)
+	if err != nil {
+		return "", "", "", store.ErrNotFound
+	}
+	v, err := p.read(tx, id)
 	if err != nil {
 		return "", "", "", err
 	}

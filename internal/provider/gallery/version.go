@@ -23,11 +23,20 @@ func (p *Provider) putVersion(_ context.Context, w *control.Write[catalog.Versio
 	var old *catalog.Version
 	if w.Old != nil {
 		old = &w.Old.Properties
+		if old.Deleted != "" {
+			return p.restore(w)
+		}
 	}
-	if err := catalog.Settle(w.New, old, w.Now); err != nil {
+	if err := catalog.Settle(w.New, old, w.Version, w.Now); err != nil {
+		return err
+	}
+	if err := p.replicas(w.New.Properties.Publishing); err != nil {
 		return err
 	}
 	if w.Old == nil {
+		if err := p.room(w.Tx, w.ID, w.New.Location); err != nil {
+			return err
+		}
 		if err := p.publisher.Take(w, definition); err != nil {
 			return err
 		}
@@ -50,13 +59,20 @@ func (p *Provider) deleteVersion(_ context.Context, w *control.Write[catalog.Ver
 			return arm.Errorf(409, "DeleteGalleryImageVersionBlockedBeforeEndOfLife", "The gallery image version '%s' cannot be deleted before its end of life, '%s', since 'safetyProfile.blockDeletionBeforeEndOfLife' is set.", w.ID, end.Format(time.RFC3339))
 		}
 	}
-	return w.Begin(workVersionDelete, nil)
+	soft, err := softly(w)
+	if err != nil {
+		return err
+	}
+	return w.Begin(workVersionDelete, deletion{Soft: soft})
 }
 
-// viewVersion adds the replication status for who asks for it.
+// viewVersion adds the replication status, or the keys of the firmware, for who asks for them.
 func (p *Provider) viewVersion(_ context.Context, r *control.Read[catalog.Version]) error {
 	v := &r.Resource.Properties
 	v.ReplicationStatus = nil
+	if v.UEFI != nil && strings.EqualFold(r.Query.Get("$expand"), "UefiSettings") {
+		v.SecurityProfile = &catalog.Security{UEFI: v.UEFI}
+	}
 	if !strings.EqualFold(r.Query.Get("$expand"), "ReplicationStatus") || v.Publishing == nil {
 		return nil
 	}

@@ -62,6 +62,10 @@ type world struct {
 	stop    func()          // ends the engine
 	start   func()          // begins another one
 	crashed chan struct{}
+	later   time.Duration             // that the clock is ahead
+	others  map[string]gallery.Source // machines, managed images, snapshots; by lower-case ID
+	blobs   map[string][]byte         // VHDs by URI; all in eastus
+	frozen  map[string][]byte         // what Freeze packs, by lower-case ID of the disk
 }
 
 func principal(tenant string) authn.Principal {
@@ -76,7 +80,8 @@ var (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, mu: &sync.Mutex{}, crashed: make(chan struct{}, 1), buckets: map[string]*blob.Bucket{}, down: map[string]bool{}, store: store.New(memstore.Open())}
+	w := &world{T: t, mu: &sync.Mutex{}, crashed: make(chan struct{}, 1), buckets: map[string]*blob.Bucket{}, down: map[string]bool{},
+		others: map[string]gallery.Source{}, blobs: map[string][]byte{}, frozen: map[string][]byte{}, store: store.New(memstore.Open())}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dir := t.TempDir()
 	var err error
@@ -87,10 +92,7 @@ func newWorld(t *testing.T) *world {
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	w.sealer = sealer
 	w.must(err)
-	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
-		s, err := w.disks.Source(tx, id)
-		return gallery.DiskSource(s), err
-	}})
+	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Now: w.now, Sources: w, Blobs: w, Foreign: w.foreign, Limits: gallery.Limits{Galleries: 1000}})
 	w.disks = disk.Register(w.control, disk.Config{Images: w.images, Versions: w.galleries, Seal: sealer, Dir: dir,
 		Overlay: func(_ context.Context, base, path string, size int64) error {
 			return os.WriteFile(path, fmt.Appendf(nil, "%s %d", base, size), 0o600)

@@ -39,7 +39,8 @@ func ValidateDefinition(r *DefinitionResource) []*arm.Error {
 	}
 	faults = append(faults, checkRecommended(p.Recommended)...)
 	seen := map[string]bool{}
-	for _, f := range p.Features {
+	for i := range p.Features {
+		f := &p.Features[i]
 		if f.Name == "" || seen[strings.ToLower(f.Name)] {
 			faults = append(faults, Invalid("galleryImage.properties.features", "The feature name '%.80s' is missing or given more than once.", f.Name))
 		}
@@ -71,24 +72,34 @@ func checkIdentifier(i *Identifier) []*arm.Error {
 
 // features are the documented names and their values.
 var features = map[string][]string{
-	"securitytype": {"Standard", "TrustedLaunchSupported", "TrustedLaunch", "ConfidentialVMSupported", "ConfidentialVM",
+	"SecurityType": {"Standard", "TrustedLaunchSupported", "TrustedLaunch", "ConfidentialVMSupported", "ConfidentialVM",
 		"TrustedLaunchAndConfidentialVmSupported"},
-	"isacceleratednetworksupported": {"True", "False"},
-	"ishibernatesupported":          {"True", "False"},
-	"diskcontrollertypes":           {"SCSI", "SCSI, NVMe", "SCSI,NVMe", "NVMe, SCSI", "NVMe,SCSI"},
+	"IsAcceleratedNetworkSupported": {"True", "False"},
+	"IsHibernateSupported":          {"True", "False"},
+	"DiskControllerTypes":           {"SCSI", "SCSI, NVMe", "SCSI,NVMe", "NVMe, SCSI", "NVMe,SCSI"},
 }
 
-func checkFeature(f Feature) []*arm.Error {
-	allowed, known := features[strings.ToLower(f.Name)]
-	if !known {
-		return nil
-	}
-	for _, v := range allowed {
-		if strings.EqualFold(v, f.Value) {
-			return nil
+// checkFeature wants a documented value of a documented feature, and gives both their canonical case.
+func checkFeature(f *Feature) []*arm.Error {
+	if f.StartsAt != "" {
+		if fault := VersionName(f.StartsAt); fault != nil {
+			return []*arm.Error{fault.At("galleryImage.properties.features.startsAtVersion")}
 		}
 	}
-	return []*arm.Error{Invalid("galleryImage.properties.features", "The value '%.80s' of feature '%s' is not allowed. Allowed values are: %s.", f.Value, f.Name, strings.Join(allowed, "; "))}
+	for name, allowed := range features {
+		if !strings.EqualFold(f.Name, name) {
+			continue
+		}
+		f.Name = name
+		for _, v := range allowed {
+			if strings.EqualFold(v, f.Value) {
+				f.Value = v
+				return nil
+			}
+		}
+		return []*arm.Error{Invalid("galleryImage.properties.features", "The value '%.80s' of feature '%s' is not allowed. Allowed values are: %s.", f.Value, f.Name, strings.Join(allowed, "; "))}
+	}
+	return nil
 }
 
 func checkRecommended(r *Recommended) []*arm.Error {
@@ -139,6 +150,7 @@ func (d *Definition) Settle(old *Definition, v arm.Version, now time.Time) error
 	if old == nil {
 		old = &Definition{}
 	} else {
+		d.keep(old, v)
 		if len(d.Features) == 0 {
 			d.Features = old.Features
 		}
@@ -199,4 +211,14 @@ func sameFeatures(old, next *Definition) error {
 // Key is equal for identifiers that must not stand in one gallery.
 func (i *Identifier) Key() string {
 	return strings.ToLower(fmt.Sprintf("%s\x00%s\x00%s", i.Publisher, i.Offer, i.SKU))
+}
+
+// SecurityType is the value of the feature of that name, in canonical case; empty when there is none.
+func (d *Definition) SecurityType() string {
+	for _, f := range d.Features {
+		if strings.EqualFold(f.Name, "SecurityType") {
+			return f.Value
+		}
+	}
+	return ""
 }

@@ -24,11 +24,31 @@ func ValidateGallery(r *GalleryResource) []*arm.Error {
 	if s := p.SharingProfile; s != nil && s.Permissions != "" && s.Permissions != "Private" {
 		faults = append(faults, Unsupported("gallery.properties.sharingProfile.permissions", "The sharing permission '"+s.Permissions+"' of a gallery"))
 	}
-	if s := p.SoftDeletePolicy; s != nil && s.Enabled {
-		faults = append(faults, Unsupported("gallery.properties.softDeletePolicy", "Soft delete"))
-	}
+	faults = append(faults, checkSoftDelete(p.SoftDeletePolicy)...)
 	if present(r.Identity) && !strings.Contains(string(r.Identity), `"None"`) {
 		faults = append(faults, Unsupported("identity", "A managed identity of a gallery"))
 	}
 	return faults
+}
+
+// Settle completes a gallery: what guards it stays when the client says nothing of it. old is nil for a new one.
+func (g *Gallery) Settle(old *Gallery, id arm.ID, v arm.Version) {
+	g.Identifier = &UniqueName{UniqueName: strings.ToLower(id.Subscription) + "-" + strings.ToUpper(id.Name())}
+	if old == nil {
+		old = &Gallery{}
+	}
+	was := old.SoftDeletePolicy
+	if g.SoftDeletePolicy == nil {
+		g.SoftDeletePolicy = was
+	}
+	p := g.SoftDeletePolicy
+	if p == nil {
+		return
+	}
+	if was != nil && v.Date() < softDeleteDays { // the client cannot know them
+		p.Retention, p.Grace = was.Retention, was.Grace
+	}
+	if p.Enabled && p.Retention == nil {
+		p.Retention = new(int32(DefaultRetention))
+	}
 }

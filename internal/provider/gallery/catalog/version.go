@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/rbac"
 )
 
 var versionNames = regexp.MustCompile(`^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})$`)
@@ -42,12 +41,8 @@ const Path = "galleryImageVersion.properties."
 func ValidateVersion(r *VersionResource) []*arm.Error {
 	p := &r.Properties
 	var faults []*arm.Error
-	if present(p.SecurityProfile) {
-		faults = append(faults, Unsupported(Path+"securityProfile", "A version's securityProfile (UEFI keys)"))
-	}
-	if p.Restore != nil && *p.Restore {
-		faults = append(faults, Unsupported(Path+"restore", "Restoring a soft-deleted version"))
-	}
+	p.modern()
+	faults = append(faults, checkSecurity(p.SecurityProfile)...)
 	if p.Publishing != nil {
 		faults = append(faults, checkPublishing(p.Publishing)...)
 		faults = append(faults, checkRegions(r.Location, p.Publishing)...)
@@ -100,8 +95,8 @@ func checkRegions(location string, p *Publishing) []*arm.Error {
 		if present(t.Encryption) {
 			faults = append(faults, Unsupported(at+".encryption", "Encryption of a version with a customer's key"))
 		}
-		if present(t.ReplicaSets) {
-			faults = append(faults, Unsupported(at+".additionalReplicaSets", "Additional replica sets"))
+		for _, set := range t.ReplicaSets {
+			faults = append(faults, checkCount(at+".additionalReplicaSets.regionalReplicaCount", set.RegionalReplicaCount)...)
 		}
 	}
 	if l, ok := arm.LocationOf(location); ok && len(p.TargetRegions) > 0 && len(faults) == 0 && !seen[l.Name] {
@@ -110,7 +105,7 @@ func checkRegions(location string, p *Publishing) []*arm.Error {
 	return faults
 }
 
-// checkStorage wants well-formed sources that this installation has; that they are there and fit is a matter of Put.
+// checkStorage wants well-formed sources; that they are there and fit is a matter of publish.Take.
 func checkStorage(s *Storage) []*arm.Error {
 	const at = Path + "storageProfile."
 	var faults []*arm.Error
@@ -119,12 +114,12 @@ func checkStorage(s *Storage) []*arm.Error {
 		faults = append(faults, Invalid(Path+"storageProfile", "Exactly one source must be specified: either 'storageProfile.source' or 'storageProfile.osDiskImage.source'."))
 	}
 	if whole {
-		faults = append(faults, checkSource(at+"source", s.Source, VersionType)...)
+		faults = append(faults, checkWhole(at+"source", s.Source)...)
 	}
 	used := map[string]bool{}
 	if disks {
-		faults = append(faults, checkSource(at+"osDiskImage.source", s.OSDisk.Source, DiskType)...)
-		used[strings.ToLower(s.OSDisk.Source.ID)] = true
+		faults = append(faults, checkDisk(at+"osDiskImage.source", s.OSDisk.Source)...)
+		used[s.OSDisk.Source.key()] = true
 	}
 	luns := map[int32]bool{}
 	for _, d := range s.DataDisks {
@@ -144,80 +139,22 @@ func checkStorage(s *Storage) []*arm.Error {
 		if whole {
 			faults = append(faults, Invalid(Path+"storageProfile", "Exactly one source must be specified: 'storageProfile.source' brings its own data disks."))
 		}
-		faults = append(faults, checkSource(at+"dataDiskImages.source", d.Source, DiskType)...)
-		if id := strings.ToLower(d.Source.ID); used[id] {
-			faults = append(faults, Invalid(at+"dataDiskImages.source", "The source '%s' is used for more than one disk of the version.", d.Source.ID))
-		} else {
-			used[id] = true
+		faults = append(faults, checkDisk(at+"dataDiskImages.source", d.Source)...)
+		if used[d.Source.key()] {
+			faults = append(faults, Invalid(at+"dataDiskImages.source", "The source '%.300s' is used for more than one disk of the version.", d.Source.name()))
 		}
+		used[d.Source.key()] = true
 	}
 	return faults
 }
 
-// DiskType is the type of managed disks.
-const DiskType = "Microsoft.Compute/disks"
+// key is equal for sources of the same bytes.
+func (s *Source) key() string { return strings.ToLower(s.Account()) + "\x00" + s.URI }
 
-// Given tells whether it names anything.
-func (s *Source) Given() bool {
-	return s != nil && (s.ID != "" || s.VirtualMachine != "" || s.Community != "" || s.URI != "" || s.StorageAccount != "")
-}
-
-// later are sources that Azure knows and we do not have yet.
-var later = map[string]string{
-	"microsoft.compute/snapshots":       "A snapshot as the source of an image version",
-	"microsoft.compute/images":          "A managed image as the source of an image version",
-	"microsoft.compute/virtualmachines": "A virtual machine as the source of an image version",
-	"microsoft.storage/storageaccounts": "A VHD in a storage account as the source of an image version",
-}
-
-func checkSource(at string, s *Source, want string) []*arm.Error {
-	switch {
-	case s.VirtualMachine != "":
-		return []*arm.Error{Unsupported(at+".virtualMachineId", later["microsoft.compute/virtualmachines"])}
-	case s.Community != "":
-		return []*arm.Error{Unsupported(at+".communityGalleryImageId", "A community gallery image as the source of an image version")}
-	case s.URI != "" || s.StorageAccount != "":
-		return []*arm.Error{Unsupported(at+".uri", later["microsoft.storage/storageaccounts"])}
+// name is what a message calls it.
+func (s *Source) name() string {
+	if s.URI != "" {
+		return s.URI
 	}
-	id, err := arm.ParseID(s.ID)
-	if err != nil || id.Namespace == "" || id.Subscription == "" {
-		return []*arm.Error{arm.Errorf(400, "LinkedInvalidPropertyId",
-			"Property id '%.300s' at path '%s.id' is invalid. Expect fully qualified resource Id that start with '/subscriptions/{subscriptionId}' or '/providers/{resourceProviderNamespace}/'.",
-			s.ID, strings.TrimPrefix(at, "galleryImageVersion.")).At(at + ".id")}
-	}
-	if strings.EqualFold(id.Type(), want) {
-		return nil
-	}
-	if what := later[strings.ToLower(id.Type())]; what != "" {
-		return []*arm.Error{Unsupported(at+".id", what)}
-	}
-	if want == DiskType {
-		return []*arm.Error{Invalid(at+".id", "The source '%s' of a disk image must be a managed disk or a snapshot.", s.ID)}
-	}
-	return []*arm.Error{Invalid(at+".id", "The source '%s' must be a managed image, a virtual machine or a gallery image version.", s.ID)}
-}
-
-// Links are the sources of a new version; an old one holds their content already and cannot get others (the permissions are those of gallery.md 8).
-func Links(old, next *VersionResource) []rbac.Link {
-	if old != nil {
-		return nil
-	}
-	s := &next.Properties.Storage
-	var list []rbac.Link
-	add := func(source *Source, action string) {
-		if source == nil {
-			return
-		}
-		if id, err := arm.ParseID(source.ID); err == nil {
-			list = append(list, rbac.Link{ID: id, Action: action})
-		}
-	}
-	add(s.Source, VersionType+"/read")
-	if s.OSDisk != nil {
-		add(s.OSDisk.Source, DiskType+"/write")
-	}
-	for _, d := range s.DataDisks {
-		add(d.Source, DiskType+"/write")
-	}
-	return list
+	return s.ID
 }

@@ -1,35 +1,77 @@
 // Package publish brings the bytes of image versions to where they can be used.
 //
 // It takes what a version's sources hold when the version is made, and runs the steps that copy it from region to region.
-// It changes the documents of package catalog; it serves no request (gallery does) and keeps no bytes (image does).
+// It changes the documents of package catalog; it serves no request (gallery does), keeps no bytes (image does) and knows
+// no source: disks, machines, managed images and blobs stand behind the interfaces Sources and Blobs.
 //
-//	Take, in the request: sources checked and pinned ─▶ Steps: into the own domain, then region by region ─▶ Published
-//	Regions, in the request: regions that go are unpinned                        deletion ─▶ Withdrawn: every pin goes
+//	Take, in the request: sources checked; those whose bytes lie still are pinned
+//	Steps: what did not lie still is frozen ─▶ repacked into the own domain ─▶ region by region ─▶ Published
+//	Regions, in the request: regions that go are unpinned              deletion ─▶ Withdrawn: every pin goes
 package publish
 
 import (
+	"context"
 	"errors"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/authn"
 	"vitrine/internal/image"
 	"vitrine/internal/store"
 )
 
-// Source is what a managed disk gives to a version.
+// Source is what a managed disk, a snapshot, a managed image or a virtual machine gives to a version. A text that is empty
+// is not known, and fits every definition.
 type Source struct {
-	Ref          image.Ref // empty ID: the disk is empty
-	Location     string
-	SizeGB       int
-	OSType       string // empty: the disk does not say
-	Generation   string
-	Architecture string
+	Location     string // short name
+	OSType       string // Linux, Windows
+	OSState      string // Generalized, Specialized
+	Generation   string // V1, V2
+	Architecture string // x64, Arm64
+	Disks        []SourceDisk
 }
+
+// SourceDisk is one disk of a source.
+type SourceDisk struct {
+	LUN     int       // -1: the OS disk, and the only disk of a disk or snapshot
+	ID      arm.ID    // what Freeze takes
+	Ref     image.Ref // its content, if that lies still; empty: ask Freeze
+	SizeGB  int
+	Caching string // None, ReadOnly, ReadWrite; empty: the default
+}
+
+// Sources are the resources of Microsoft.Compute that versions are made from.
+type Sources interface {
+	// Source tells what a resource holds. store.ErrNotFound; an *arm.Error when it cannot be a source now.
+	Source(tx store.Tx, id arm.ID) (Source, error)
+	// Freeze gives the content of a disk as it is now, in the region where it is; an empty Ref for an empty disk. It may be
+	// asked again. store.ErrNotFound; an *arm.Error when the disk cannot be read now.
+	Freeze(ctx context.Context, id arm.ID) (image.Ref, error)
+}
+
+// Blob is what is known of a VHD before its bytes are read.
+type Blob struct {
+	Location string // of the storage account, short name
+	SizeGB   int
+}
+
+// Blobs are VHDs in storage accounts.
+type Blobs interface {
+	// Blob tells about a VHD. store.ErrNotFound; an *arm.Error when it cannot be a source.
+	Blob(tx store.Tx, account arm.ID, uri string) (Blob, error)
+	// FreezeBlob packs its content into a manifest in the account's region. It may be asked again.
+	FreezeBlob(ctx context.Context, account arm.ID, uri string) (image.Ref, error)
+}
+
+// Foreign gives the version that an ID of a shared or a community gallery means for a subscription:
+// "/CommunityGalleries/{name}/Images/{image}/Versions/{version}". Its error is for the client.
+type Foreign func(tx store.Tx, caller authn.Caller, subscription, id, location string) (versionID string, err error)
 
 // Publisher does the work.
 type Publisher struct {
-	Images *image.Store
-	// Source tells what a managed disk holds. store.ErrNotFound; an *arm.Error when it cannot be read now.
-	Source func(tx store.Tx, disk arm.ID) (Source, error)
+	Images  *image.Store
+	Sources Sources
+	Blobs   Blobs   // nil: no storage accounts here
+	Foreign Foreign // nil: no shared galleries here
 }
 
 // gone takes the absence of the resource for the end of the work.

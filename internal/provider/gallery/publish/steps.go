@@ -1,13 +1,13 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
@@ -25,7 +25,8 @@ type Input struct {
 // Steps lists the steps: first the version's own location, from which the others copy. One region's failure leaves the
 // others alone: it is recorded, and counted at the end.
 func (p *Publisher) Steps(ctx context.Context, r *operation.Run) []operation.Step {
-	work := &publication{Publisher: p, run: r}
+	ctx, stop := context.WithCancel(ctx)
+	work := &publication{Publisher: p, run: r, stop: stop}
 	if err := errors.Join(r.Read(&work.input), work.load(ctx)); err != nil {
 		return []operation.Step{{Name: "read", Do: func() error { return err }}}
 	}
@@ -68,6 +69,7 @@ func regionNames(v *catalog.VersionResource) func(func(string) bool) {
 type publication struct {
 	*Publisher
 	run     *operation.Run
+	stop    context.CancelFunc // ends the reading and copying of bytes
 	input   Input
 	version *catalog.VersionResource
 }
@@ -121,38 +123,70 @@ func (w *publication) own(ctx context.Context, lun int) error {
 	if c == nil || c.Ref != nil {
 		return nil
 	}
+	if c.Source == nil && c.Frozen != nil {
+		if err := w.freeze(ctx, c); err != nil {
+			return err
+		}
+	}
 	ref, err := w.repack(ctx, c)
 	if err != nil {
 		return err
 	}
+	return w.keep(ctx, lun, ref, func(c *catalog.Content) { c.Ref = &ref })
+}
+
+// freeze reads what did not lie still when the version was asked for, and holds it.
+func (w *publication) freeze(ctx context.Context, c *catalog.Content) error {
+	id, err := arm.ParseID(c.Frozen.ID)
+	if err != nil {
+		return err
+	}
+	var ref image.Ref
+	if c.Frozen.URI != "" {
+		ref, err = w.Blobs.FreezeBlob(ctx, id, c.Frozen.URI)
+	} else {
+		ref, err = w.Sources.Freeze(ctx, id)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return arm.Errorf(404, "ResourceNotFound", "The source '%s' of the image version is gone.", cmp.Or(c.Frozen.URI, c.Frozen.ID))
+	}
+	if err != nil || ref.ID == "" {
+		return err
+	}
+	c.Source = &ref
+	return w.keep(ctx, c.LUN, ref, func(c *catalog.Content) { c.Source = &ref })
+}
+
+// keep pins in the version's location and notes it in the version.
+func (w *publication) keep(ctx context.Context, lun int, ref image.Ref, note func(*catalog.Content)) error {
 	return w.change(ctx, func(tx store.Tx, v *catalog.VersionResource) error {
 		if err := w.Images.Pin(tx, ref, v.Location, v.ID); err != nil {
 			return err
 		}
 		for i := range v.Properties.Content {
 			if c := &v.Properties.Content[i]; c.LUN == lun {
-				c.Ref = &ref
+				note(c)
 			}
 		}
 		return nil
 	})
 }
 
-// repack gives the manifest in the own domain.
+// repack gives the manifest in the own domain. A shallow version takes the source's as it is: no byte is copied.
 func (w *publication) repack(ctx context.Context, c *catalog.Content) (image.Ref, error) {
 	region := w.version.Location
 	if c.Source == nil {
 		empty := zeros{int64(c.SizeGB) << 30}
 		return w.Images.Pack(ctx, region, w.input.Domain, empty, empty.size, nil)
 	}
-	if c.Source.Domain == w.input.Domain {
+	if c.Source.Domain == w.input.Domain || w.version.Properties.Publishing.ReplicationMode == "Shallow" {
 		return *c.Source, nil
 	}
 	r, err := w.Images.Open(ctx, region, *c.Source)
 	if err != nil {
 		return image.Ref{}, err
 	}
-	return w.Images.Pack(ctx, region, w.input.Domain, r, r.Size(), nil)
+	return w.Images.Pack(ctx, region, w.input.Domain, r, r.Size(), w.told(ctx, region, w.index(c.LUN), r.Size()))
 }
 
 // zeros is an empty disk.
@@ -201,22 +235,16 @@ func (w *publication) region(ctx context.Context, name string) error {
 	return w.record(ctx, name, catalog.Region{State: catalog.Failed, Progress: state.Progress, Details: details})
 }
 
-// replicate copies every disk, and records progress at most once a second.
+// replicate copies every disk. Only what the region lacks travels.
 func (w *publication) replicate(ctx context.Context, name string) error {
-	contents := w.version.Properties.Content
-	var last time.Time
-	for i, c := range contents {
+	for i, c := range w.version.Properties.Content {
 		if c.Ref == nil {
 			return fmt.Errorf("the disk at LUN %d has no content", c.LUN)
 		}
+		told := w.told(ctx, name, i, 0)
 		err := w.Images.Replicate(ctx, *c.Ref, w.version.Location, name, func(done, total int64) {
-			if total == 0 || time.Since(last) < time.Second {
-				return
-			}
-			last = time.Now()
-			percent := int((int64(i)*100 + done*100/total) / int64(len(contents)))
-			if err := w.record(ctx, name, catalog.Region{State: catalog.Replicating, Progress: min(percent, 99)}); err != nil {
-				w.run.Log().Debug("progress is not recorded", "error", err)
+			if total > 0 {
+				told(done * 100 / total)
 			}
 		})
 		if err != nil {
@@ -224,6 +252,43 @@ func (w *publication) replicate(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// told gives what records how far a region is, at each twentieth of the whole: done is of size, or in percent of this
+// disk when size is 0.
+func (w *publication) told(ctx context.Context, region string, disk int, size int64) func(done int64) {
+	const twentieth = 5
+	disks, last := int64(len(w.version.Properties.Content)), int64(0)
+	return func(done int64) {
+		if size > 0 {
+			done = done * 100 / size
+		}
+		percent := min((int64(disk)*100+done)/disks, 99)
+		if percent < last+twentieth {
+			return
+		}
+		last = percent
+		if err := w.record(ctx, region, catalog.Region{State: catalog.Replicating, Progress: int(percent)}); err != nil {
+			w.run.Log().Debug("progress is not recorded", "error", err)
+		}
+		if w.canceled(ctx) {
+			w.stop() // the engine tries the step again, and ends the operation instead
+		}
+	}
+}
+
+func (w *publication) canceled(ctx context.Context) (yes bool) {
+	err := w.run.View(ctx, func(tx store.Tx) error {
+		o, err := operation.Get(tx, w.run.ID)
+		yes = err == nil && o.Cancel
+		return err
+	})
+	return yes && err == nil
+}
+
+// index is the place of a disk among the version's.
+func (w *publication) index(lun int) int {
+	return slices.IndexFunc(w.version.Properties.Content, func(c catalog.Content) bool { return c.LUN == lun })
 }
 
 // pin makes the region count: what was copied stays, and may be used from now on.
@@ -256,15 +321,18 @@ func (p *Publisher) Published(tx store.Tx, r *operation.Run, failure *arm.Error)
 	if err := p.release(tx, v); err != nil {
 		return err
 	}
-	show(props)
-	v.SetState(arm.Succeeded)
+	props.Show()
+	state := arm.Succeeded
 	if failure != nil {
-		v.SetState(arm.Failed)
+		state = arm.Failed
 		for _, region := range props.Regions {
 			if region.State == catalog.Replicating {
 				region.State, region.Details = catalog.Failed, failure.Message
 			}
 		}
+	}
+	if v.State() != arm.Deleting { // a deletion that called this off goes on
+		v.SetState(state)
 	}
 	return control.Save(tx, v)
 }
@@ -305,42 +373,12 @@ func (p *Publisher) release(tx store.Tx, v *catalog.VersionResource) error {
 	return nil
 }
 
-// show tells the sizes of the disks, which is known now.
-func show(v *catalog.Version) {
-	for _, c := range v.Content {
-		if c.LUN < 0 {
-			if v.Storage.OSDisk == nil {
-				v.Storage.OSDisk = &catalog.DiskImage{HostCaching: "ReadWrite"}
-			}
-			v.Storage.OSDisk.SizeInGB = c.SizeGB
-			continue
-		}
-		i := slices.IndexFunc(v.Storage.DataDisks, func(d catalog.DataDiskImage) bool { return int(*d.LUN) == c.LUN })
-		if i < 0 {
-			i = len(v.Storage.DataDisks)
-			v.Storage.DataDisks = append(v.Storage.DataDisks, catalog.DataDiskImage{LUN: new(int32(c.LUN)), HostCaching: "None"})
-		}
-		v.Storage.DataDisks[i].SizeInGB = c.SizeGB
-	}
-}
-
-// Withdrawn ends a deletion: every pin in every region goes with the document.
-func (p *Publisher) Withdrawn(tx store.Tx, r *operation.Run, failure *arm.Error) error {
-	v, err := control.Find[catalog.Version](tx, r.Resource)
-	if err != nil {
-		return gone(err)
-	}
-	if failure != nil {
-		v.SetState(arm.Failed)
-		return control.Save(tx, v)
-	}
+// Withdraw gives up every pin of a version, in every region.
+func (p *Publisher) Withdraw(tx store.Tx, v *catalog.VersionResource) error {
 	for region := range v.Properties.Regions {
 		if err := p.unpin(tx, v, region); err != nil {
 			return err
 		}
 	}
-	if err := p.unpin(tx, v, v.Location); err != nil {
-		return err
-	}
-	return control.Remove(tx, v.ParsedID())
+	return p.unpin(tx, v, v.Location)
 }
