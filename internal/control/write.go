@@ -239,6 +239,11 @@ func idle(tx store.Tx, id arm.ID) error {
 	if err != nil || len(open) == 0 {
 		return err
 	}
+	for _, o := range open {
+		if strings.HasSuffix(o.Action, "/delete") {
+			return arm.Errorf(409, "Conflict", "The update is not allowed, since the resource '%s' is marked for deletion. Please retry after the deletion has ended.", id)
+		}
+	}
 	return arm.Errorf(409, "Conflict", "Another operation is in progress on the resource '%s'. Please retry after it has ended.", id)
 }
 
