@@ -1,4 +1,4 @@
-// Package guide executes the commands of docs/guide/first-walk.md, in order and in one shell, against the real program,
+// Package guide executes the commands of docs/guide/first-walk.md and galleries.md, in order and in one shell, against the real program,
 // the real az and a real machine, so that the guide cannot rot.
 //
 // A fence that begins with ```sh is executed; one with ```sh port22 needs port 22 of loopback addresses and is left
