@@ -24,6 +24,8 @@ import (
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/provider/sharing"
+	"vitrine/internal/provider/storage"
+	"vitrine/internal/provider/storage/content"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
@@ -37,7 +39,9 @@ type rooms struct {
 	machines *machine.Provider
 	networks *network.Provider
 	runtime  vm.Runtime
-	blobs    http.Handler
+	accounts *storage.Provider
+	content  *content.Store
+	blobs    http.Handler // of disks
 	dial     func(ctx context.Context, host, port string) (net.Conn, error)
 }
 
@@ -48,6 +52,8 @@ func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
 	group.Go(func() { a.every(ctx, 2*time.Second, "networks", a.rooms.networks.Reconcile) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of disks", a.rooms.disks.Sweep) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "soft-deleted versions", a.rooms.gallery.Sweep) })
+	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of storage accounts", a.rooms.content.Sweep) })
+	group.Go(func() { a.every(ctx, time.Second, "copies of blobs", a.rooms.content.Run) })
 	group.Go(func() { a.every(ctx, time.Hour, "collection", a.collect) })
 	group.Go(func() { a.every(ctx, time.Hour, "old operations", a.sweep) })
 }
@@ -113,6 +119,8 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.content = content.New(content.Config{Store: a.store, Images: r.images, Bucket: r.images.Buckets, Now: a.cfg.Now})
+	r.accounts = storage.Register(a.control, storage.Config{Sealer: a.sealer, Blobs: r.content, Now: a.cfg.Now})
 	r.blobs, r.dial = elsewhere(), r.networks.Dial
 	if a.host {
 		r.blobs = dataplane.New(grants{r.disks}, a.cfg.Now)

@@ -56,6 +56,8 @@ type Request struct {
 	Caller authn.Caller
 	Base   string // "https://management.azure.com", for absolute URLs in the answer
 	Peer   string // address of the other end, for the activity log
+
+	inner bool // made by an operation: its body may be made of what nobody may see, such as a deployment's secure parameters
 }
 
 // Response is the answer; Body is JSON or empty.
@@ -81,6 +83,8 @@ type Call struct {
 	Control *Control
 	Status  int // of the answer; 0: 200
 	Reply   http.Header
+
+	Correlation string // joins the request to those before and after it
 }
 
 // entry is a Spec without its type parameter.

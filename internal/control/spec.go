@@ -61,6 +61,7 @@ type Spec[T any] struct {
 type Async struct {
 	Create   int    // status of a PUT that creates; 0: 201
 	Update   int    // status of a PUT on what exists; 0: 200, or 202 where Create is 202
+	Delete   int    // status of a DELETE that is done at once; 0: 200
 	Echo     bool   // DELETE answers with what it deleted
 	First    string // provisioningState in the first answer of a create; empty: Creating
 	Family   string // of the status URL: "capsOperations", "DiskOperations", "operations"; empty: no status URL
@@ -86,6 +87,8 @@ type Write[T any] struct {
 	Version  arm.Version
 	Now      time.Time
 	Location string // of the operation; the resource's unless set
+
+	Correlation string // joins the request to those before and after it, in the activity log too
 
 	permission string
 	op         *operation.Operation
