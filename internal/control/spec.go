@@ -10,6 +10,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
+	"vitrine/internal/control/throttle"
 	"vitrine/internal/operation"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
@@ -51,6 +52,8 @@ type Spec[T any] struct {
 	Get      func(store.Tx, arm.ID) (*Resource[T], error)            // replaces the reading by ID; store.ErrNotFound
 	List     func(context.Context, *Listing) ([]*Resource[T], error) // replaces the listing by ID
 	Actions  []Action[T]
+	// Rates limits what a subscription may ask for, by verb: "read", "list", "write", "delete", or the name of an action.
+	Rates map[string]throttle.Limit
 	// Attributes gives what a condition of a role assignment may ask about a write or deletion; nil: the names in the ID only.
 	Attributes func(tx store.Tx, id arm.ID, body []byte) rbac.Attributes
 	Missing    func(arm.ID) *arm.Error                                         // words the absence of one; nil: ResourceNotFound

@@ -22,7 +22,7 @@ import (
 type kind[T any] struct{ Spec[T] }
 
 func (k *kind[T]) about() about {
-	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Verbs: []string{"read"}}
+	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Rates: k.Rates, Verbs: []string{"read"}}
 	if k.Put != nil {
 		a.Verbs = append(a.Verbs, "write")
 	}
