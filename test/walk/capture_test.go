@@ -1,6 +1,7 @@
 package walk
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -57,4 +58,30 @@ func TestCapture(t *testing.T) {
 		}
 		w.azOK(nil, "vm", "delete", "-g", consumerGroup, "-n", name, "--yes")
 	}
+}
+
+// TestVHD: a version of a fixed VHD that was uploaded to a storage account starts, when the account is gone.
+func TestVHD(t *testing.T) {
+	azPath(t)
+	t.Parallel()
+	w := prepare(t, false)
+	w.vitrine(nil, "role", "assign", "Owner", "--scope", "/subscriptions/"+w.t2.SubscriptionID, "--principal", w.inT2.ObjectID)
+	w.login(w.t2.TenantID)
+	file := filepath.Join(w.home, "os.vhd")
+	if r := w.exec(nil, "qemu-img", "convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on", guest(t), file); r.code != 0 {
+		t.Fatal(r.err)
+	}
+	w.rows(t, []command{
+		{"storage account create -g {rg} -n vhdaccount -l eastus --sku Standard_LRS -o none", "", 0},
+		{"storage container create --account-name vhdaccount --auth-mode key -n vhds --query created", "true", 0},
+		{"storage blob upload --account-name vhdaccount --auth-mode key -c vhds -n os.vhd --type page --no-progress -f {file} -o none", "", 0},
+		{"sig create -g {rg} -r mine -o none", "", 0},
+		{"sig image-definition create -g {rg} -r mine -i model -p p -f o -s model --os-type Linux --os-state Generalized --hyper-v-generation V1 -o none", "", 0},
+		{"sig image-version create -g {rg} -r mine -i model -e 1.0.0 --os-vhd-uri https://vhdaccount.blob.core.windows.net/vhds/none.vhd --os-vhd-storage-account vhdaccount", `.*\(ResourceNotFound\).*`, 3},
+		{"sig image-version create -g {rg} -r mine -i model -e 1.0.0 --os-vhd-uri https://vhdaccount.blob.core.windows.net/vhds/os.vhd --os-vhd-storage-account vhdaccount --query storageProfile.osDiskImage.source.uri -o tsv", "https://vhdaccount.blob.core.windows.net/vhds/os.vhd", 0},
+		{"storage account delete -g {rg} -n vhdaccount --yes", "", 0},
+	}, strings.NewReplacer("{rg}", consumerGroup, "{file}", file))
+	var vm created
+	w.created(t, &vm, "fromVHD", "--image", w.groupID()+"/providers/Microsoft.Compute/galleries/mine/images/model")
+	w.access("fabrikam", vm.ID, vm.PublicIP, "azureuser").answers("true")
 }
