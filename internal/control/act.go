@@ -50,7 +50,7 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 				return nil
 			}
 		}
-		if err := idle(tx, p.id); err != nil {
+		if err := k.yield(tx, p, open); err != nil {
 			return err
 		}
 		if err := k.Spec.Delete(ctx, w); err != nil {
@@ -66,6 +66,19 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 		c.kick()
 	}
 	return answer, err
+}
+
+// yield makes way for a deletion: what is under way is called off, or the deletion refused.
+func (k *kind[T]) yield(tx store.Tx, p *pass, open []*operation.Operation) error {
+	if !k.Preempt {
+		return idle(tx, p.id)
+	}
+	for _, o := range open {
+		if err := operation.RequestCancel(tx, o.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *kind[T]) gone(ctx context.Context, p *pass, w *Write[T]) (*Response, error) {

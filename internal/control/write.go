@@ -22,7 +22,7 @@ import (
 type kind[T any] struct{ Spec[T] }
 
 func (k *kind[T]) about() about {
-	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Verbs: []string{"read"}}
+	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Rates: k.Rates, Verbs: []string{"read"}}
 	if k.Put != nil {
 		a.Verbs = append(a.Verbs, "write")
 	}
@@ -75,6 +75,11 @@ func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
 		return nil, err
 	}
 	old, err := k.existing(tx, p.id)
+	if err == nil && old == nil && k.Buried != nil {
+		if old, err = k.Buried(tx, p.id); errors.Is(err, store.ErrNotFound) {
+			old, err = nil, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -271,6 +276,11 @@ func idle(tx store.Tx, id arm.ID) error {
 	if err != nil || len(open) == 0 {
 		return err
 	}
+	for _, o := range open {
+		if strings.HasSuffix(o.Action, "/delete") {
+			return arm.Errorf(409, "Conflict", "The update is not allowed, since the resource '%s' is marked for deletion. Please retry after the deletion has ended.", id)
+		}
+	}
 	return arm.Errorf(409, "Conflict", "Another operation is in progress on the resource '%s'. Please retry after it has ended.", id)
 }
 
@@ -336,7 +346,7 @@ func (k *kind[T]) first(created, long bool) (status int, state string) {
 // answered is a resource as a GET would show it now, so that a PUT's answer lacks nothing. The View completes a copy: what is
 // stored, and what the operation's URL is made of, stays as it is.
 func (k *kind[T]) answered(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]) (json.RawMessage, error) {
-	if k.View == nil {
+	if k.View == nil && k.Dialect == nil {
 		return armjson.Wire(r)
 	}
 	shown, err := clone(r)
