@@ -115,7 +115,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}})
 	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
-		Grow: r.runtime.GrowDisk, Live: r.live, Now: a.cfg.Now})
+		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: imports{r}, Now: a.cfg.Now})
 	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}})
 	var err error
 	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,

@@ -47,6 +47,10 @@ func mismatch() error {
 func (x *exchange) prove() (proof, error) {
 	header := x.r.Header.Values("Authorization")
 	signed := x.query.Has("sig")
+	// What is signed is lines: a parameter of several could pass for others that were signed.
+	if (signed || len(header) > 0) && !oneLine(x.query) {
+		return nil, wire.Denied("A query parameter holds a line break.")
+	}
 	switch {
 	case len(header) > 1:
 		return nil, wire.Denied("The Authorization header is given more than once.")
@@ -58,6 +62,15 @@ func (x *exchange) prove() (proof, error) {
 		return x.proveSAS()
 	}
 	return anonymous{}, nil
+}
+
+func oneLine(query url.Values) bool {
+	for name, values := range query {
+		if strings.ContainsAny(name+strings.Join(values, ""), "\r\n") {
+			return false
+		}
+	}
+	return true
 }
 
 func (x *exchange) proveHeader(value string) (proof, error) {
