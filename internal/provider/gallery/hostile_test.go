@@ -63,6 +63,7 @@ func twist(r *rapid.T, v any) any {
 // TestHostileBodies: whatever a body says, the answer is a success or an error of Azure's, never a fault of ours; and what is refused
 // leaves no pin.
 func TestHostileBodies(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.shop()
 	w.stock()
@@ -113,6 +114,7 @@ func TestHostileBodies(t *testing.T) {
 
 // A body that is full of faults gets an answer of bounded size.
 func TestManyFaults(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.shop()
 	many := func(one string) string { return strings.TrimSuffix(strings.Repeat(one+",", 20000), ",") }
