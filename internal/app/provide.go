@@ -116,7 +116,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
 		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: imports{r}, Now: a.cfg.Now})
-	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}})
+	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}, Blobs: imports{r}})
 	var err error
 	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
