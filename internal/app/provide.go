@@ -16,6 +16,7 @@ import (
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/authorization"
+	"vitrine/internal/provider/deployments"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery"
 	"vitrine/internal/provider/insights"
@@ -108,7 +109,8 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	management.Register(a.control, management.Config{Grant: authorization.GrantTo})
 	sharing.Register(a.control)
 	insights.Register(a.control)
-	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
+	groups := resources.Register(a.control, resources.Config{Directory: a.directory})
+	deploys := deployments.Register(a.control, deployments.Config{Sealer: a.sealer})
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
 		s, err := r.disks.Source(tx, id)
 		return gallery.DiskSource(s), err
@@ -126,7 +128,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	if a.host {
 		r.blobs = dataplane.New(grants{r.disks}, a.cfg.Now)
 	}
-	return merge(groups.Works(), galleries.Works(), r.disks.Works(), r.networks.Works(), r.machines.Works()), nil
+	return merge(groups.Works(), deploys.Works(), galleries.Works(), r.disks.Works(), r.networks.Works(), r.machines.Works()), nil
 }
 
 // openRooms makes the back-ends: image bytes by region, machines, networks.

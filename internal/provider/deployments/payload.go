@@ -1,4 +1,4 @@
-package resources
+package deployments
 
 import (
 	"crypto/rand"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/arm/armjson"
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/store"
@@ -52,6 +53,11 @@ func readRequest(body json.RawMessage) (request, error) {
 	return p, nil
 }
 
+// groupDocument is what a deployment reads of a resource group: nothing below its properties.
+type groupDocument struct {
+	Unknown armjson.Unknown `json:"-"`
+}
+
 // payload is all that a plan is made of. The same payload gives the same plan, so that a crash costs only the making.
 type payload struct {
 	Template   string          `json:"template"` // as sent: faults are told with its lines
@@ -60,7 +66,7 @@ type payload struct {
 }
 
 func (p *Provider) payload(tx store.Tx, caller authn.Caller, id arm.ID, r request, now time.Time) (payload, error) {
-	group, err := control.Get[Group](tx, id.Group())
+	group, err := control.Get[groupDocument](tx, id.Group())
 	if errors.Is(err, store.ErrNotFound) {
 		return payload{}, arm.Errorf(404, "ResourceGroupNotFound", "Resource group '%s' could not be found.", id.ResourceGroup)
 	}

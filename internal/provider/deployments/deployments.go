@@ -1,4 +1,4 @@
-package resources
+package deployments
 
 import (
 	"context"
@@ -81,7 +81,27 @@ const (
 	deleteDeployment = "deployments/delete"
 )
 
-func (p *Provider) deployments() {
+var versions = []arm.Version{"2024-11-01", "2022-09-01", "2021-04-01", "2020-10-01", "2019-10-01", "2018-05-01"}
+
+// Provider serves deployments.
+type Provider struct {
+	control *control.Control
+	sealer  Sealer
+}
+
+// Config is what the provider needs.
+type Config struct {
+	Sealer Sealer // for templates and parameters
+}
+
+// Register adds the type and its routes.
+func Register(c *control.Control, cfg Config) *Provider {
+	p := &Provider{control: c, sealer: cfg.Sealer}
+	p.register()
+	return p
+}
+
+func (p *Provider) register() {
 	control.Register(p.control, control.Spec[Deployment]{
 		Type: deploymentType, Versions: versions,
 		Async:    control.Async{First: stateAccepted, Family: control.DeploymentFamily},
@@ -216,8 +236,8 @@ func iso(d time.Duration) string {
 	return text + strings.TrimSuffix(seconds, ".") + "S"
 }
 
-// deploymentWorks is the long-running work of deployments.
-func (p *Provider) deploymentWorks() map[string]operation.Work {
+// Works is the long-running work of this provider.
+func (p *Provider) Works() map[string]operation.Work {
 	return map[string]operation.Work{
 		deployWork: {
 			Steps: func(ctx context.Context, r *operation.Run) []operation.Step {
