@@ -22,7 +22,7 @@ var layers = map[string]float64{
 	"blob": 1, "blob/memblob": 1.1, "blob/fileblob": 1.1, "blob/blobtest": 1.2,
 	"vm": 1, "vm/seed": 1, "vm/fakevm": 1.1, "vm/qemu": 1.1, "vm/netstack": 1.1, "vm/vmtest": 1.2,
 	"audit": 2.1, "directory": 2.1, "directory/rule": 2, "directory/credential": 2.02, "directory/registration": 2.02, "operation": 2.1, "image": 2.1, "image/format": 2, "image/sas": 2, "template": 2.1,
-	"template/tree": 2, "template/expr": 2.05, "token": 2.2, "authn": 2.3, "rbac": 2.4, "rbac/condition": 2,
+	"template/tree": 2, "template/builtin": 2.02, "template/expr": 2.05, "token": 2.2, "authn": 2.3, "rbac": 2.4, "rbac/condition": 2,
 	"control":            3,
 	"provider/resources": 4, "provider/authorization": 4, "provider/gallery": 4, "provider/disk": 4,
 	"provider/insights": 4, "provider/storage": 4, "provider/storage/content": 3.9, "provider/management": 4, "provider/sharing": 4, "provider/machine": 4, "provider/machine/size": 3.9, "provider/network": 4, "client": 4,
