@@ -60,13 +60,13 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 		return err
 	})
 	if err == nil {
-		c.kick()
+		c.stir(p)
 	}
 	return answer, err
 }
 
 func (k *kind[T]) gone(ctx context.Context, p *pass, w *Write[T]) (*Response, error) {
-	if w.op == nil {
+	if w.op == nil || p.rehearsal != nil {
 		answer := &Response{Status: cmp.Or(k.Async.Delete, http.StatusOK)}
 		if k.Async.Echo {
 			body, err := k.answered(ctx, w.Tx, p, w.Old)
@@ -132,7 +132,7 @@ func (k *kind[T]) run(ctx context.Context, c *Control, p *pass, a Action[T]) (*R
 		return err
 	})
 	if err == nil {
-		c.kick()
+		c.stir(p)
 	}
 	return answer, err
 }
@@ -152,10 +152,13 @@ func (k *kind[T]) acted(p *pass, x *Act[T]) (*Response, error) {
 		answer.Body, err = armjson.Wire(x.Output)
 		return answer, err
 	}
+	answer := &Response{Status: http.StatusAccepted, Header: http.Header{}}
+	if p.rehearsal != nil {
+		return answer, nil
+	}
 	if err := p.begin(x.Tx, *x.op); err != nil {
 		return nil, err
 	}
-	answer := &Response{Status: http.StatusAccepted, Header: http.Header{}}
 	k.follow(p, answer, &x.Write, true)
 	return answer, nil
 }

@@ -73,6 +73,8 @@ type Route struct {
 	Method  string
 	Pattern string
 	Do      func(ctx context.Context, c *Call) (any, error)
+	// Alone runs Do outside of a transaction: Tx is nil, and what Do leaves in Commit is done in one of its own at the end.
+	Alone bool
 }
 
 // Call is a request to a Route.
@@ -85,6 +87,9 @@ type Call struct {
 	Reply   http.Header
 
 	Correlation string // joins the request to those before and after it
+
+	// Commit is done in the transaction that ends an Alone route; nil: nothing.
+	Commit  func(tx store.Tx) error
 }
 
 // entry is a Spec without its type parameter.
@@ -115,6 +120,7 @@ type pass struct {
 	tail    string
 	version arm.Version
 
+	rehearsal store.Tx    // of Rehearse; else nil
 	action    string      // the permission that was asked for last
 	operation string      // that the request began
 	origin    audit.Event // what the activity log will say
@@ -145,7 +151,9 @@ func (c *Control) Now() time.Time { return c.now() }
 func (c *Control) RBAC() *rbac.Engine { return c.rbac }
 
 // Do walks a request through the pipeline. An error is an *arm.Error or a fault of ours.
-func (c *Control) Do(ctx context.Context, r Request) (*Response, error) {
+func (c *Control) Do(ctx context.Context, r Request) (*Response, error) { return c.do(ctx, r, nil) }
+
+func (c *Control) do(ctx context.Context, r Request, rehearsal store.Tx) (*Response, error) {
 	path, err := arm.ParsePath(r.Path)
 	if err != nil {
 		return nil, err
@@ -160,7 +168,7 @@ func (c *Control) Do(ctx context.Context, r Request) (*Response, error) {
 	if path.ID.Subscription == "" {
 		path.ID.Tenant = strings.ToLower(r.Caller.Primary.TenantID)
 	}
-	p := &pass{Request: r, id: path.ID, tail: path.Tail, version: version}
+	p := &pass{Request: r, id: path.ID, tail: path.Tail, version: version, rehearsal: rehearsal}
 	answer, err := c.route(ctx, p)
 	if answer == nil && err == nil {
 		answer, err = c.dispatch(ctx, p)

@@ -40,6 +40,9 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 	if k.Put == nil || p.Method == http.MethodPatch && !k.Patch {
 		return nil, c.noVerb(p)
 	}
+	if err := k.fetchFirst(ctx, c, p); err != nil {
+		return nil, err
+	}
 	var answer *Response
 	err := c.update(ctx, p, &answer, func(tx store.Tx) error {
 		w, err := k.prepare(c, tx, p)
@@ -53,13 +56,26 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 		return err
 	})
 	if err == nil {
-		c.kick()
+		c.stir(p)
 	}
 	return answer, err
 }
 
 func newWrite[T any](c *Control, tx store.Tx, p *pass, permission string) *Write[T] {
 	return &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), Correlation: p.origin.Request.CorrelationID, permission: permission}
+}
+
+// fetchFirst does what needs the world outside before the transaction, once the right to write is known.
+func (k *kind[T]) fetchFirst(ctx context.Context, c *Control, p *pass) error {
+	if k.Fetch == nil || p.rehearsal != nil {
+		return nil
+	}
+	err := c.view(ctx, p, func(tx store.Tx) error { return c.mayWith(tx, p, k.Action+"/write", k.attributes(tx, p)) })
+	if err != nil {
+		return err
+	}
+	p.Body, err = k.Fetch(ctx, p.Body)
+	return err
 }
 
 // prepare runs every check of a write, in ARM's order.
@@ -345,6 +361,9 @@ func (k *kind[T]) answered(ctx context.Context, tx store.Tx, p *pass, r *Resourc
 
 // commit writes resource and operation and words the first answer.
 func (k *kind[T]) commit(ctx context.Context, p *pass, w *Write[T]) (*Response, error) {
+	if p.rehearsal != nil {
+		w.op = nil // what would take long is taken for done
+	}
 	status, state := k.first(w.Old == nil, w.op != nil)
 	w.New.SetState(state)
 	if err := Save(w.Tx, w.New); err != nil {
