@@ -31,6 +31,7 @@ import (
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
+	"vitrine/internal/web"
 )
 
 // rooms are the providers and back-ends that need more than registering.
@@ -110,13 +111,17 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	sharing.Register(a.control)
 	insights.Register(a.control)
 	groups := resources.Register(a.control, resources.Config{Directory: a.directory})
-	deploys := deployments.Register(a.control, deployments.Config{Sealer: a.sealer})
+	sources, err := origins("allow-template-source", a.cfg.Templates)
+	if err != nil {
+		return nil, err
+	}
+	deploys := deployments.Register(a.control, deployments.Config{Sealer: a.sealer,
+		Fetcher: web.NewFetcher(web.FetchConfig{Origins: sources, Max: 4 << 20})})
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
 		s, err := r.disks.Source(tx, id)
 		return gallery.DiskSource(s), err
 	}})
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: galleries, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay, Now: a.cfg.Now})
-	var err error
 	r.machines, err = machine.Register(a.control, machine.Config{Images: images{galleries}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
 	if err != nil {

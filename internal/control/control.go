@@ -89,7 +89,7 @@ type Call struct {
 	Correlation string // joins the request to those before and after it
 
 	// Commit is done in the transaction that ends an Alone route; nil: nothing.
-	Commit  func(tx store.Tx) error
+	Commit func(tx store.Tx) error
 }
 
 // entry is a Spec without its type parameter.

@@ -94,6 +94,10 @@ func (p *Plan) Body(i int, rt Runtime) (json.RawMessage, error) {
 // Late says whether the body of p.Resources[i] needs a Runtime. One that does not can be had before anything is written.
 func (p *Plan) Late(i int) bool { return expr.IsLate(p.bodies[i]) }
 
+// Draft is the body of p.Resources[i] as far as it can be known before anything is written: what needs a Runtime stands as
+// the text of its expression.
+func (p *Plan) Draft(i int) any { return expr.Draft(p.bodies[i]) }
+
 func (p *Plan) failure(what string, at tree.Place, err error) error {
 	var foreign *expr.RuntimeFailure
 	if errors.As(err, &foreign) {

@@ -41,6 +41,9 @@ type Template struct {
 // Env is what a template can ask about its surroundings.
 type Env = expr.Env
 
+// Deployer is the answer of deployer().
+type Deployer = expr.Deployer
+
 // ResourceGroup is the answer of resourceGroup().
 type ResourceGroup = expr.ResourceGroup
 

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments/link"
+	"vitrine/internal/provider/deployments/veil"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
 )
@@ -25,6 +29,8 @@ import (
 // Deployment is the properties of a deployment, in the order of ARM's answers. All of it is made by the server: what the
 // client sends is read by readRequest, so that a template and its secure parameters never come near the document in clear.
 type Deployment struct {
+	TemplateLink       *link.Link                 `json:"templateLink" arm:"readonly"`
+	ParametersLink     *link.Link                 `json:"parametersLink" arm:"readonly"`
 	TemplateHash       string                     `json:"templateHash" arm:"readonly"`
 	Template           json.RawMessage            `json:"template" arm:"readonly"` // named here only so that it is not kept as an unknown member
 	Parameters         map[string]template.Output `json:"parameters" arm:"readonly"`
@@ -40,10 +46,11 @@ type Deployment struct {
 	ValidatedResources []resourceID               `json:"validatedResources" arm:"readonly"`
 	Error              json.RawMessage            `json:"error" arm:"readonly"`
 
-	Sealed    string          `json:"sealed" arm:"private"`    // a payload
-	Operation string          `json:"operation" arm:"private"` // ID of the operation that runs or ran it
-	Begun     string          `json:"begun" arm:"private"`     // RFC 3339
-	Progress  json.RawMessage `json:"progress" arm:"private"`  // once it has ended
+	Sealed    string          `json:"sealed" arm:"private"`         // a payload
+	Operation string          `json:"operation" arm:"private"`      // ID of the operation that runs or ran it
+	Begun     string          `json:"begun" arm:"private"`          // RFC 3339
+	Progress  json.RawMessage `json:"progress" arm:"private"`       // once it has ended
+	Fetched   json.RawMessage `json:"vitrineFetched" arm:"private"` // of a request: see fetch
 	Unknown   armjson.Unknown `json:"-"`
 }
 
@@ -87,25 +94,28 @@ var versions = []arm.Version{"2024-11-01", "2022-09-01", "2021-04-01", "2020-10-
 type Provider struct {
 	control *control.Control
 	sealer  Sealer
+	links   link.Linker
 }
 
 // Config is what the provider needs.
 type Config struct {
-	Sealer Sealer // for templates and parameters
+	Sealer  Sealer       // for templates and parameters
+	Fetcher link.Fetcher // for linked templates; nil: there are none
 }
 
 // Register adds the type and its routes.
 func Register(c *control.Control, cfg Config) *Provider {
-	p := &Provider{control: c, sealer: cfg.Sealer}
+	p := &Provider{control: c, sealer: cfg.Sealer, links: link.Linker{Fetcher: cfg.Fetcher}}
 	p.register()
 	return p
 }
 
 func (p *Provider) register() {
 	control.Register(p.control, control.Spec[Deployment]{
-		Type: deploymentType, Versions: versions,
+		Type: deploymentType, Versions: versions, Level: control.Extension,
 		Async:    control.Async{First: stateAccepted, Family: control.DeploymentFamily},
 		Reader:   readBody,
+		Fetch:    p.fetch,
 		Name:     deploymentName,
 		Validate: inactive,
 		Put:      p.putDeployment,
@@ -123,12 +133,12 @@ func (p *Provider) register() {
 			"operations": deploymentOperations,
 		},
 	})
-	below := "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{name}/"
+	below := "{scope...}/providers/Microsoft.Resources/deployments/{name}/"
 	for _, r := range []control.Route{
 		{Method: http.MethodGet, Pattern: below + "operationStatuses/{operation}", Do: deploymentStatus},
-		{Method: http.MethodPost, Pattern: below + "validate", Do: p.validate},
+		{Method: http.MethodPost, Pattern: below + "validate", Do: p.validate, Alone: true},
 		{Method: http.MethodPost, Pattern: below + "cancel", Do: cancel},
-		{Method: http.MethodPost, Pattern: below + "whatIf", Do: whatIf},
+		{Method: http.MethodPost, Pattern: below + "whatIf", Do: p.whatIf, Alone: true},
 	} {
 		p.control.Handle(r)
 	}
@@ -140,7 +150,16 @@ func readBody(raw []byte) ([]byte, error) {
 		return nil, nil
 	}
 	out, err := template.Lenient(raw)
-	return out, visible(err)
+	return out, veil.Visible(err)
+}
+
+// fetch replaces the links of a deployment by what they lead to. It is control.Spec.Fetch.
+func (p *Provider) fetch(ctx context.Context, raw []byte) ([]byte, error) {
+	mended, err := readBody(raw)
+	if err != nil || mended == nil {
+		return raw, err
+	}
+	return p.links.Inline(ctx, mended, lineageOf(ctx).Link)
 }
 
 var deploymentForm = regexp.MustCompile(`^[-\w.()]+$`)
@@ -168,24 +187,34 @@ type deployInput struct {
 	Caller authn.Caller `json:"caller"`
 }
 
-func (p *Provider) putDeployment(_ context.Context, w *control.Write[Deployment]) error {
+func (p *Provider) putDeployment(ctx context.Context, w *control.Write[Deployment]) error {
 	d := &w.New.Properties
+	if err := placed(w.ID); err != nil {
+		return err
+	}
 	req, err := readRequest(w.Body)
 	if err != nil {
 		return err
 	}
-	load, err := p.payload(w.Tx, w.Caller, w.ID, req, w.Now)
+	load, err := p.payload(w.Tx, asked{w.Caller, w.ID, req, w.Now}, lineageOf(ctx))
 	if err != nil {
 		return err
 	}
-	plan, err := load.expand()
+	if w.New.Location = load.Env.Location; w.Old != nil && w.Old.Location != w.New.Location {
+		return arm.Errorf(409, "InvalidDeploymentLocation", "Invalid deployment location '%s'. The deployment '%s' already exists in location '%s'.", w.New.Location, w.ID.Name(), w.Old.Location)
+	}
+	plan, err := p.expand(load)
 	if err != nil {
 		return err
 	}
 	if err := p.preflight(plan.Plan); err != nil {
-		return plan.veil.err(err)
+		return plan.veil.Err(err)
+	}
+	if err := makeRoom(w); err != nil {
+		return err
 	}
 	describe(d, plan, w.Correlation, w.Now)
+	d.TemplateLink, d.ParametersLink = req.Properties.TemplateLink, req.Properties.ParametersLink
 	d.Sealed, err = load.seal(p.sealer, w.ID.Key())
 	if err != nil {
 		return err
@@ -200,14 +229,62 @@ func (p *Provider) putDeployment(_ context.Context, w *control.Write[Deployment]
 	return nil
 }
 
+// How many deployments a scope keeps (ARM): towards the limit the oldest that have ended make room.
+const (
+	mostKept  = 800
+	pruneFrom = 775
+	pruneTo   = 750
+)
+
+// makeRoom deletes the oldest deployments of a scope that is nearly full, as ARM does by itself.
+func makeRoom(w *control.Write[Deployment]) error {
+	if w.Old != nil {
+		return nil
+	}
+	prefix := strings.TrimSuffix(w.ID.Key(), strings.ToLower(w.ID.Name()))
+	docs, err := w.Tx.List(store.Query{Kind: control.Kind(deploymentType), Prefix: prefix})
+	if err != nil || len(docs) < pruneFrom {
+		return err
+	}
+	kept := len(docs)
+	all, err := control.Select[Deployment](w.Tx, store.Query{Kind: control.Kind(deploymentType), Prefix: prefix})
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(all, func(a, b *control.Resource[Deployment]) int {
+		return strings.Compare(a.Properties.Begun, b.Properties.Begun)
+	})
+	for _, old := range all {
+		if kept <= pruneTo {
+			return nil
+		}
+		if old.State() == stateAccepted || old.State() == arm.Deleting {
+			continue
+		}
+		// A lock keeps a scope's history, as in Azure: then the limit is met in the end.
+		if err := rbac.Unlocked(w.Tx, old.ParsedID(), deploymentType+"/delete"); err != nil {
+			break
+		}
+		if err := control.Remove(w.Tx, old.ParsedID()); err != nil {
+			return err
+		}
+		kept--
+	}
+	if kept >= mostKept {
+		return arm.Errorf(409, "DeploymentQuotaExceeded", "Creating the deployment '%s' would exceed the quota of '%d'. The current deployment count is '%d'. Please delete some deployments before creating a new one, or see https://aka.ms/800LimitFix for information on managing deployment limits.",
+			w.ID.Name(), mostKept, kept)
+	}
+	return nil
+}
+
 // describe fills in what is known of a deployment before it runs, and clears what a run before it left. The correlation ID is
 // the request's: the activity log has everything that the deployment does under it.
 func describe(d *Deployment, plan expanded, correlation string, now time.Time) {
 	if correlation == "" {
 		correlation = uuid.NewString()
 	}
-	*d = Deployment{TemplateHash: plan.hash, Parameters: plan.Echo(), Mode: d.Mode, Timestamp: now.UTC().Format(stamp), Duration: iso(0),
-		CorrelationID: correlation, Providers: hidden(plan.veil, plan.Providers()), Dependencies: hidden(plan.veil, plan.Dependencies()),
+	*d = Deployment{TemplateHash: plan.hash, Parameters: plan.Echo(), Mode: plan.Env.Mode, Timestamp: now.UTC().Format(stamp), Duration: iso(0),
+		CorrelationID: correlation, Providers: veil.Hidden(plan.veil, plan.Providers()), Dependencies: veil.Hidden(plan.veil, plan.Dependencies()),
 		Begun: now.UTC().Format(time.RFC3339Nano), Unknown: d.Unknown}
 }
 
@@ -248,11 +325,16 @@ func (p *Provider) Works() map[string]operation.Work {
 		deleteDeployment: {
 			Steps: func(context.Context, *operation.Run) []operation.Step { return nil },
 			Finish: func(tx store.Tx, r *operation.Run, _ *arm.Error) error {
-				id, err := arm.ParseID(r.Resource)
+				id, err := arm.ParseKey(r.Resource)
 				if err != nil {
 					return err
 				}
 				return control.Remove(tx, id)
+			},
+		},
+		whatIfWork: {
+			Steps: func(ctx context.Context, r *operation.Run) []operation.Step {
+				return []operation.Step{{Name: "compare", Do: func() error { return p.predict(ctx, r) }}}
 			},
 		},
 	}

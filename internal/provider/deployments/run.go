@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
 )
@@ -24,12 +26,14 @@ const (
 // progress is what a deployment remembers between looks, in the plan's order.
 type progress struct {
 	Steps   []step                     `json:"steps"`
+	Cleanup *cleanup                   `json:"cleanup,omitempty"` // of mode Complete
 	Outputs map[string]template.Output `json:"outputs,omitempty"`
 }
 
 // job is a deployment in a worker's hands.
 type job struct {
 	*progress
+	id     arm.ID // of the deployment
 	client client
 	plan   expanded
 }
@@ -41,7 +45,7 @@ func (p *Provider) deploy(ctx context.Context, r *operation.Run) error {
 	if err != nil {
 		return err
 	}
-	return j.plan.veil.err(j.run(ctx, r))
+	return j.plan.veil.Err(j.run(ctx, r))
 }
 
 // run looks after the resources until they have ended, or there is nothing to see for a while.
@@ -83,30 +87,32 @@ func (p *Provider) job(ctx context.Context, r *operation.Run) (*job, error) {
 		return nil, err
 	}
 	var load payload
+	var id arm.ID
 	err := r.View(ctx, func(tx store.Tx) error {
-		d, err := control.Find[Deployment](tx, r.Resource)
+		d, err := find(tx, r.Resource)
 		if err != nil {
 			return err
 		}
+		id = d.ParsedID()
 		load, err = openPayload(p.sealer, d.Properties.Sealed, r.Resource)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	plan, err := load.expand()
+	plan, err := p.expand(load)
 	if err != nil {
 		return nil, err
 	}
-	j := &job{progress: &progress{}, client: client{p.control, in.Caller, r}, plan: plan}
+	j := &job{progress: &progress{}, id: id, client: client{control: p.control, caller: in.Caller, run: r}, plan: plan}
 	if err := r.Recall(j.progress); err != nil {
 		return nil, err
 	}
 	for i := len(j.Steps); i < len(plan.Resources); i++ {
 		j.Steps = append(j.Steps, step{Target: plan.Ref(i)})
 	}
-	for i := range j.Steps {
-		j.Steps[i].veil = plan.veil
+	for _, s := range j.all() {
+		s.veil = plan.veil
 	}
 	return j, nil
 }
@@ -114,6 +120,9 @@ func (p *Provider) job(ctx context.Context, r *operation.Run) (*job, error) {
 // look goes once over all resources, starts those whose turn has come and looks after those under way. The plan's order
 // has dependencies first, so that a chain of resources that need no waiting is written in one look.
 func (j *job) look(ctx context.Context) (changed bool, err error) {
+	if changed, err := j.tidy(ctx); changed || err != nil {
+		return changed, err
+	}
 	active := 0
 	for i := range j.Steps {
 		if j.Steps[i].underWay() {
@@ -153,31 +162,40 @@ func (j *job) ready(i int) bool {
 }
 
 func (j *job) failed() bool {
-	for i := range j.Steps {
-		if j.Steps[i].State == failed {
-			return true
+	return slices.ContainsFunc(j.all(), func(s *step) bool { return s.State == failed })
+}
+
+// all are the steps of resources that are written and of those that are removed.
+func (p *progress) all() []*step {
+	var all []*step
+	for i := range p.Steps {
+		all = append(all, &p.Steps[i])
+	}
+	if p.Cleanup != nil {
+		for i := range p.Cleanup.Steps {
+			all = append(all, &p.Cleanup.Steps[i])
 		}
 	}
-	return false
+	return all
 }
 
 // ended tells whether nothing more will happen: all is done, or something failed and what was under way has ended.
 func (j *job) ended() bool {
 	broken := j.failed()
-	for i := range j.Steps {
-		if s := &j.Steps[i]; s.underWay() || s.State == pending && !broken {
+	for _, s := range j.all() {
+		if s.underWay() || s.State == pending && !broken {
 			return false
 		}
 	}
-	return true
+	return broken || !j.mustTidy() || j.Cleanup != nil
 }
 
 // conclude evaluates the outputs, or says what failed. Resources that were written stay, as in Azure.
 func (j *job) conclude(ctx context.Context, r *operation.Run) error {
 	if j.failed() {
-		e := arm.Errorf(409, "DeploymentFailed", "At least one resource deployment operation failed. Please list deployment operations for details. Please see https://aka.ms/arm-deployment-operations for usage details.").At(j.deployment(ctx, r))
-		for i := range j.Steps {
-			if s := &j.Steps[i]; s.State == failed {
+		e := arm.Errorf(409, "DeploymentFailed", "At least one resource deployment operation failed. Please list deployment operations for details. Please see https://aka.ms/arm-deployment-operations for usage details.").At(j.id.String())
+		for _, s := range j.all() {
+			if s.State == failed {
 				e.Details = append(e.Details, s.detail())
 			}
 		}
@@ -185,28 +203,15 @@ func (j *job) conclude(ctx context.Context, r *operation.Run) error {
 	}
 	outputs, err := j.plan.Outputs(j.runtime(ctx))
 	if err != nil {
-		return visible(err)
+		return veil.Visible(err)
 	}
 	j.Outputs = outputs
 	return r.Keep(ctx, j.progress)
 }
 
-// deployment is the deployment's ID in the case in which it was created.
-func (j *job) deployment(ctx context.Context, r *operation.Run) string {
-	id := r.Resource
-	_ = r.View(ctx, func(tx store.Tx) error { // the ID in lower case serves as well
-		d, err := control.Find[Deployment](tx, r.Resource)
-		if err == nil {
-			id = d.ID
-		}
-		return err
-	})
-	return id
-}
-
 // finishDeployment writes the end into the deployment. Of what was sealed only the template remains.
 func (p *Provider) finishDeployment(tx store.Tx, r *operation.Run, failure *arm.Error) error {
-	d, err := control.Find[Deployment](tx, r.Resource)
+	d, err := find(tx, r.Resource)
 	if err != nil {
 		return err
 	}
@@ -218,9 +223,8 @@ func (p *Provider) finishDeployment(tx store.Tx, r *operation.Run, failure *arm.
 	to.Timestamp, to.Duration = r.End.UTC().Format(stamp), iso(r.End.Sub(r.Start))
 	to.ProvisioningState = string(r.Status)
 	to.OutputResources = []resourceID{}
-	for i := range state.Steps {
-		s := &state.Steps[i]
-		if s.State == done {
+	for _, s := range state.all() {
+		if s.State == done && !s.Removal {
 			to.OutputResources = append(to.OutputResources, resourceID{s.Target.ID})
 		} else if s.underWay() { // cancelled: what was begun goes on by itself, but nobody looks after it
 			s.State, s.End = abandoned, r.End

@@ -22,6 +22,7 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/deployments"
+	"vitrine/internal/provider/deployments/link"
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/rbac"
 	"vitrine/internal/seal"
@@ -60,6 +61,7 @@ type world struct {
 	control *control.Control
 	works   map[string]operation.Work
 	log     *bytes.Buffer
+	files   *files // what links lead to; nil texts: nothing
 
 	mu       sync.Mutex
 	puts     []string                 // names of the fakes, in the order in which they were written
@@ -89,14 +91,14 @@ var (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, store: store.New(memstore.Open()), held: map[string]bool{}, waiting: map[string]chan struct{}{}, log: &bytes.Buffer{}}
+	w := &world{T: t, store: store.New(memstore.Open()), held: map[string]bool{}, waiting: map[string]chan struct{}{}, log: &bytes.Buffer{}, files: &files{}}
 	log := slog.New(slog.NewTextHandler(&locked{mu: &w.mu, to: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	w.must(err)
-	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: w.kick,
+	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: w.kick, Open: sealer.Open,
 		Audit: audit.New(audit.Config{Store: w.store, Sealer: sealer, Owner: "test", Log: log})})
 	w.works = resources.Register(w.control, resources.Config{}).Works()
-	maps.Copy(w.works, deployments.Register(w.control, deployments.Config{Sealer: sealer}).Works())
+	maps.Copy(w.works, deployments.Register(w.control, deployments.Config{Sealer: sealer, Fetcher: w.fetcher()}).Works())
 	w.fakes()
 	w.start(log)
 	t.Cleanup(func() { w.stop(); w.must(w.store.Close()) })
@@ -405,3 +407,49 @@ func resource(typ, name, more string) string {
 }
 
 func list(resources ...string) string { return `"resources":[` + strings.Join(resources, ",") + `]` }
+
+// left counts the documents in the group whose keys have this part.
+func (w *world) left(part string) int {
+	w.Helper()
+	n := 0
+	w.must(w.store.View(w.Context(), func(tx store.Tx) error {
+		docs, err := tx.List(store.Query{Prefix: strings.ToLower(group) + "/providers/"})
+		n = 0
+		for _, d := range docs {
+			if strings.Contains(d.Key, part) {
+				n++
+			}
+		}
+		return err
+	}))
+	return n
+}
+
+// A resource that the caller may not delete blocks the deletion at once; the group is as it was.
+
+// fetcher is none in the tests that say nothing of files, whose operator allows no links.
+func (w *world) fetcher() link.Fetcher {
+	if strings.HasPrefix(w.Name(), "TestLinked") && w.Name() != "TestLinkedAuthorization" {
+		return w.files
+	}
+	return nil
+}
+
+// fill writes deployments that ended long ago.
+func (w *world) fill(n int, name string) {
+	w.Helper()
+	w.update(func(tx store.Tx) error {
+		for i := range n {
+			at, err := arm.ParseID(fmt.Sprintf("%s%s%03d", deployed, name, i))
+			if err != nil {
+				return err
+			}
+			d := control.Make[deployments.Deployment](at, "", time.Now())
+			d.Properties.ProvisioningState, d.Properties.Begun = "Succeeded", fmt.Sprintf("2020-01-01T00:00:00.%06dZ", i)
+			if err := control.Save(tx, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -277,6 +277,27 @@ func IsLate(v any) bool {
 	return false
 }
 
+// Draft is v, which an Evaluator without Runtime returned, with the text of what needs one in its place.
+func Draft(v any) any {
+	switch v := v.(type) {
+	case *deferred:
+		return v.text
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = Draft(v[i])
+		}
+		return list
+	case *tree.Object:
+		o := tree.NewObject()
+		for i, name := range v.Names {
+			o.Set(name, Draft(v.Values[i]))
+		}
+		return o
+	}
+	return v
+}
+
 func (ev *Evaluator) object(o *tree.Object) (any, error) {
 	if err := ev.Spend(objectCost * (1 + o.Len())); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 
 // Expression is a parsed "[…]" string.
 type Expression struct {
+	text string // with its brackets
 	root node
 	late bool // reads the state of other resources
 	at   tree.Place
@@ -80,7 +81,7 @@ func Compile(s *tree.Source) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Expression{root: root, late: readsState(root), at: s.At}, nil
+	return &Expression{text: text, root: root, late: readsState(root), at: s.At}, nil
 }
 
 // parser reads an expression by recursive descent:
