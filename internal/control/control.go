@@ -95,6 +95,7 @@ type Call struct {
 // entry is a Spec without its type parameter.
 type entry interface {
 	about() about
+	bare(raw []byte) ([]byte, error)
 	put(ctx context.Context, c *Control, p *pass) (*Response, error)
 	get(ctx context.Context, c *Control, p *pass) (*Response, error)
 	list(ctx context.Context, c *Control, p *pass) (*Response, error)
@@ -111,6 +112,7 @@ type about struct {
 	Actions  []string
 	Verbs    []string
 	Tracked  bool
+	Rights   []string
 }
 
 // pass is one request on its way through the pipeline.
@@ -336,10 +338,30 @@ func (c *Control) Tracked(kind string) bool {
 	return ok && k.about().Tracked
 }
 
+// Bare is what a client could have sent to make a resource of which raw is what GET shows: without what the server alone says.
+func (c *Control) Bare(typ string, raw []byte) ([]byte, error) {
+	k, ok := c.types[Kind(typ)]
+	if !ok {
+		return raw, nil
+	}
+	return k.bare(raw)
+}
+
+// Canonical is a namespace as its provider writes it.
+func (c *Control) Canonical(namespace string) string {
+	for _, k := range c.types {
+		if ns, _, _ := strings.Cut(k.about().Type, "/"); strings.EqualFold(ns, namespace) {
+			return ns
+		}
+	}
+	return namespace
+}
+
 // Type is one line of a provider's manifest.
 type Type struct {
 	Name     string // without the namespace
 	Versions []arm.Version
+	Rights   []string // that a role can give: Microsoft.Compute/disks/read
 }
 
 // Namespaces gives the manifest of every provider: its types, sorted.
@@ -350,7 +372,7 @@ func (c *Control) Namespaces() map[string][]Type {
 		a := k.about()
 		if ns, name, _ := strings.Cut(a.Type, "/"); !seen[a.Type] {
 			seen[a.Type] = true
-			all[ns] = append(all[ns], Type{Name: name, Versions: a.Versions})
+			all[ns] = append(all[ns], Type{Name: name, Versions: a.Versions, Rights: a.Rights})
 		}
 	}
 	for _, types := range all {

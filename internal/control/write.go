@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,10 +30,23 @@ func (k *kind[T]) about() about {
 	if k.Spec.Delete != nil {
 		a.Verbs = append(a.Verbs, "delete")
 	}
+	for _, verb := range a.Verbs {
+		a.Rights = append(a.Rights, k.Action+"/"+verb)
+	}
 	for _, x := range k.Actions {
 		a.Actions = append(a.Actions, x.Name)
+		if right := cmp.Or(x.Permission, k.Action+"/"+x.Name+"/action"); !slices.Contains(a.Rights, right) {
+			a.Rights = append(a.Rights, right)
+		}
 	}
 	return a
+}
+
+// bare decodes as a request is decoded, which drops what clients cannot say.
+func (k *kind[T]) bare(raw []byte) ([]byte, error) {
+	var r Resource[T]
+	_ = armjson.Decode(raw, &r, "") // what GET shows has no faults that matter here
+	return armjson.Wire(&r)
 }
 
 // put serves PUT and PATCH.
@@ -92,6 +106,11 @@ func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
 		return nil, err
 	}
 	w.Old = old
+	if old == nil {
+		if err := registered(tx, p.id); err != nil {
+			return nil, err
+		}
+	}
 	if err := k.decode(w, p); err != nil {
 		return nil, err
 	}
@@ -232,7 +251,7 @@ func (k *kind[T]) tracked(w *Write[T]) []*arm.Error {
 	if !k.Tracked {
 		return nil
 	}
-	faults := checkTags(w.New.Tags)
+	faults := CheckTags(w.New.Tags)
 	if w.New.Location == "" && w.Old != nil {
 		w.New.Location = w.Old.Location
 	}
@@ -265,7 +284,8 @@ func moved(kind string, id arm.ID, from, to string) *arm.Error {
 		id.Name(), from, id.ResourceGroup, to)
 }
 
-func checkTags(tags map[string]string) []*arm.Error {
+// CheckTags finds what is wrong with tags (ARM: 50 per resource, names of 512 characters, values of 256).
+func CheckTags(tags map[string]string) []*arm.Error {
 	var faults []*arm.Error
 	if len(tags) > 50 {
 		faults = append(faults, arm.Errorf(400, "TooManyTags", "The tags property has %d tags; a resource may have at most 50.", len(tags)).At("tags"))
