@@ -120,7 +120,7 @@ func (c *Control) Starting(tx store.Tx, o *operation.Operation) error {
 	if !strings.HasSuffix(o.Action, "/delete") {
 		return nil
 	}
-	id, err := arm.ParseID(o.Resource)
+	id, err := arm.ParseKey(o.Resource)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/deployments/lineage"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
 )
@@ -129,7 +130,7 @@ func isKept(id string, kept map[string]bool) bool {
 // keepNested adds what a nested deployment wrote, and those nested in it.
 func keepNested(tx store.Tx, id string, kept map[string]bool, depth int) error {
 	parsed, err := arm.ParseID(id)
-	if err != nil || !strings.EqualFold(parsed.Type(), deploymentType) || depth > maxDepth {
+	if err != nil || !strings.EqualFold(parsed.Type(), deploymentType) || depth > lineage.MaxDepth {
 		return nil
 	}
 	d, err := control.Get[Deployment](tx, parsed)

@@ -19,6 +19,7 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments/lineage"
 	"vitrine/internal/provider/deployments/link"
 	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/rbac"
@@ -44,6 +45,7 @@ type Deployment struct {
 	Outputs            map[string]template.Output `json:"outputs" arm:"readonly"`
 	OutputResources    []resourceID               `json:"outputResources" arm:"readonly"`
 	ValidatedResources []resourceID               `json:"validatedResources" arm:"readonly"`
+	OnError            *onError                   `json:"onErrorDeployment" arm:"readonly"`
 	Error              json.RawMessage            `json:"error" arm:"readonly"`
 
 	Sealed    string          `json:"sealed" arm:"private"`         // a payload
@@ -159,7 +161,7 @@ func (p *Provider) fetch(ctx context.Context, raw []byte) ([]byte, error) {
 	if err != nil || mended == nil {
 		return raw, err
 	}
-	return p.links.Inline(ctx, mended, lineageOf(ctx).Link)
+	return p.links.Inline(ctx, mended, lineage.Of(ctx).Link)
 }
 
 var deploymentForm = regexp.MustCompile(`^[-\w.()]+$`)
@@ -196,7 +198,7 @@ func (p *Provider) putDeployment(ctx context.Context, w *control.Write[Deploymen
 	if err != nil {
 		return err
 	}
-	load, err := p.payload(w.Tx, asked{w.Caller, w.ID, req, w.Now}, lineageOf(ctx))
+	load, err := p.payload(w.Tx, asked{w.Caller, w.ID, req, w.Now}, lineage.Of(ctx))
 	if err != nil {
 		return err
 	}
@@ -214,6 +216,7 @@ func (p *Provider) putDeployment(ctx context.Context, w *control.Write[Deploymen
 		return err
 	}
 	describe(d, plan, w.Correlation, w.Now)
+	d.OnError = load.OnError
 	d.TemplateLink, d.ParametersLink = req.Properties.TemplateLink, req.Properties.ParametersLink
 	d.Sealed, err = load.seal(p.sealer, w.ID.Key())
 	if err != nil {

@@ -161,7 +161,7 @@ func TestRefusals(t *testing.T) {
 		{"both templates", "d", `{"properties":{"mode":"Incremental","template":{"a":1},"templateLink":{"uri":"https://x"}}}`, "InvalidRequestContent", "either a 'template' or a 'templateLink'"},
 		{"forged mark", "d", `{"properties":{"mode":"Incremental","template":{"a":1},"templateLink":{"uri":"https://x"},"vitrineFetched":true}}`, "InvalidRequestContent", "either a 'template'"},
 		{"parameters link", "d", `{"properties":{"mode":"Incremental","template":{},"parametersLink":{"uri":"https://x"}}}`, "InvalidContentLink", "https://x"},
-		{"rollback", "d", `{"properties":{"mode":"Incremental","template":{},"onErrorDeployment":{"type":"LastSuccessful"}}}`, "NotSupported", "onErrorDeployment"},
+		{"rollback", "d", `{"properties":{"mode":"Incremental","template":{},"onErrorDeployment":{"type":"Any"}}}`, "InvalidOnErrorDeployment", "LastSuccessful"},
 		{"no template", "d", `{"properties":{"mode":"Incremental"}}`, "InvalidTemplate", "missing"},
 		{"no JSON", "d", `{"properties":{"mode":`, "InvalidRequestContent", "Unexpected end"},
 		{"long name", strings.Repeat("d", 65), request(document(list()), "{}"), "DeploymentNameLengthLimitExceeded", "'65'"},

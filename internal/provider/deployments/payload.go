@@ -11,6 +11,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/deployments/lineage"
 	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
@@ -21,7 +22,8 @@ type payload struct {
 	Template   string          `json:"template"` // as sent: faults are told with its lines
 	Parameters json.RawMessage `json:"parameters,omitempty"`
 	Env        template.Env    `json:"env"`
-	Lineage    lineage         `json:"lineage"`
+	Lineage    lineage.Lineage `json:"lineage"`
+	OnError    *onError        `json:"onError,omitempty"`
 }
 
 // asked is a deployment that somebody asks for.
@@ -32,7 +34,7 @@ type asked struct {
 	now time.Time
 }
 
-func (p *Provider) payload(tx store.Tx, a asked, around lineage) (payload, error) {
+func (p *Provider) payload(tx store.Tx, a asked, around lineage.Lineage) (payload, error) {
 	req := a.Properties
 	who := a.caller.Primary
 	load := payload{Template: string(req.Template), Lineage: around, Env: template.Env{
@@ -49,6 +51,9 @@ func (p *Provider) payload(tx store.Tx, a asked, around lineage) (payload, error
 		load.Parameters = req.Parameters
 	}
 	var err error
+	if load.OnError, err = readOnError(req.OnErrorDeployment); err != nil {
+		return load, err
+	}
 	if load.Env.Location, err = located(a.id, a.Location); err != nil {
 		return load, err
 	}
@@ -78,7 +83,7 @@ func (p *Provider) expand(l payload) (expanded, error) {
 	if x.Plan, faults = template.Expand(t, l.Env, l.Parameters); len(faults) > 0 {
 		return x, x.veil.Err(veil.Violations(faults))
 	}
-	return x, x.veil.Err(l.Lineage.fits(x.Plan))
+	return x, x.veil.Err(l.Lineage.Fits(nestedIn(x.Plan)))
 }
 
 func (l payload) seal(s Sealer, resource string) (string, error) {

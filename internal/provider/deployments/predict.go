@@ -17,7 +17,6 @@ import (
 	"vitrine/internal/provider/deployments/whatif"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
-	"vitrine/internal/template/tree"
 )
 
 const whatIfWork = "deployments/whatIf"
@@ -142,7 +141,7 @@ func (p *Provider) compare(ctx context.Context, in whatIfInput, id arm.ID, x exp
 	}
 	for i := range changes {
 		if strings.EqualFold(in.Format, "ResourceIdOnly") {
-			changes[i] = brief(changes[i])
+			changes[i] = whatif.Brief(changes[i])
 		}
 	}
 	for _, v := range r.veils {
@@ -157,39 +156,11 @@ func (l *leaf) change() (whatif.Change, error) {
 	case l.unseen:
 		return whatif.Change{ResourceID: l.ID, ChangeType: whatif.Unsupported, UnsupportedReason: "The resource cannot be read with the rights of whoever asks, so that what would change of it is not known."}, nil
 	case l.before == nil: // the template's own words, as Azure shows them: what is made of them is the provider's
-		return whatif.Compare(l.ID, nil, l.declared())
+		return whatif.Compare(l.ID, nil, whatif.Declared(l.Resource, l.draft))
 	case l.after == nil:
 		return whatif.Same(l.ID, whatif.Deploy, l.before)
 	}
 	return whatif.Compare(l.ID, l.before, l.after)
-}
-
-// declared is the resource as the template has it.
-func (l *leaf) declared() *tree.Object {
-	o := tree.ObjectOf("apiVersion", l.APIVersion, "id", l.ID)
-	_ = l.draft.Each(func(name string, v any) error { o.Set(name, v); return nil })
-	o.Set("name", l.Name[strings.LastIndexByte(l.Name, '/')+1:])
-	if group := groupOf(l.ID); group != "" {
-		o.Set("resourceGroup", group)
-	}
-	o.Set("type", l.Type)
-	return o
-}
-
-func groupOf(id string) string {
-	parsed, err := arm.ParseID(id)
-	if err != nil {
-		return ""
-	}
-	return parsed.ResourceGroup
-}
-
-// brief is a change without payloads: whether what exists would change is not told then, as in Azure.
-func brief(c whatif.Change) whatif.Change {
-	if c.ChangeType == whatif.Modify || c.ChangeType == whatif.NoChange {
-		c.ChangeType = whatif.Deploy
-	}
-	return whatif.Change{ResourceID: c.ResourceID, ChangeType: c.ChangeType, UnsupportedReason: c.UnsupportedReason}
 }
 
 // rest tells of what stands in the group and is not in the template: it is ignored or, in mode Complete, deleted. What the

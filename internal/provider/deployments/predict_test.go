@@ -83,6 +83,35 @@ func TestWhatIfRights(t *testing.T) {
 	}
 }
 
+// What fails is followed, if that was asked for, by an earlier deployment, as those who sent it.
+func TestRollback(t *testing.T) {
+	w := newWorld(t)
+	failing := func(onError string) string {
+		return strings.Replace(request(document(list(resource("Test.Fake/broken", "b", ""), resource("Test.Fake/sync", "x", `"tags":{"v":"2"}`))), "{}"), `"mode":"incremental"`, `"mode":"incremental","onErrorDeployment":`+onError, 1)
+	}
+	status := w.follow(inA, w.ok(inA, "PUT", deployed+"lone", failing(`{"type":"LastSuccessful"}`)))
+	if at(status, "error.details.1.code") != "DeploymentNotFound" {
+		t.Errorf("nothing to go back to: %v", status)
+	}
+	v := func() any { return at(w.get(inA, things+"sync/x?api-version=2020-01-01"), "tags.v") }
+	good := document(`"parameters":{"v":{"type":"string"}},` + list(resource("Test.Fake/sync", "x", `"tags":{"v":"[parameters('v')]"}`)))
+	w.follow(inA, w.ok(inA, "PUT", deployed+"good", request(good, `{"v":{"value":"1"}}`)))
+	w.follow(inA, w.ok(inA, "PUT", deployed+"better", request(good, `{"v":{"value":"1.5"}}`)))
+	for onError, want := range map[string][2]string{`{"type":"lastSuccessful"}`: {"1.5", "better"}, `{"type":"SpecificDeployment","deploymentName":"Good"}`: {"1", "good"}} {
+		if status := w.follow(inA, w.ok(inA, "PUT", deployed+"bad", failing(onError))); status["status"] != "Failed" || v() != want[0] {
+			t.Errorf("%s: %v, v is %v", onError, status, v())
+		}
+		if d := w.get(inA, deployed+"bad"); at(d, "properties.onErrorDeployment.deploymentName") != want[1] || at(d, "properties.onErrorDeployment.provisioningState") != "Succeeded" {
+			t.Errorf("%v", at(d, "properties.onErrorDeployment"))
+		}
+		w.ok(inA, "DELETE", deployed+"bad-rollback", "")
+		w.until("the rollback's end", func() bool { _, err := w.do(inA, "GET", deployed+"bad-rollback", ""); return err != nil })
+	}
+	if status := w.follow(inA, w.ok(inA, "PUT", deployed+"fine", strings.Replace(request(good, `{"v":{"value":"3"}}`), `"mode"`, `"onErrorDeployment":{"type":"LastSuccessful"},"mode"`, 1))); status["status"] != "Succeeded" || v() != "3" {
+		t.Errorf("%v, v is %v", status, v())
+	}
+}
+
 // Mode Complete deletes what is not in the template, as those who sent it: no lock is overridden.
 func TestComplete(t *testing.T) {
 	w := newWorld(t)

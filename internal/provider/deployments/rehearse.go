@@ -10,6 +10,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/deployments/lineage"
 	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/provider/deployments/whatif"
 	"vitrine/internal/store"
@@ -59,7 +60,7 @@ type rehearsal struct {
 
 // needsLink asks for a link of a nested deployment to be fetched: that cannot be done within a transaction.
 type needsLink struct {
-	lineage lineage
+	lineage lineage.Lineage
 	body    string
 }
 
@@ -207,7 +208,7 @@ func (r *rehearsal) nested(x expanded, res template.Resource, raw json.RawMessag
 	if err := r.p.control.RBAC().Check(r.inside.Tx, who.Primary, deploymentType+"/write", id); err != nil {
 		return err
 	}
-	around := x.Lineage.child(nestedIn(x.Plan), x.Env.TemplateLink)
+	around := x.Lineage.Child(nestedIn(x.Plan), x.Env.TemplateLink)
 	if raw, err = r.links(raw, around); err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (r *rehearsal) nested(x expanded, res template.Resource, raw json.RawMessag
 }
 
 // links gives the body of a nested deployment with what its links lead to.
-func (r *rehearsal) links(raw json.RawMessage, around lineage) (json.RawMessage, error) {
+func (r *rehearsal) links(raw json.RawMessage, around lineage.Lineage) (json.RawMessage, error) {
 	var head struct {
 		Properties struct{ TemplateLink, ParametersLink json.RawMessage }
 	}

@@ -44,8 +44,6 @@ func readRequest(raw json.RawMessage) (body, error) {
 		return b, arm.Errorf(400, "InvalidRequestContent", "The request content was invalid: a deployment has either a 'template' or a 'templateLink'.").At("templateLink")
 	case !p.Fetched && p.ParametersLink != nil && given(p.Parameters) && string(p.Parameters) != "{}":
 		return b, arm.Errorf(400, "InvalidRequestContent", "The request content was invalid: a deployment has either 'parameters' or a 'parametersLink'.").At("parametersLink")
-	case given(p.OnErrorDeployment):
-		return b, arm.Errorf(400, "NotSupported", "Rollback to another deployment (onErrorDeployment) is not supported by this installation yet.").At("onErrorDeployment")
 	case !strings.EqualFold(p.Mode, incremental) && !strings.EqualFold(p.Mode, complete):
 		return b, arm.Errorf(400, "InvalidRequestContent", "The request content was invalid: the property 'mode' must be 'Incremental' or 'Complete'; it is '%.80s'.", p.Mode).At("mode")
 	case !given(p.Template):

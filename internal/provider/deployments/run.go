@@ -25,9 +25,10 @@ const (
 
 // progress is what a deployment remembers between looks, in the plan's order.
 type progress struct {
-	Steps   []step                     `json:"steps"`
-	Cleanup *cleanup                   `json:"cleanup,omitempty"` // of mode Complete
-	Outputs map[string]template.Output `json:"outputs,omitempty"`
+	Steps    []step                     `json:"steps"`
+	Cleanup  *cleanup                   `json:"cleanup,omitempty"` // of mode Complete
+	Rollback *rollback                  `json:"rollback,omitempty"`
+	Outputs  map[string]template.Output `json:"outputs,omitempty"`
 }
 
 // job is a deployment in a worker's hands.
@@ -35,6 +36,7 @@ type job struct {
 	*progress
 	id     arm.ID // of the deployment
 	client client
+	sealer Sealer
 	plan   expanded
 }
 
@@ -65,7 +67,7 @@ func (j *job) run(ctx context.Context, r *operation.Run) error {
 		case err != nil:
 			return err
 		case j.ended():
-			return j.conclude(ctx, r)
+			return j.last(ctx, r)
 		case r.Cancel:
 			return operation.Again{}
 		case changed:
@@ -104,7 +106,7 @@ func (p *Provider) job(ctx context.Context, r *operation.Run) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{progress: &progress{}, id: id, client: client{control: p.control, caller: in.Caller, run: r}, plan: plan}
+	j := &job{progress: &progress{}, id: id, sealer: p.sealer, client: client{control: p.control, caller: in.Caller, run: r}, plan: plan}
 	if err := r.Recall(j.progress); err != nil {
 		return nil, err
 	}
@@ -190,6 +192,21 @@ func (j *job) ended() bool {
 	return broken || !j.mustTidy() || j.Cleanup != nil
 }
 
+// last rolls back what failed, if that was asked for, and then concludes.
+func (j *job) last(ctx context.Context, r *operation.Run) error {
+	underWay, err := j.rollBack(ctx)
+	if j.Rollback != nil {
+		err = errors.Join(r.Keep(ctx, j.progress), err)
+	}
+	switch {
+	case err != nil:
+		return err
+	case underWay && !r.Cancel:
+		return operation.Again{After: lookAgain}
+	}
+	return j.conclude(ctx, r)
+}
+
 // conclude evaluates the outputs, or says what failed. Resources that were written stay, as in Azure.
 func (j *job) conclude(ctx context.Context, r *operation.Run) error {
 	if j.failed() {
@@ -198,6 +215,9 @@ func (j *job) conclude(ctx context.Context, r *operation.Run) error {
 			if s.State == failed {
 				e.Details = append(e.Details, s.detail())
 			}
+		}
+		if r := j.Rollback; r != nil && r.Step.State == failed {
+			e.Details = append(e.Details, r.Step.detail())
 		}
 		return e
 	}
@@ -229,6 +249,9 @@ func (p *Provider) finishDeployment(tx store.Tx, r *operation.Run, failure *arm.
 		} else if s.underWay() { // cancelled: what was begun goes on by itself, but nobody looks after it
 			s.State, s.End = abandoned, r.End
 		}
+	}
+	if r := state.Rollback; r != nil && to.OnError != nil {
+		to.OnError.Name, to.OnError.State = r.Of, map[stepState]string{done: arm.Succeeded, failed: arm.Failed, running: stateRunning}[r.Step.State]
 	}
 	if to.Progress, err = json.Marshal(state); err != nil {
 		return err

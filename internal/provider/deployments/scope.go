@@ -1,7 +1,6 @@
 package deployments
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -14,51 +13,6 @@ import (
 )
 
 const managementGroupType = "Microsoft.Management/managementGroups"
-
-// lineage is what a nested deployment has of those around it. It travels in the context of the PUT that makes it, where no
-// client can put anything.
-type lineage struct {
-	Depth int `json:"depth"`
-	// Allowance is how many deployments this one may begin in all, nested ones included: each gets an equal share, so
-	// that a few lines of templates that multiply one another come to an end without anybody counting.
-	Allowance int    `json:"allowance"`
-	Link      string `json:"link,omitempty"` // where the template around came from, for relative paths
-}
-
-const (
-	maxDepth     = 8
-	maxAllowance = 4000
-)
-
-type lineageKey struct{}
-
-func withLineage(ctx context.Context, l lineage) context.Context {
-	return context.WithValue(ctx, lineageKey{}, l)
-}
-
-func lineageOf(ctx context.Context) lineage {
-	if l, ok := ctx.Value(lineageKey{}).(lineage); ok {
-		return l
-	}
-	return lineage{Allowance: maxAllowance}
-}
-
-// child is what one of n nested deployments gets.
-func (l lineage) child(n int, link string) lineage {
-	return lineage{Depth: l.Depth + 1, Allowance: (l.Allowance - n) / max(n, 1), Link: link}
-}
-
-// fits says what is wrong with a plan at this place.
-func (l lineage) fits(plan *template.Plan) error {
-	n := nestedIn(plan)
-	switch {
-	case n > 0 && l.Depth >= maxDepth:
-		return arm.Errorf(400, "InvalidTemplate", "Deployment template validation failed: 'deployments are nested deeper than %d levels.'.", maxDepth)
-	case n > l.Allowance:
-		return arm.Errorf(400, "InvalidTemplate", "Deployment template validation failed: 'the template and those around it begin more than %d deployments.'.", maxAllowance)
-	}
-	return nil
-}
 
 func nestedIn(plan *template.Plan) int {
 	n := 0

@@ -13,6 +13,7 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments/lineage"
 	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
@@ -90,7 +91,7 @@ func (j *job) start(ctx context.Context, i int) error {
 		return s.refuse(err)
 	}
 	if strings.EqualFold(r.Type, deploymentType) {
-		ctx = withLineage(ctx, j.plan.Lineage.child(nestedIn(j.plan.Plan), j.plan.Env.TemplateLink))
+		ctx = lineage.With(ctx, j.plan.Lineage.Child(nestedIn(j.plan.Plan), j.plan.Env.TemplateLink))
 	}
 	answer, err := j.client.do(ctx, http.MethodPut, r.ID, r.APIVersion, body)
 	if e, ok := errors.AsType[*arm.Error](err); ok && e.Status == http.StatusConflict && e.Code == "Conflict" {

@@ -6,6 +6,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/deployments/lineage"
 	"vitrine/internal/store"
 )
 
@@ -66,7 +67,7 @@ func (p *Provider) prepared(ctx context.Context, c *control.Call, action string)
 	}
 	var load payload
 	err = p.control.Store().View(ctx, func(tx store.Tx) error {
-		load, err = p.payload(tx, asked{c.Caller, id, req, p.control.Now()}, lineageOf(ctx))
+		load, err = p.payload(tx, asked{c.Caller, id, req, p.control.Now()}, lineage.Of(ctx))
 		return err
 	})
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"vitrine/internal/arm"
+	"vitrine/internal/template"
 	"vitrine/internal/template/tree"
 )
 
@@ -73,36 +75,54 @@ func Same(id, changeType string, state *tree.Object) (Change, error) {
 	return c, err
 }
 
-// Visible takes from a state what a write does not decide: stamps, states and entity tags would make every comparison noise.
-// The object is not changed.
+// Visible takes from a state what a write does not decide: entity tags and provisioning states, at whatever depth, would make
+// every comparison noise. The object is not changed.
 func Visible(o *tree.Object, apiVersion string) *tree.Object {
-	out := tree.NewObject()
-	for i, name := range o.Keys() {
-		switch tree.Fold(name) {
-		case "etag", "systemdata":
-			continue
-		case "properties":
-			if inner, ok := o.Values[i].(*tree.Object); ok {
-				out.Set(name, without(inner, "provisioningstate"))
-				continue
-			}
-		}
-		out.Set(name, o.Values[i])
-	}
+	out, _ := quiet(o).(*tree.Object)
 	if apiVersion != "" {
 		out.Set("apiVersion", apiVersion)
 	}
 	return out
 }
 
-func without(o *tree.Object, names ...string) *tree.Object {
-	out := tree.NewObject()
-	for i, name := range o.Names {
-		if !slices.Contains(names, tree.Fold(name)) {
-			out.Set(name, o.Values[i])
+func quiet(v any) any {
+	switch v := v.(type) {
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = quiet(v[i])
 		}
+		return list
+	case *tree.Object:
+		out := tree.NewObject()
+		for i, name := range v.Keys() {
+			if !slices.Contains([]string{"etag", "systemdata", "provisioningstate"}, tree.Fold(name)) {
+				out.Set(name, quiet(v.Values[i]))
+			}
+		}
+		return out
 	}
-	return out
+	return v
+}
+
+// Declared is a resource that would be made, as the template has it; draft is its body.
+func Declared(r template.Resource, draft *tree.Object) *tree.Object {
+	o := tree.ObjectOf("apiVersion", r.APIVersion, "id", r.ID)
+	_ = draft.Each(func(name string, v any) error { o.Set(name, v); return nil })
+	o.Set("name", r.Name[strings.LastIndexByte(r.Name, '/')+1:])
+	if id, err := arm.ParseID(r.ID); err == nil && id.ResourceGroup != "" {
+		o.Set("resourceGroup", id.ResourceGroup)
+	}
+	o.Set("type", r.Type)
+	return o
+}
+
+// Brief is a change without payloads: whether what exists would change is not told then, as in Azure.
+func Brief(c Change) Change {
+	if c.ChangeType == Modify || c.ChangeType == NoChange {
+		c.ChangeType = Deploy
+	}
+	return Change{ResourceID: c.ResourceID, ChangeType: c.ChangeType, UnsupportedReason: c.UnsupportedReason}
 }
 
 // values compares what stands at path.

@@ -51,9 +51,9 @@ func TestCompare(t *testing.T) {
 }
 
 func TestVisible(t *testing.T) {
-	o := whatif.Visible(object(t, `{"id":"/x","etag":"1","properties":{"provisioningState":"Updating","v":1}}`), "2020-01-01")
+	o := whatif.Visible(object(t, `{"id":"/x","etag":"1","properties":{"provisioningState":"Updating","v":1,"l":[{"etag":"2","properties":{"provisioningState":"x"}}]}}`), "2020-01-01")
 	raw, err := tree.Encode(o)
-	if err != nil || string(raw) != `{"id":"/x","properties":{"v":1},"apiVersion":"2020-01-01"}` {
+	if err != nil || string(raw) != `{"id":"/x","properties":{"v":1,"l":[{"properties":{}}]},"apiVersion":"2020-01-01"}` {
 		t.Errorf("%s %v", raw, err)
 	}
 	if whatif.Visible(nil, "").Len() != 0 {
