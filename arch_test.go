@@ -27,7 +27,7 @@ var layers = map[string]float64{
 	"provider/resources": 4, "provider/authorization": 4, "provider/gallery": 4, "provider/disk": 4,
 	"provider/insights": 4, "provider/storage": 4, "provider/storage/content": 3.9, "provider/management": 4, "provider/sharing": 4, "provider/machine": 4, "provider/machine/size": 3.9, "provider/network": 4, "client": 4,
 	"graph": 5, "graph/odata": 4.4, "graph/entity": 4.5, "graph/wire": 4.5, "login/aadsts": 4.5, "login/page": 4.5, "login/grant": 4.6, "login": 5, "dataplane": 5, "dataplane/wire": 4.5, "dataplane/account": 5, "edge": 5, "operator": 5,
-	"provider/deployments": 4, "provider/deployments/whatif": 3.9, "provider/deployments/veil": 3.9, "provider/deployments/link": 3.9, "provider/deployments/lineage": 3.9,
+	"provider/deployments": 4, "provider/deployments/whatif": 3.9, "provider/deployments/veil": 3.9, "provider/deployments/link": 3.9, "provider/deployments/lineage": 3.9, "provider/deployments/history": 3.9,
 	"app": 6, "cli/progress": 6.05, "cli/access": 6.05, "cli/activity": 6.05, "cli": 6.1,
 }
 

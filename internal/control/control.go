@@ -347,6 +347,14 @@ func (c *Control) Bare(typ string, raw []byte) ([]byte, error) {
 	return k.bare(raw)
 }
 
+// Permission is the prefix of a type's permissions.
+func (c *Control) Permission(typ string) string {
+	if k, ok := c.types[Kind(typ)]; ok && len(k.about().Rights) > 0 {
+		return strings.TrimSuffix(k.about().Rights[0], "/read")
+	}
+	return typ
+}
+
 // Canonical is a namespace as its provider writes it.
 func (c *Control) Canonical(namespace string) string {
 	for _, k := range c.types {

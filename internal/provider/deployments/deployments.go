@@ -8,7 +8,6 @@ import (
 	"math/big"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,10 +18,10 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments/history"
 	"vitrine/internal/provider/deployments/lineage"
 	"vitrine/internal/provider/deployments/link"
 	"vitrine/internal/provider/deployments/veil"
-	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
 )
@@ -212,8 +211,11 @@ func (p *Provider) putDeployment(ctx context.Context, w *control.Write[Deploymen
 	if err := p.preflight(plan.Plan); err != nil {
 		return plan.veil.Err(err)
 	}
-	if err := makeRoom(w); err != nil {
-		return err
+	if w.Old == nil {
+		err := history.MakeRoom(w.Tx, w.ID, func(d *control.Resource[Deployment]) string { return d.Properties.Begun })
+		if err != nil {
+			return err
+		}
 	}
 	describe(d, plan, w.Correlation, w.Now)
 	d.OnError = load.OnError
@@ -229,54 +231,6 @@ func (p *Provider) putDeployment(ctx context.Context, w *control.Write[Deploymen
 		return err
 	}
 	d.Operation = w.OperationID()
-	return nil
-}
-
-// How many deployments a scope keeps (ARM): towards the limit the oldest that have ended make room.
-const (
-	mostKept  = 800
-	pruneFrom = 775
-	pruneTo   = 750
-)
-
-// makeRoom deletes the oldest deployments of a scope that is nearly full, as ARM does by itself.
-func makeRoom(w *control.Write[Deployment]) error {
-	if w.Old != nil {
-		return nil
-	}
-	prefix := strings.TrimSuffix(w.ID.Key(), strings.ToLower(w.ID.Name()))
-	docs, err := w.Tx.List(store.Query{Kind: control.Kind(deploymentType), Prefix: prefix})
-	if err != nil || len(docs) < pruneFrom {
-		return err
-	}
-	kept := len(docs)
-	all, err := control.Select[Deployment](w.Tx, store.Query{Kind: control.Kind(deploymentType), Prefix: prefix})
-	if err != nil {
-		return err
-	}
-	slices.SortStableFunc(all, func(a, b *control.Resource[Deployment]) int {
-		return strings.Compare(a.Properties.Begun, b.Properties.Begun)
-	})
-	for _, old := range all {
-		if kept <= pruneTo {
-			return nil
-		}
-		if old.State() == stateAccepted || old.State() == arm.Deleting {
-			continue
-		}
-		// A lock keeps a scope's history, as in Azure: then the limit is met in the end.
-		if err := rbac.Unlocked(w.Tx, old.ParsedID(), deploymentType+"/delete"); err != nil {
-			break
-		}
-		if err := control.Remove(w.Tx, old.ParsedID()); err != nil {
-			return err
-		}
-		kept--
-	}
-	if kept >= mostKept {
-		return arm.Errorf(409, "DeploymentQuotaExceeded", "Creating the deployment '%s' would exceed the quota of '%d'. The current deployment count is '%d'. Please delete some deployments before creating a new one, or see https://aka.ms/800LimitFix for information on managing deployment limits.",
-			w.ID.Name(), mostKept, kept)
-	}
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"vitrine/internal/rbac"
+	"vitrine/internal/store"
 	"vitrine/internal/web"
 )
 
@@ -101,4 +103,12 @@ func TestHistory(t *testing.T) {
 	w.get(inA, deployed+"first")
 	w.refused(inA, "GET", deployed+"old000", "", 404, "ResourceNotFound", "old000")
 	w.hold("held", false)
+	// A lock keeps the history: then the limit is met.
+	w.fill(800, "more")
+	w.update(func(tx store.Tx) error {
+		key := strings.ToLower(group) + "/providers/microsoft.authorization/locks/l"
+		_, err := tx.Put(store.Document{Key: key, Kind: rbac.LockKind, Terms: []string{rbac.LockTerm(strings.ToLower(group))}, Body: []byte(`{"id":"` + group + `/providers/Microsoft.Authorization/locks/l","properties":{"level":"CanNotDelete"}}`)})
+		return err
+	})
+	w.refused(inA, "PUT", deployed+"beyond", empty, 409, "DeploymentQuotaExceeded", "'800'")
 }

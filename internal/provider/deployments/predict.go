@@ -61,7 +61,8 @@ func (p *Provider) whatIf(ctx context.Context, c *control.Call) (any, error) {
 		return nil, err
 	}
 	c.Commit = func(tx store.Tx) error {
-		return operation.Begin(tx, operation.Operation{ID: name, Work: whatIfWork, Resource: resource, Action: deploymentType + "/whatIf/action",
+		return operation.Begin(tx, operation.Operation{ID: name, Work: whatIfWork, Resource: resource, Action: "Microsoft.Resources/whatIfAnswers/read", // another's answer is for who may read everything there
+
 			Tenant: c.Caller.Primary.TenantID, Principal: c.Caller.Primary.ObjectID, Input: input, Start: p.control.Now()})
 	}
 	at := ""

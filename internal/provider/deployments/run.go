@@ -35,6 +35,7 @@ type progress struct {
 type job struct {
 	*progress
 	id     arm.ID // of the deployment
+	begun  time.Time
 	client client
 	sealer Sealer
 	plan   expanded
@@ -90,12 +91,13 @@ func (p *Provider) job(ctx context.Context, r *operation.Run) (*job, error) {
 	}
 	var load payload
 	var id arm.ID
+	var begun string
 	err := r.View(ctx, func(tx store.Tx) error {
 		d, err := find(tx, r.Resource)
 		if err != nil {
 			return err
 		}
-		id = d.ParsedID()
+		id, begun = d.ParsedID(), d.Properties.Begun
 		load, err = openPayload(p.sealer, d.Properties.Sealed, r.Resource)
 		return err
 	})
@@ -107,6 +109,7 @@ func (p *Provider) job(ctx context.Context, r *operation.Run) (*job, error) {
 		return nil, err
 	}
 	j := &job{progress: &progress{}, id: id, sealer: p.sealer, client: client{control: p.control, caller: in.Caller, run: r}, plan: plan}
+	j.begun, _ = time.Parse(time.RFC3339Nano, begun) // else it waits for any, and fails on none
 	if err := r.Recall(j.progress); err != nil {
 		return nil, err
 	}

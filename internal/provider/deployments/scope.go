@@ -141,7 +141,4 @@ func (p *Provider) providersOf(namespace, typ string) any {
 }
 
 // mustJSON is for values that always are JSON.
-func mustJSON(v any) json.RawMessage {
-	raw, _ := json.Marshal(v)
-	return raw
-}
+func mustJSON(v any) json.RawMessage { raw, _ := json.Marshal(v); return raw }

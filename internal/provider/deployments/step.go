@@ -94,8 +94,10 @@ func (j *job) start(ctx context.Context, i int) error {
 		ctx = lineage.With(ctx, j.plan.Lineage.Child(nestedIn(j.plan.Plan), j.plan.Env.TemplateLink))
 	}
 	answer, err := j.client.do(ctx, http.MethodPut, r.ID, r.APIVersion, body)
-	if e, ok := errors.AsType[*arm.Error](err); ok && e.Status == http.StatusConflict && e.Code == "Conflict" {
-		return j.conflict(ctx, i, e)
+	if e, ok := errors.AsType[*arm.Error](err); ok && e.Status == http.StatusConflict {
+		if waits, failure := j.waits(ctx, i, e); waits || failure != nil {
+			return errors.Join(failure, j.conflict(ctx, i, e))
+		}
 	}
 	if err != nil {
 		return s.refuse(err)
@@ -120,6 +122,42 @@ func (s *step) begun(answer *control.Response) {
 	}
 }
 
+// waits tells whether a conflict is one to wait for. Of deployments it is one that began after this one, such as our own nested
+// one of before a crash: whoever waits began before those it waits for, so that none waits for itself or for one around it.
+func (j *job) waits(ctx context.Context, i int, e *arm.Error) (bool, error) {
+	if e.Code != "DeploymentActive" {
+		return e.Code == "Conflict", nil
+	}
+	id, err := j.target(i)
+	if err != nil {
+		return false, err
+	}
+	later := false
+	err = j.client.control.Store().View(ctx, func(tx store.Tx) error {
+		d, err := control.Get[Deployment](tx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			later = true // it is gone meanwhile
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		begun, err := time.Parse(time.RFC3339Nano, d.Properties.Begun)
+		later = err == nil && begun.After(j.begun)
+		return nil
+	})
+	return later, err
+}
+
+// target is the ID of a resource, with its tenant if it is in no subscription.
+func (j *job) target(i int) (arm.ID, error) {
+	id, err := arm.ParseID(j.plan.Resources[i].ID)
+	if id.Subscription == "" {
+		id.Tenant = strings.ToLower(j.client.caller.Primary.TenantID)
+	}
+	return id, err
+}
+
 // conflict tells a resource that another operation holds, perhaps our own of before a crash, from one that cannot be.
 func (j *job) conflict(ctx context.Context, i int, e *arm.Error) error {
 	s := &j.Steps[i]
@@ -138,7 +176,7 @@ func (j *job) conflict(ctx context.Context, i int, e *arm.Error) error {
 
 // busy tells whether an operation on the resource is under way.
 func (j *job) busy(ctx context.Context, i int) (bool, error) {
-	id, err := arm.ParseID(j.plan.Resources[i].ID)
+	id, err := j.target(i)
 	if err != nil {
 		return false, err
 	}
