@@ -90,6 +90,13 @@ func TestBounds(t *testing.T) {
 		"resources":         resources(many(801, `{"type":"M.N/a","name":"x%d","apiVersion":"1"}`)),
 		"copies":            resources(resource("M.N/a", "[concat('x', copyIndex())]", `"copy":{"name":"l","count":500}`), resource("M.N/b", "[concat('x', copyIndex())]", `"copy":{"name":"m","count":500}`)),
 		"nested copies":     resources(resource("M.N/a", "[concat('x', copyIndex())]", `"copy":{"name":"l","count":800},"properties":{"copy":[{"name":"p","count":800,"input":{"copy":[{"name":"q","count":800,"input":1}]}}]}`)),
+		"split":             document(`"variables":{"s":"[padLeft('x', 4000000)]","v":"[split(variables('s'), map(range(0, 10000), lambda('i', concat('a', string(lambdaVariables('i'))))))]"}`),
+		"union":             document(`"variables":{"s":"[padLeft('x', 32000)]","l":"[map(range(0, 1500), lambda('i', concat(variables('s'), string(lambdaVariables('i')))))]","v":"[length(union(variables('l'), variables('l')))]"}`),
+		"lambdas":           document(`"variables":{"v":"[map(range(0, 10000), lambda('x', map(range(0, 10000), lambda('y', 1))))]"}`),
+		"reduce":            document(`"variables":{"v":"[reduce(range(0, 10000), 'x', lambda('a', 'b', concat(lambdaVariables('a'), lambdaVariables('a'))))]"}`),
+		"allowed values":    document(`"parameters":{"p":{"type":"array","allowedValues":[` + many(60000, `"v%d"`) + `],"defaultValue":[` + many(60000, `"w%d"`) + `]}}`),
+		"nullable members":  document(`"languageVersion":"2.0","resources":{},"parameters":{"p":{"type":"array","items":{"type":"object","properties":{` + many(20000, `"m%d":{"type":"int","nullable":true}`) + `}},"defaultValue":[` + strings.Repeat("{},", 20000) + `{}]}}`),
+		"functions of many": functionsOfMany(many),
 		"depth by variable": doubling(`"[createArray(createArray(createArray(createArray(@))))]"`),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,6 +109,13 @@ func TestBounds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// functionsOfMany calls, for each of many elements, a function whose parameter's type leads to a large definition.
+func functionsOfMany(many func(int, string) string) string {
+	return document(`"languageVersion":"2.0","resources":{},"definitions":{"big":{"type":"object","properties":{` + many(20000, `"m%d":{"type":"int","nullable":true}`) + `}}},
+		"functions":[{"namespace":"n","members":{"f":{"parameters":[{"name":"p","type":"array","items":{"$ref":"#/definitions/big"}}],"output":{"type":"int","value":1}}}}],
+		"variables":{"v":"[map(range(0, 10000), lambda('i', n.f(createArray(createObject()))))]"}`)
 }
 
 // spent is the processor time of this process: the clock on the wall says nothing on a busy host.

@@ -323,3 +323,14 @@ func TestScopes(t *testing.T) {
 		}
 	}
 }
+
+// The template itself is at hand in every expression, and costs nothing until it is looked at.
+func TestDeploymentIsCheap(t *testing.T) {
+	p := mustExpand(t, document(`"metadata":{"long":"`+strings.Repeat("x", 400_000)+`"},"resources":[`+resource("M.N/a", "[concat(deployment().name, copyIndex())]", `"copy":{"name":"l","count":800}`)+`]`), "")
+	if len(p.Resources) != 800 || p.Resources[799].Name != "d1799" {
+		t.Errorf("%d resources", len(p.Resources))
+	}
+	if got := evaluate(t, `createArray(`+strings.TrimSuffix(strings.Repeat(`deployment(),`, 50), ",")+`)[0].name`); got != `"d1"` {
+		t.Errorf("%s", got)
+	}
+}

@@ -45,7 +45,8 @@ type reader struct {
 	template *Template
 	declared map[string]map[string]bool // "parameters", "variables", "definitions", "functions" → folded names
 	count    int                        // declared resources
-	owner    string                     // whose expressions are being compiled: "resource 'vm'"
+	schemas  []*schema
+	owner    string // whose expressions are being compiled: "resource 'vm'"
 }
 
 // Parse reads a template, as strict JSON (see Lenient), and returns every fault of its syntax. Positions are counted
@@ -110,6 +111,7 @@ func (r *reader) read(top *tree.Object) {
 		r.readOutput(name, v, outputs.At)
 		return nil
 	})
+	r.template.types.veil(r.schemas)
 }
 
 // readVersions reads contentVersion and languageVersion. Version 2.0 has symbolic names; the experimental ones that older

@@ -15,6 +15,7 @@ type schema struct {
 	ref        string // folded name of a definition, "" for none
 	nullable   bool
 	secure     bool // by the word securestring or secureobject
+	veiled     bool // it, or what it refers to or holds, is secure
 	allowed    []any
 	bounds     map[string]int64 // minvalue, maxvalue, minlength, maxlength
 	properties map[string]*schema
@@ -77,6 +78,7 @@ func (r *reader) readDefinitions(all *tree.Object) {
 // readSchema reads a type. What it cannot read is a fault; the schema is never nil.
 func (r *reader) readSchema(o *tree.Object) *schema {
 	s := &schema{bounds: map[string]int64{}}
+	r.schemas = append(r.schemas, s)
 	typ, _ := o.Get("type")
 	ref, _ := o.Get("$ref")
 	switch {
@@ -233,21 +235,36 @@ func (t schemas) typeOf(s *schema) string {
 }
 
 // secret says whether values must be neither stored in clear nor answered. One that is secret within makes all of it so.
-func (t schemas) secret(s *schema) bool { return t.anySecret(s, map[*schema]bool{}) }
+func (t schemas) secret(s *schema) bool { return s.veiled }
 
-func (t schemas) anySecret(s *schema, seen map[*schema]bool) bool {
-	if s == nil || seen[s] {
-		return false
+// veil finds out which schemas are secret, through references in any order.
+func (t schemas) veil(all []*schema) {
+	for changed := true; changed; {
+		changed = false
+		for _, s := range all {
+			if !s.veiled && (s.secure || t.holdsVeiled(s)) {
+				s.veiled, changed = true, true
+			}
+		}
 	}
-	seen[s] = true
-	parts := append([]*schema{t[s.ref], s.rest}, s.prefix...)
+}
+
+func (t schemas) holdsVeiled(s *schema) bool {
+	veiled := func(p *schema) bool { return p != nil && p.veiled }
+	if veiled(t[s.ref]) || veiled(s.rest) || slices.ContainsFunc(s.prefix, veiled) {
+		return true
+	}
 	for _, p := range s.properties {
-		parts = append(parts, p)
+		if veiled(p) {
+			return true
+		}
 	}
 	for _, p := range s.variants {
-		parts = append(parts, p)
+		if veiled(p) {
+			return true
+		}
 	}
-	return s.secure || slices.ContainsFunc(parts, func(p *schema) bool { return t.anySecret(p, seen) })
+	return false
 }
 
 // optional says whether null, or nothing, will do.
@@ -312,6 +329,15 @@ func (c checker) name() string {
 
 func (c checker) rules(s *schema, v any) error {
 	provided := fmt.Sprintf("The provided value for the %s is not valid.", c.owner)
+	if s.allowed != nil {
+		n := 1
+		if list, ok := v.([]any); ok {
+			n += len(list)
+		}
+		if err := c.spend(n * len(s.allowed) / 8); err != nil {
+			return err
+		}
+	}
 	const see = "Please see https://aka.ms/arm-create-parameter-file for usage details"
 	if s.allowed != nil && !s.allows(v) {
 		shown, err := tree.Encode(s.allowed)
@@ -355,6 +381,9 @@ func (s *schema) allows(v any) bool {
 }
 
 func (c checker) object(s *schema, o *tree.Object, path string, depth int) error {
+	if err := c.spend(len(s.names)); err != nil {
+		return err
+	}
 	if s.variants != nil {
 		v, _ := o.Get(s.selector)
 		value, _ := v.(string)

@@ -104,7 +104,7 @@ var groups = []step{
 	{Args: "deployment group what-if -g rg -n d -f {small} --no-pretty-print", Want: want{"changes.0.changeType": "NoChange", "changes.1.changeType": "NoChange"}},
 	{Args: "deployment group what-if -g rg -n d -f {small} -p owner=them --no-pretty-print", Want: want{"changes.0.changeType": "Modify", "changes.0.delta.0.path": "tags.owner", "changes.0.delta.0.before": "us", "changes.0.delta.0.after": "them", "changes.1.changeType": "NoChange"}},
 	{Args: "deployment group what-if -g rg -n d -f {small} -p owner=them -o table", Says: "1 to modify, 1 no change"},
-	{Args: "deployment group create -g rg -n d -f {small} --confirm-with-what-if", Want: want{"": "*"}, Says: "no change"},
+	{Args: "deployment group create -g rg -n d -f {small} --confirm-with-what-if --proceed-if-no-change", Says: "2 no change"},
 	{Args: "deployment group create -g rg -n b -f {bicep}", Want: want{"properties.outputs.names.value": "len:2", "properties.outputs.names.value.0": "Standard", "properties.outputs.space.value": "10.1.0.0/16"}},
 	{Args: "deployment group what-if -g rg -n b -f {bicep} -p sku={%22name%22:%22Odd%22}", Exit: 1, Says: "The value is not part of the allowed value(s)"},
 	{Args: "deployment group what-if -g rg -n u -f {unknown}", Exit: 1, Says: "regions here have no availability zones"},

@@ -280,6 +280,24 @@ func numbers(c *Call) (any, error) {
 	return list, nil
 }
 
+// heft is about how many bytes of a value are looked at when it is compared with its like.
+func heft(v any) int {
+	n := 8
+	switch v := v.(type) {
+	case string:
+		n += len(v)
+	case []any:
+		for _, e := range v {
+			n += heft(e)
+		}
+	case *tree.Object:
+		for i, name := range v.Names {
+			n += len(name) + heft(v.Values[i])
+		}
+	}
+	return n
+}
+
 // union joins arrays without doubles, or objects, where later members win and objects within are joined too.
 func union(c *Call) (any, error) {
 	if _, ok := c.Args[0].(*tree.Object); ok {
@@ -300,7 +318,7 @@ func union(c *Call) (any, error) {
 			return nil, err
 		}
 		for _, e := range list {
-			if err := c.Spend(len(all) / 8); err != nil {
+			if err := c.Spend(len(all) * (1 + heft(e)/64) / 8); err != nil {
 				return nil, err
 			}
 			if !slices.ContainsFunc(all, func(known any) bool { return tree.Equal(known, e) }) {
@@ -356,7 +374,7 @@ func intersection(c *Call) (any, error) {
 		}
 		kept := []any{}
 		for _, e := range common {
-			if err := c.Spend(len(other) / 8); err != nil {
+			if err := c.Spend((len(other) + len(kept)) * (1 + heft(e)/64) / 8); err != nil {
 				return nil, err
 			}
 			has := func(x any) bool { return tree.Equal(x, e) }

@@ -166,6 +166,9 @@ func split(c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.Spend(len(s) / 16 * len(delimiters)); err != nil {
+		return nil, err
+	}
 	parts := []any{}
 	for start, i := 0, 0; ; {
 		n := 0

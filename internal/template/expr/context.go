@@ -17,7 +17,7 @@ import (
 var contextFunctions = map[string]function{
 	"copyindex":       {min: 0, max: 2, eval: copyIndex},
 	"deployer":        {eval: deployer},
-	"deployment":      {eval: deployment},
+	"deployment":      {eval: deployment, shared: true},
 	"environment":     {eval: environment},
 	"managementgroup": {eval: managementGroup},
 	"newguid":         {eval: newGUID, initial: true},

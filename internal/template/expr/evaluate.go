@@ -158,8 +158,8 @@ func (n *call) eval(ev *Evaluator) (any, error) {
 		}
 	}
 	v, err := n.fn.eval(c)
-	if err != nil {
-		return nil, err
+	if err != nil || n.fn.shared {
+		return v, err
 	}
 	return v, ev.weigh(v, 0)
 }

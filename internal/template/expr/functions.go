@@ -15,6 +15,7 @@ type function struct {
 	lazy     bool // arguments are evaluated by eval, as far as it needs them
 	late     bool // reads the state of other resources: only in resources' bodies and outputs
 	initial  bool // only in default values of parameters
+	shared   bool // the result is one that is there anyway, and is not weighed
 }
 
 // invocation is a call: its arguments evaluated, or of a lazy function their nodes.
