@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -355,14 +356,12 @@ func (c *Control) Permission(typ string) string {
 	return typ
 }
 
-// Canonical is a namespace as its provider writes it.
-func (c *Control) Canonical(namespace string) string {
-	for _, k := range c.types {
-		if ns, _, _ := strings.Cut(k.about().Type, "/"); strings.EqualFold(ns, namespace) {
-			return ns
-		}
+// Newest is the newest api-version of a type that is served.
+func (c *Control) Newest(typ string) string {
+	if k, ok := c.types[Kind(typ)]; ok && len(k.about().Versions) > 0 {
+		return string(slices.Max(k.about().Versions))
 	}
-	return namespace
+	return "2021-04-01"
 }
 
 // Type is one line of a provider's manifest.

@@ -290,10 +290,10 @@ func TestScopes(t *testing.T) {
 		}
 		return template.Expand(parsed, e, nil)
 	}
-	sub, tenant, mg := env(), env(), env()
+	sub, tenant := env(), env()
 	sub.ResourceGroup, sub.Location = template.ResourceGroup{}, "eastus"
 	tenant.ResourceGroup, tenant.SubscriptionID, tenant.Location = template.ResourceGroup{}, "", "eastus"
-	mg = tenant
+	mg := tenant
 	mg.ManagementGroup = "mg"
 	nested := resource("Microsoft.Resources/deployments", "n", `"subscriptionId":"s2","resourceGroup":"g2","properties":{}`)
 	for name, c := range map[string]struct {

@@ -127,7 +127,7 @@ var groups = []step{
 	{Args: "deployment group create -g rg -n d --template-spec {rg}/providers/Microsoft.Resources/templateSpecs/t/versions/1", Exit: 1, Says: "templateSpecs"},
 	{Args: "group export -n rg --include-parameter-default-value", Want: want{"resources": "len:2", "parameters.virtualNetworks_net_name.defaultValue": "net"}},
 	{Args: "deployment group delete -g rg -n d"},
-	{Args: "deployment group show -g rg -n d", Exit: 3, Says: "was not found"},
+	{Args: "deployment group show -g rg -n d", Exit: 3, Says: "DeploymentNotFound"},
 }
 
 // scopes are deployments to a subscription, a tenant and a management group.

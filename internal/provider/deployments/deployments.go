@@ -118,6 +118,7 @@ func (p *Provider) register() {
 		Reader:   readBody,
 		Fetch:    p.fetch,
 		Name:     deploymentName,
+		Missing:  missing,
 		Validate: inactive,
 		Put:      p.putDeployment,
 		Delete: func(_ context.Context, w *control.Write[Deployment]) error {
@@ -161,6 +162,10 @@ func (p *Provider) fetch(ctx context.Context, raw []byte) ([]byte, error) {
 		return raw, err
 	}
 	return p.links.Inline(ctx, mended, lineage.Of(ctx).Link)
+}
+
+func missing(id arm.ID) *arm.Error {
+	return arm.Errorf(404, "DeploymentNotFound", "Deployment '%s' could not be found.", id.Name())
 }
 
 var deploymentForm = regexp.MustCompile(`^[-\w.()]+$`)

@@ -70,7 +70,7 @@ func TestGroupCreate(t *testing.T) {
 		t.Errorf("validate: %d %s", v.Status, v.Body)
 	}
 	w.refused(inA, "GET", things+"sync/x", "", 404, "ResourceNotFound", "x") // validate writes nothing
-	w.refused(inA, "GET", deployed+"d", "", 404, "ResourceNotFound", "d")
+	w.refused(inA, "GET", deployed+"d", "", 404, "DeploymentNotFound", "d")
 	r := w.ok(inA, "PUT", deployed+"d", lenient)
 	if status := w.follow(inA, r); status["status"] != "Succeeded" {
 		t.Fatalf("%v", status)

@@ -101,7 +101,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("%d deployments are left", n)
 	}
 	w.get(inA, deployed+"first")
-	w.refused(inA, "GET", deployed+"old000", "", 404, "ResourceNotFound", "old000")
+	w.refused(inA, "GET", deployed+"old000", "", 404, "DeploymentNotFound", "old000")
 	w.hold("held", false)
 	// A lock keeps the history: then the limit is met.
 	w.fill(800, "more")

@@ -191,9 +191,8 @@ func (p *Provider) rest(ctx context.Context, caller authn.Caller, id arm.ID, r *
 			}
 			if fault != nil {
 				faults = append(faults, fault)
-			} else if c != nil {
-				changes = append(changes, *c)
 			}
+			changes = append(changes, c...)
 		}
 		return nil
 	})
@@ -201,8 +200,8 @@ func (p *Provider) rest(ctx context.Context, caller authn.Caller, id arm.ID, r *
 }
 
 // surplus tells what would happen to a resource that is not in the template.
-func (r *rehearsal) surplus(ref template.ResourceRef, goes bool) (*whatif.Change, *arm.Error, error) {
-	state, err := r.state(ref.ID, r.version(ref.ResourceType))
+func (r *rehearsal) surplus(ref template.ResourceRef, goes bool) ([]whatif.Change, *arm.Error, error) {
+	state, err := r.state(ref.ID, r.p.control.Newest(ref.ResourceType))
 	if _, told := errors.AsType[*arm.Error](err); err != nil && !told {
 		return nil, nil, err
 	}
@@ -211,7 +210,7 @@ func (r *rehearsal) surplus(ref template.ResourceRef, goes bool) (*whatif.Change
 			return nil, nil, nil
 		}
 		c, err := whatif.Same(ref.ID, whatif.Ignore, state)
-		return &c, nil, err
+		return []whatif.Change{c}, nil, err
 	}
 	_, err = r.client.do(r.ctx, http.MethodDelete, ref.ID, string(versions[0]), nil)
 	fault, told := errors.AsType[*arm.Error](err)
@@ -221,22 +220,8 @@ func (r *rehearsal) surplus(ref template.ResourceRef, goes bool) (*whatif.Change
 	case told && (fault.Status == http.StatusForbidden || fault.Code == "ScopeLocked"):
 		return nil, fault.At(ref.ID), nil
 	case state == nil:
-		return &whatif.Change{ResourceID: ref.ID, ChangeType: whatif.Delete}, nil, nil
+		return []whatif.Change{{ResourceID: ref.ID, ChangeType: whatif.Delete}}, nil, nil
 	}
 	c, err := whatif.Same(ref.ID, whatif.Delete, state)
-	return &c, nil, err
-}
-
-// version is the newest api-version of a type.
-func (r *rehearsal) version(typ string) string {
-	ns, name, _ := strings.Cut(typ, "/")
-	newest := string(versions[0])
-	for known, types := range r.p.control.Namespaces() {
-		for _, t := range types {
-			if strings.EqualFold(known, ns) && strings.EqualFold(t.Name, name) && len(t.Versions) > 0 {
-				newest = string(t.Versions[0])
-			}
-		}
-	}
-	return newest
+	return []whatif.Change{c}, nil, err
 }

@@ -42,7 +42,7 @@ func TestWhatIf(t *testing.T) {
 		t.Errorf("what-if wrote %v", got)
 	}
 	w.refused(inA, "GET", things+"sync/fresh", "", 404, "ResourceNotFound", "fresh")
-	w.refused(inA, "GET", deployed+"other", "", 404, "ResourceNotFound", "other")
+	w.refused(inA, "GET", deployed+"other", "", 404, "DeploymentNotFound", "other")
 	full := strings.Replace(request(doc, "{}"), `"mode":"incremental"`, `"mode":"Complete","whatIfSettings":{"resultFormat":"ResourceIdOnly"}`, 1)
 	p = w.whatIf(inA, deployed+"d", full)
 	if got := changes(p); got != "same Deploy, altered Deploy, fresh Create, surplus Delete" || at(p, "properties.changes.0.before") != nil {

@@ -81,7 +81,7 @@ func TestSubscriptionScope(t *testing.T) {
 	if status := w.follow(inA, w.ok(inA, "DELETE", subDeployed+"d", "")); status["status"] != "Succeeded" {
 		t.Errorf("%v", status)
 	}
-	w.refused(inA, "GET", subDeployed+"d", "", 404, "ResourceNotFound", "d")
+	w.refused(inA, "GET", subDeployed+"d", "", 404, "DeploymentNotFound", "d")
 }
 
 // At the scope of the tenant and of a management group; each tenant's own.
@@ -114,7 +114,7 @@ func TestTenantScope(t *testing.T) {
 			t.Errorf("%v", p)
 		}
 		w.refused(inGuest, "PUT", base+"d", scoped(doc), 403, "AuthorizationFailed", "deployments/write")
-		w.refused(inB, "GET", base+"d", "", 404, "ResourceNotFound", "")
+		w.refused(inB, "GET", base+"d", "", 404, "DeploymentNotFound", "")
 	}
 	w.refused(inA, "PUT", strings.Replace(mgDeployed, "/mg/", "/nope/", 1)+"d", scoped(doc), 404, "NotFound", "management group 'nope'")
 	// Another tenant's subscription is out of reach, however the template names it.

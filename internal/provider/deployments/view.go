@@ -235,7 +235,7 @@ func cancel(_ context.Context, c *control.Call) (any, error) {
 	}
 	d, err := control.Get[Deployment](c.Tx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, arm.Errorf(404, "DeploymentNotFound", "Deployment '%s' could not be found.", id.Name())
+		return nil, missing(id)
 	}
 	if err != nil {
 		return nil, err

@@ -139,19 +139,9 @@ func (x *exporter) name(id arm.ID) string {
 
 func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// version is the newest api-version of a type.
-func (x *exporter) version(id arm.ID) string {
-	for _, t := range x.Control.Namespaces()[x.Control.Canonical(id.Namespace)] {
-		if strings.EqualFold(t.Name, strings.Join(id.Types, "/")) && len(t.Versions) > 0 {
-			return string(t.Versions[0])
-		}
-	}
-	return string(versions[0])
-}
-
 // resource is one entry of the template; nil if the caller may not read it.
 func (x *exporter) resource(ctx context.Context, id arm.ID) (*tree.Object, error) {
-	version := x.version(id)
+	version := x.Control.Newest(id.Type())
 	answer, err := x.Control.Do(ctx, control.Request{Method: http.MethodGet, Path: id.String(), Query: url.Values{"api-version": {version}}, Header: http.Header{}, Caller: x.Caller, Base: x.Base})
 	if fault, ok := errors.AsType[*arm.Error](err); ok {
 		x.faults = append(x.faults, fault.At(id.String()))
