@@ -73,8 +73,8 @@ func (c *Config) complete() error {
 	return nil
 }
 
-// origins reads where something may be fetched from; flag is what the operator said it with.
-func origins(flag string, texts []string) ([]web.Origin, error) {
+// allowed reads where something may be fetched from; flag is what the operator said it with.
+func allowed(flag string, texts []string) ([]web.Origin, error) {
 	var list []web.Origin
 	for _, text := range texts {
 		o, err := web.ParseOrigin(text)

@@ -21,6 +21,7 @@ import (
 	"vitrine/internal/provider/gallery"
 	"vitrine/internal/provider/insights"
 	"vitrine/internal/provider/machine"
+	"vitrine/internal/provider/managed"
 	"vitrine/internal/provider/management"
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
@@ -38,6 +39,7 @@ import (
 type rooms struct {
 	images   *image.Store
 	disks    *disk.Provider
+	managed  *managed.Provider
 	machines *machine.Provider
 	networks *network.Provider
 	runtime  vm.Runtime
@@ -111,7 +113,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	sharing.Register(a.control)
 	insights.Register(a.control)
 	groups := resources.Register(a.control, resources.Config{Directory: a.directory})
-	sources, err := origins("allow-template-source", a.cfg.Templates)
+	sources, err := allowed("allow-template-source", a.cfg.Templates)
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +123,10 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 		s, err := r.disks.Source(tx, id)
 		return gallery.DiskSource(s), err
 	}})
-	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: galleries, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay, Now: a.cfg.Now})
-	r.machines, err = machine.Register(a.control, machine.Config{Images: images{galleries}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
+	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
+		Grow: r.runtime.GrowDisk, Live: r.live, Now: a.cfg.Now})
+	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}})
+	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
 	if err != nil {
 		return nil, err
@@ -133,7 +137,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	if a.host {
 		r.blobs = dataplane.New(grants{r.disks}, a.cfg.Now)
 	}
-	return merge(groups.Works(), deploys.Works(), galleries.Works(), r.disks.Works(), r.networks.Works(), r.machines.Works()), nil
+	return merge(groups.Works(), deploys.Works(), galleries.Works(), r.disks.Works(), r.managed.Works(), r.networks.Works(), r.machines.Works()), nil
 }
 
 // openRooms makes the back-ends: image bytes by region, machines, networks.

@@ -106,6 +106,7 @@ var groups = []step{
 	{Args: "deployment group what-if -g rg -n d -f {small} -p owner=them -o table", Says: "1 to modify, 1 no change"},
 	{Args: "deployment group create -g rg -n d -f {small} --confirm-with-what-if --proceed-if-no-change", Says: "2 no change"},
 	{Args: "deployment group create -g rg -n b -f {bicep}", Want: want{"properties.outputs.names.value": "len:2", "properties.outputs.names.value.0": "Standard", "properties.outputs.space.value": "10.1.0.0/16"}},
+	{Args: "deployment group what-if -g rg -n b -f {bicep} --no-pretty-print --exclude-change-types Ignore", Want: want{"changes": "len:2", "changes.0.changeType": "NoChange", "changes.1.changeType": "NoChange"}},
 	{Args: "deployment group what-if -g rg -n b -f {bicep} -p sku={%22name%22:%22Odd%22}", Exit: 1, Says: "The value is not part of the allowed value(s)"},
 	{Args: "deployment group what-if -g rg -n u -f {unknown}", Exit: 1, Says: "regions here have no availability zones"},
 	{Args: "deployment group list -g rg", Want: want{"": "len:2"}},

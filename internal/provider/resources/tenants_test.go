@@ -30,7 +30,7 @@ func TestTenantsOfAPerson(t *testing.T) {
 	}
 	var alice directory.User
 	err = st.Update(t.Context(), func(tx store.Tx) (err error) {
-		if err = people.AddDomainIn(tx, home.ID, "a.example"); err != nil {
+		if err := people.AddDomainIn(tx, home.ID, "a.example"); err != nil {
 			return err
 		}
 		alice, err = people.CreateUserIn(tx, directory.User{TenantID: home.ID, UserPrincipalName: "alice@a.example", AccountEnabled: true, Profile: directory.Profile{DisplayName: "Alice"}})
