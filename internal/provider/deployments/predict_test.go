@@ -77,6 +77,13 @@ func TestWhatIfRights(t *testing.T) {
 	if p = w.whatIf(caller(ownerA, ownerB), deployed+"d", linked); p["status"] != "Succeeded" {
 		t.Errorf("with the auxiliary token: %v", p)
 	}
+	after := request(document(list(resource("Test.Fake/slow", "first", ""), resource("Test.Fake/linked", "vm", `"dependsOn":["first"],"properties":{"link":"`+image+`"}`))), "{}")
+	if e := w.refused(inA, "POST", deployed+"d/validate", after, 400, "InvalidTemplateDeployment", "1 of 2"); e.Details[0].Code != "LinkedAuthorizationFailed" {
+		t.Errorf("a missing right counts whatever is new around it: %v", e.Details)
+	}
+	// What only the doing can tell is no fault yet.
+	w.ok(inA, "POST", deployed+"d/validate", request(document(list(resource("Test.Fake/sync", "first", ""),
+		resource("Test.Fake/sync/children", "first/c", `"dependsOn":["first"],"properties":{"value":"[reference('first').nothing]"}`))), "{}"))
 	e := w.refused(inA, "POST", deployed+"d/validate", linked, 400, "InvalidTemplateDeployment", "1 of 1")
 	if e.Details[0].Code != "LinkedAuthorizationFailed" {
 		t.Errorf("%v", e.Details)
