@@ -128,7 +128,7 @@ func (a *App) engines(ctx context.Context) error {
 	a.audit = audit.New(audit.Config{Store: a.store, Sealer: a.sealer, Owner: owner, Keep: a.cfg.AuditKeep, Log: a.cfg.Log, Now: a.cfg.Now})
 	a.tokens = token.New(token.Config{Store: a.store, Sealer: a.sealer, Now: a.cfg.Now})
 	var kick func()
-	a.control = control.New(control.Config{Store: a.store, RBAC: rbac.New(control.TenantOf, rbac.Groups(a.directory.MemberOf), rbac.Members(principals{a.directory}.members)), Kick: func() { kick() }, Open: a.sealer.Open, Audit: a.audit, Now: a.cfg.Now, Log: a.cfg.Log})
+	a.control = control.New(control.Config{Store: a.store, RBAC: rbac.New(control.TenantOf, rbac.Groups(a.directory.MemberOf), rbac.Members(principals{a.directory}.members)), Kick: func() { kick() }, Open: a.sealer.Open, Audit: a.audit, Now: a.cfg.Now, Log: a.cfg.Log, Throttle: a.meter()})
 	works, err := a.provide(ctx)
 	if err != nil {
 		return err

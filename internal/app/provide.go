@@ -28,7 +28,6 @@ import (
 	"vitrine/internal/provider/sharing"
 	"vitrine/internal/provider/storage"
 	"vitrine/internal/provider/storage/content"
-	"vitrine/internal/store"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
@@ -38,6 +37,7 @@ import (
 // rooms are the providers and back-ends that need more than registering.
 type rooms struct {
 	images   *image.Store
+	gallery  *gallery.Provider
 	disks    *disk.Provider
 	managed  *managed.Provider
 	machines *machine.Provider
@@ -55,6 +55,7 @@ func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
 	group.Go(func() { a.rooms.machines.Run(ctx) })
 	group.Go(func() { a.every(ctx, 2*time.Second, "networks", a.rooms.networks.Reconcile) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of disks", a.rooms.disks.Sweep) })
+	group.Go(func() { a.every(ctx, 10*time.Minute, "soft-deleted versions", a.rooms.gallery.Sweep) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of storage accounts", a.rooms.content.Sweep) })
 	group.Go(func() { a.every(ctx, time.Second, "copies of blobs", a.rooms.content.Run) })
 	group.Go(func() { a.every(ctx, time.Hour, "collection", a.collect) })
@@ -119,12 +120,10 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	}
 	deploys := deployments.Register(a.control, deployments.Config{Sealer: a.sealer,
 		Fetcher: web.NewFetcher(web.FetchConfig{Origins: sources, Max: 4 << 20})})
-	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
-		s, err := r.disks.Source(tx, id)
-		return gallery.DiskSource(s), err
-	}})
+	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}})
+	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
-		Grow: r.runtime.GrowDisk, Live: r.live, Now: a.cfg.Now})
+		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: imports{r}, Now: a.cfg.Now})
 	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}})
 	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})

@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -50,11 +48,14 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 				return nil
 			}
 		}
-		if err := idle(tx, p.id); err != nil {
+		if err := k.yield(tx, p, open); err != nil {
 			return err
 		}
 		if err := k.Spec.Delete(ctx, w); err != nil {
 			return err
+		}
+		if k.Facts != nil {
+			p.facts = k.Facts(w.Old)
 		}
 		answer, err = k.gone(ctx, p, w)
 		return err
@@ -63,6 +64,19 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 		c.stir(p)
 	}
 	return answer, err
+}
+
+// yield makes way for a deletion: what is under way is called off, or the deletion refused.
+func (k *kind[T]) yield(tx store.Tx, p *pass, open []*operation.Operation) error {
+	if !k.Preempt {
+		return idle(tx, p.id)
+	}
+	for _, o := range open {
+		if err := operation.RequestCancel(tx, o.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *kind[T]) gone(ctx context.Context, p *pass, w *Write[T]) (*Response, error) {
@@ -172,50 +186,5 @@ func (k *kind[T]) body(p *pass) (json.RawMessage, error) {
 			return nil, err
 		}
 	}
-	return checkJSON(raw)
-}
-
-const maxDepth = 64
-
-func checkJSON(raw []byte) (json.RawMessage, error) {
-	if len(strings.TrimSpace(string(raw))) == 0 {
-		return json.RawMessage("{}"), nil
-	}
-	if !utf8.Valid(raw) {
-		return nil, badContent("not UTF-8", 0)
-	}
-	depth, inString, escaped := 0, false, false
-	for i, b := range raw {
-		switch {
-		case escaped:
-			escaped = false
-		case inString:
-			escaped, inString = b == '\\', b != '"'
-		case b == '"':
-			inString = true
-		case b == '{' || b == '[':
-			if depth++; depth > maxDepth {
-				return nil, badContent("nested deeper than 64 levels", i)
-			}
-		case b == '}' || b == ']':
-			depth--
-		}
-	}
-	var any json.RawMessage
-	if err := json.Unmarshal(raw, &any); err != nil {
-		var syntax *json.SyntaxError
-		position := int64(len(raw))
-		if errors.As(err, &syntax) {
-			position = syntax.Offset
-		}
-		return nil, badContent(err.Error(), int(position))
-	}
-	if any[0] != '{' {
-		return nil, badContent("an object is expected", 0)
-	}
-	return any, nil
-}
-
-func badContent(what string, position int) error {
-	return arm.Errorf(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%s, position %d.'.", what, position)
+	return armjson.Check(raw)
 }

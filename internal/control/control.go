@@ -14,37 +14,40 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/audit"
 	"vitrine/internal/authn"
+	"vitrine/internal/control/throttle"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
 // Control is the table of resource types and the pipeline over it.
 type Control struct {
-	store  *store.Store
-	rbac   *rbac.Engine
-	kick   func()
-	open   func(sealed, resource string) ([]byte, error)
-	audit  Recorder
-	now    func() time.Time
-	log    *slog.Logger
-	types  map[string]entry // by lower-case type
-	routes []Route
+	store    *store.Store
+	rbac     *rbac.Engine
+	kick     func()
+	open     func(sealed, resource string) ([]byte, error)
+	audit    Recorder
+	now      func() time.Time
+	log      *slog.Logger
+	throttle *throttle.Meter
+	types    map[string]entry // by lower-case type
+	routes   []Route
 }
 
 // Config is what a Control needs.
 type Config struct {
-	Store *store.Store
-	RBAC  *rbac.Engine
-	Kick  func()                                        // told after a transaction that began an operation
-	Open  func(sealed, resource string) ([]byte, error) // reads sealed results; nil when no provider seals any
-	Audit Recorder                                      // the activity log; nil: none is kept
-	Now   func() time.Time
-	Log   *slog.Logger
+	Store    *store.Store
+	RBAC     *rbac.Engine
+	Kick     func()                                        // told after a transaction that began an operation
+	Open     func(sealed, resource string) ([]byte, error) // reads sealed results; nil when no provider seals any
+	Audit    Recorder                                      // the activity log; nil: none is kept
+	Now      func() time.Time
+	Log      *slog.Logger
+	Throttle *throttle.Meter // counts the requests that come by Handler; nil: none is
 }
 
 // New makes an empty table.
 func New(c Config) *Control {
-	return &Control{store: c.Store, rbac: c.RBAC, kick: c.Kick, open: c.Open, audit: c.Audit, now: c.Now, log: c.Log, types: map[string]entry{}}
+	return &Control{store: c.Store, rbac: c.RBAC, kick: c.Kick, open: c.Open, audit: c.Audit, now: c.Now, log: c.Log, throttle: c.Throttle, types: map[string]entry{}}
 }
 
 // Request is a request whose tokens were verified.
@@ -111,6 +114,7 @@ type about struct {
 	Level    Level
 	Versions []arm.Version
 	Actions  []string
+	Rates    map[string]throttle.Limit
 	Verbs    []string
 	Tracked  bool
 	Rights   []string
@@ -123,10 +127,11 @@ type pass struct {
 	tail    string
 	version arm.Version
 
-	rehearsal store.Tx    // of Rehearse; else nil
-	action    string      // the permission that was asked for last
-	operation string      // that the request began
-	origin    audit.Event // what the activity log will say
+	rehearsal store.Tx          // of Rehearse; else nil
+	action    string            // the permission that was asked for last
+	operation string            // that the request began
+	facts     map[string]string // of what was written or deleted, for the activity log
+	origin    audit.Event       // what the activity log will say
 }
 
 // Register adds a type to the table.
@@ -317,20 +322,10 @@ func (c *Control) unknownType(id arm.ID, typ string, v arm.Version) error {
 		return arm.Errorf(404, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", ns)
 	}
 	sort.Strings(versions)
-	versions = compact(versions)
+	versions = slices.Compact(versions)
 	return arm.Errorf(404, "InvalidResourceType",
 		"The resource type '%s' could not be found in the namespace '%s' for api version '%s'. The supported api-versions are '%s'.",
 		rest, ns, v, strings.Join(versions, ","))
-}
-
-func compact(sorted []string) []string {
-	var out []string
-	for _, s := range sorted {
-		if len(out) == 0 || out[len(out)-1] != s {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // Tracked tells whether resources of a kind have a location and tags, and so are listed among a group's resources.

@@ -60,6 +60,9 @@ func (k *kind[T]) show(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]
 			return nil, err
 		}
 	}
+	if k.Dialect != nil {
+		k.Dialect(r, p.version)
+	}
 	return armjson.Wire(r)
 }
 

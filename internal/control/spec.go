@@ -10,6 +10,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
+	"vitrine/internal/control/throttle"
 	"vitrine/internal/operation"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
@@ -47,14 +48,21 @@ type Spec[T any] struct {
 	Put      func(context.Context, *Write[T]) error                  // create or replace, in the transaction
 	Patch    bool                                                    // PATCH merges and then goes the way of Put
 	Delete   func(context.Context, *Write[T]) error                  // take away, in the transaction; Old is set, New nil
+	Preempt  bool                                                    // a DELETE calls off what is under way, and its work waits for that
 	View     func(context.Context, *Read[T]) error                   // completes an answer with what other documents know
+	Dialect  func(*Resource[T], arm.Version)                         // shapes every answer, a write's first one too, as the api-version knows the type
+	Buried   func(store.Tx, arm.ID) (*Resource[T], error)            // what a PUT or PATCH may bring back, as its Old; reads do not see it; store.ErrNotFound
 	Get      func(store.Tx, arm.ID) (*Resource[T], error)            // replaces the reading by ID; store.ErrNotFound
 	List     func(context.Context, *Listing) ([]*Resource[T], error) // replaces the listing by ID
 	Actions  []Action[T]
+	// Rates limits what a subscription may ask for, by verb: "read", "list", "write", "delete", or the name of an action.
+	Rates map[string]throttle.Limit
 	// Attributes gives what a condition of a role assignment may ask about a write or deletion; nil: the names in the ID only.
 	Attributes func(tx store.Tx, id arm.ID, body []byte) rbac.Attributes
-	Missing    func(arm.ID) *arm.Error                                         // words the absence of one; nil: ResourceNotFound
-	Parts      map[string]func(context.Context, *Read[T], string) (any, error) // GET …/resource/part[/name]
+	// Facts are the few properties that the activity log keeps of one that was written or deleted: names and IDs, no secrets. Nil: none.
+	Facts   func(*Resource[T]) map[string]string
+	Missing func(arm.ID) *arm.Error                                         // words the absence of one; nil: ResourceNotFound
+	Parts   map[string]func(context.Context, *Read[T], string) (any, error) // GET …/resource/part[/name]
 }
 
 // Async says how a type's long-running work shows.

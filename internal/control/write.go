@@ -5,13 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -23,7 +21,7 @@ import (
 type kind[T any] struct{ Spec[T] }
 
 func (k *kind[T]) about() about {
-	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Verbs: []string{"read"}}
+	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Rates: k.Rates, Verbs: []string{"read"}}
 	if k.Put != nil {
 		a.Verbs = append(a.Verbs, "write")
 	}
@@ -67,6 +65,9 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 			return err
 		}
 		answer, err = k.commit(ctx, p, w)
+		if k.Facts != nil {
+			p.facts = k.Facts(w.New)
+		}
 		return err
 	})
 	if err == nil {
@@ -102,6 +103,11 @@ func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
 		return nil, err
 	}
 	old, err := k.existing(tx, p.id)
+	if err == nil && old == nil && k.Buried != nil {
+		if old, err = k.Buried(tx, p.id); errors.Is(err, store.ErrNotFound) {
+			old, err = nil, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +257,7 @@ func (k *kind[T]) tracked(w *Write[T]) []*arm.Error {
 	if !k.Tracked {
 		return nil
 	}
-	faults := CheckTags(w.New.Tags)
+	faults := arm.CheckTags(w.New.Tags)
 	if w.New.Location == "" && w.Old != nil {
 		w.New.Location = w.Old.Location
 	}
@@ -284,25 +290,16 @@ func moved(kind string, id arm.ID, from, to string) *arm.Error {
 		id.Name(), from, id.ResourceGroup, to)
 }
 
-// CheckTags finds what is wrong with tags (ARM: 50 per resource, names of 512 characters, values of 256).
-func CheckTags(tags map[string]string) []*arm.Error {
-	var faults []*arm.Error
-	if len(tags) > 50 {
-		faults = append(faults, arm.Errorf(400, "TooManyTags", "The tags property has %d tags; a resource may have at most 50.", len(tags)).At("tags"))
-	}
-	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		if utf8.RuneCountInString(name) > 512 || utf8.RuneCountInString(tags[name]) > 256 {
-			faults = append(faults, arm.Errorf(400, "InvalidTagNameOrValue", "The tag '%.64s' is too long: a name may have 512 characters, a value 256.", name).At("tags"))
-		}
-	}
-	return faults
-}
-
 // idle refuses a write while another one on the same resource is under way.
 func idle(tx store.Tx, id arm.ID) error {
 	open, err := operation.Open(tx, id.Key())
 	if err != nil || len(open) == 0 {
 		return err
+	}
+	for _, o := range open {
+		if strings.HasSuffix(o.Action, "/delete") {
+			return arm.Errorf(409, "Conflict", "The update is not allowed, since the resource '%s' is marked for deletion. Please retry after the deletion has ended.", id)
+		}
 	}
 	return arm.Errorf(409, "Conflict", "Another operation is in progress on the resource '%s'. Please retry after it has ended.", id)
 }
@@ -369,7 +366,7 @@ func (k *kind[T]) first(created, long bool) (status int, state string) {
 // answered is a resource as a GET would show it now, so that a PUT's answer lacks nothing. The View completes a copy: what is
 // stored, and what the operation's URL is made of, stays as it is.
 func (k *kind[T]) answered(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]) (json.RawMessage, error) {
-	if k.View == nil {
+	if k.View == nil && k.Dialect == nil {
 		return armjson.Wire(r)
 	}
 	shown, err := clone(r)

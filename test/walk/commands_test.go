@@ -140,6 +140,30 @@ var galleryCommands = []command{
 	{"sig image-definition delete --subscription {S1} -g images -r second -i def", "", 0},
 	{"sig delete --subscription {S1} -g images -r second", "", 0},
 	{"sig show --subscription {S1} -g images -r second", `.*\(ResourceNotFound\).*`, 3},
+	{"sig create --subscription {S1} -g images -r third --soft-delete true --description shelf --query softDeletePolicy.isSoftDeleteEnabled", "true", 0},
+	{"sig update --subscription {S1} -g images -r third --set description=deep --query description -o tsv", "deep", 0},
+	{"sig show --subscription {S1} -g images -r third --select Permissions --query sharingProfile.permissions -o tsv", "Private", 0},
+	{"sig image-definition create --subscription {S1} -g images -r third -i def -p pub -f off -s sku --os-type Linux --os-state generalized --hyper-v-generation V1 --architecture x64 --minimum-cpu-core 1 --maximum-cpu-core 4 --minimum-memory 1 --end-of-life-date 2099-01-01 --features IsAcceleratedNetworkSupported=true --query [recommended.vCPUs.max,features[0].value,endOfLifeDate] -o tsv", `(?s)4\s+True\s+2099-01-01T12:59:59.*`, 0},
+	{"sig image-definition update --subscription {S1} -g images -r third -i def --set hyperVGeneration=V2", `.*\(PropertyChangeNotAllowed\) Changing property 'galleryImage.properties.hyperVGeneration' is not allowed.*`, 1},
+	{"sig image-definition create --subscription {S1} -g images -r third -i twin -p pub -f off -s sku --os-type Linux --hyper-v-generation V1", `.*\(Conflict\) The combination of publisher 'pub'.*`, 1},
+	{"sig image-version create --subscription {S1} -g images -r third -i def -e 1.0.0 --image-version {version} --target-regions eastus=2=standard_zrs westus=1 --replica-count 2 --end-of-life-date 2099-01-01 --exclude-from-latest true --block-deletion-before-end-of-life true --query publishingProfile.targetRegions[].[name,regionalReplicaCount,storageAccountType][] -o tsv", `(?s)East US\s+2\s+Standard_ZRS\s+West US\s+1\s+Standard_LRS`, 0},
+	{"sig image-version wait --subscription {S1} -g images -r third -i def -e 1.0.0 --created --timeout 60", "", 0},
+	{"sig image-version delete --subscription {S1} -g images -r third -i def -e 1.0.0", `.*\(DeleteGalleryImageVersionBlockedBeforeEndOfLife\).*`, 1},
+	{"sig image-version update --subscription {S1} -g images -r third -i def -e 1.0.0 --target-regions eastus=3", `.*\(OperationNotAllowed\) Removing the replicated region 'westus'.*`, 1},
+	{"sig image-version update --subscription {S1} -g images -r third -i def -e 1.0.0 --target-regions eastus=3 --block-deletion-before-end-of-life false --allow-replicated-location-deletion true --query publishingProfile.targetRegions[].[name,regionalReplicaCount][] -o tsv", `(?s)East US\s+3`, 0},
+	{"sig image-version create --subscription {S1} -g images -r third -i def -e 1.0.1 --image-version {version} --replication-mode Shallow --query publishingProfile.replicationMode -o tsv", "Shallow", 0},
+	{"sig image-version create --subscription {S1} -g images -r third -i def -e 1.x --image-version {version}", `.*\(InvalidParameter\).*Major.Minor.Patch.*`, 1},
+	{"sig image-version delete --subscription {S1} -g images -r third -i def -e 1.0.0", "", 0},
+	{"sig image-version show --subscription {S1} -g images -r third -i def -e 1.0.0", `.*\(ResourceNotFound\).*`, 3},
+	{"rest --uri {images}/galleries/third/softDeletedArtifactTypes/Images/artifacts/def/versions?api-version=2026-03-03 --query value[].name -o tsv", `1\.0\.0`, 0},
+	{"sig image-definition delete --subscription {S1} -g images -r third -i def", `.*\(CannotDeleteResource\).*`, 1},
+	{"sig image-version undelete --subscription {S1} -g images -r third -i def -e 1.0.0 --query [provisioningState,publishingProfile.replicaCount] -o tsv", `(?s)Succeeded\s+2`, 0},
+	{"rest --method delete --uri {images}/galleries/third/images/def/versions/1.0.0?api-version=2026-03-03&bypassSoftDelete=true", "", 0},
+	{"sig image-version delete --subscription {S1} -g images -r third -i def -e 1.0.1", "", 0},
+	{"rest --method delete --uri {images}/galleries/third/softDeletedArtifactTypes/Images/artifacts/def/versions/1.0.1?api-version=2026-03-03", "", 0},
+	{"sig image-definition delete --subscription {S1} -g images -r third -i def", "", 0},
+	{"sig delete --subscription {S1} -g images -r third", "", 0},
+	{"vm list-usage --subscription {S1} -l eastus --query [?name.value=='GalleryImageVersions'].limit -o tsv", "10000", 0},
 	{"sig share add --subscription {S1} -g images -r myGallery --tenant-ids {T2}", ".*", 1},
 }
 
@@ -186,7 +210,8 @@ func TestCommands(t *testing.T) {
 	w.login(w.t1.TenantID)
 	w.login(w.t2.TenantID)
 	fill := strings.NewReplacer("{S1}", w.t1.SubscriptionID, "{S2}", w.t2.SubscriptionID, "{T2}", w.t2.TenantID, "{rg}", consumerGroup,
-		"{group}", w.groupID(), "{version}", w.version, "{template}", file, "{object}", w.inT2.ObjectID, "{app}", w.app.AppID)
+		"{group}", w.groupID(), "{version}", w.version,
+		"{images}", "/subscriptions/"+w.t1.SubscriptionID+"/resourceGroups/images/providers/Microsoft.Compute", "{template}", file, "{object}", w.inT2.ObjectID, "{app}", w.app.AppID)
 	w.rows(t, commands(), fill)
 }
 

@@ -1,229 +1,52 @@
 package gallery
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"regexp"
-	"strings"
-	"time"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/arm/armjson"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/store"
 )
 
-var (
-	definitionNames = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$`)
-	identifiers     = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
-)
-
-func definitionName(n string) *arm.Error {
-	if definitionNames.MatchString(n) && !strings.HasSuffix(n, ".") && !strings.HasSuffix(n, "-") {
-		return nil
-	}
-	return invalid("galleryImageName", "The entity name 'galleryImageName' is invalid according to its validation rule: ^[^_\\W][\\w-._]{0,79}(?<![-.])$.")
-}
-
-func validateDefinition(r *definitionResource) []*arm.Error {
-	p := &r.Properties
-	var faults []*arm.Error
-	for _, must := range []struct{ name, value string }{{"osType", p.OSType}, {"osState", p.OSState}} {
-		if must.value == "" { // the decoder misses it when 'properties' is missing
-			faults = append(faults, invalid("galleryImage.properties."+must.name, "Required parameter '%s' is missing (null).", must.name))
-		}
-	}
-	faults = append(faults, checkIdentifier(p.Identifier)...)
-	if f := checkDate("galleryImage.properties.endOfLifeDate", p.EndOfLifeDate); f != nil {
-		faults = append(faults, f)
-	}
-	faults = append(faults, checkRecommended(p.Recommended)...)
-	seen := map[string]bool{}
-	for _, f := range p.Features {
-		if f.Name == "" || seen[strings.ToLower(f.Name)] {
-			faults = append(faults, invalid("galleryImage.properties.features", "The feature name '%.80s' is missing or given more than once.", f.Name))
-		}
-		seen[strings.ToLower(f.Name)] = true
-		faults = append(faults, checkFeature(f)...)
-	}
-	if p.Disallowed != nil && len(p.Disallowed.DiskTypes) == 0 && len(p.Disallowed.Unknown) == 0 {
-		p.Disallowed = nil // sent empty it is dropped (recorded)
-	}
-	return faults
-}
-
-func checkIdentifier(i *Identifier) []*arm.Error {
-	var faults []*arm.Error
-	if i == nil {
-		return append(faults, invalid("galleryImage.properties.identifier", "Required parameter 'identifier' is missing (null)."))
-	}
-	for _, part := range []struct {
-		name, value string
-		most        int
-	}{{"publisher", i.Publisher, 128}, {"offer", i.Offer, 64}, {"sku", i.SKU, 64}} {
-		if len(part.value) > part.most || !identifiers.MatchString(part.value) || strings.HasSuffix(part.value, ".") {
-			target := "galleryImage.properties.identifier." + part.name
-			faults = append(faults, invalid(target, "The value of asset name '%s' is not valid: '%.140s'. It may have at most %d characters: alphanumerics, hyphens, periods and underscores; it must not end with a period.", target, part.value, part.most))
-		}
-	}
-	return faults
-}
-
-// features are the documented names and their values.
-var features = map[string][]string{
-	"securitytype": {"Standard", "TrustedLaunchSupported", "TrustedLaunch", "ConfidentialVMSupported", "ConfidentialVM",
-		"TrustedLaunchAndConfidentialVmSupported"},
-	"isacceleratednetworksupported": {"True", "False"},
-	"ishibernatesupported":          {"True", "False"},
-	"diskcontrollertypes":           {"SCSI", "SCSI, NVMe", "SCSI,NVMe", "NVMe, SCSI", "NVMe,SCSI"},
-}
-
-func checkFeature(f Feature) []*arm.Error {
-	allowed, known := features[strings.ToLower(f.Name)]
-	if !known {
-		return nil
-	}
-	for _, v := range allowed {
-		if strings.EqualFold(v, f.Value) {
-			return nil
-		}
-	}
-	return []*arm.Error{invalid("galleryImage.properties.features", "The value '%.80s' of feature '%s' is not allowed. Allowed values are: %s.", f.Value, f.Name, strings.Join(allowed, "; "))}
-}
-
-func checkRecommended(r *Recommended) []*arm.Error {
-	if r == nil {
-		return nil
-	}
-	var faults []*arm.Error
-	for n, i := range []*Interval{r.VCPUs, r.Memory} {
-		target := "galleryImage.properties.recommended." + []string{"vCPUs", "memory"}[n]
-		switch {
-		case i == nil:
-		case i.Min != nil && *i.Min < 1 || i.Max != nil && *i.Max < 1:
-			faults = append(faults, invalid(target, "The values of %s must be at least 1.", target))
-		case i.Min != nil && i.Max != nil && *i.Min > *i.Max:
-			faults = append(faults, invalid(target, "The minimum value of %s must not be larger than its maximum value.", target))
-		}
-	}
-	return faults
-}
-
-func parseDate(text string) (time.Time, bool) {
-	for _, form := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", time.DateOnly} {
-		if t, err := time.Parse(form, text); err == nil {
-			return t, true
-		}
-	}
-	return time.Time{}, false
-}
-
-func checkDate(target, text string) *arm.Error {
-	if _, ok := parseDate(text); text == "" || ok {
-		return nil
-	}
-	return invalid(target, "Could not convert the string '%.80s' to DateTimeOffset. The value of %s must be an ISO 8601 date.", text, target)
-}
-
-// future wants a new end of life to lie ahead; one that was set stays valid when its day has come.
-func future(target, old, next string, now time.Time) error {
-	if t, _ := parseDate(next); next != "" && next != old && !t.After(now) {
-		return invalid(target, "The value of %s must be later than the current time: '%s'.", target, next)
-	}
-	return nil
-}
-
-func (p *Provider) putDefinition(_ context.Context, w *control.Write[Definition]) error {
-	props, old := &w.New.Properties, &Definition{}
-	if w.Old != nil {
-		old = &w.Old.Properties
-		if len(props.Features) == 0 {
-			props.Features = old.Features
-		}
-		if err := sameFeatures(old, props); err != nil {
-			return err
-		}
-	}
-	parent, err := control.Get[Gallery](w.Tx, w.ID.Parent())
+func (p *Provider) putDefinition(_ context.Context, w *control.Write[catalog.Definition]) error {
+	parent, err := control.Get[catalog.Gallery](w.Tx, w.ID.Parent())
 	if err != nil {
 		return err
 	}
 	if err := alive(parent, w.ID.Parent()); err != nil {
 		return err
 	}
-	complete(props, w.Version)
-	if err := future("galleryImage.properties.endOfLifeDate", old.EndOfLifeDate, props.EndOfLifeDate, w.Now); err != nil {
-		return err
+	var old *catalog.Definition
+	if w.Old != nil {
+		old = &w.Old.Properties
 	}
-	if props.Architecture == "Arm64" && props.HyperVGeneration != "V2" {
-		return invalid("galleryImage.properties.hyperVGeneration", "The architecture 'Arm64' requires hyperVGeneration 'V2'.")
-	}
-	if err := secure(props); err != nil {
+	if err := w.New.Properties.Settle(old, w.Version, w.Now); err != nil {
 		return err
 	}
 	if err := p.triplet(w); err != nil {
 		return err
 	}
+	if w.Old == nil {
+		if err := p.room(w.Tx, w.ID, w.New.Location); err != nil {
+			return err
+		}
+	}
 	return w.Begin(workDefinition, nil)
 }
 
-// complete fills in the defaults, which depend on the api-version (gallery.md 2 and 6).
-func complete(p *Definition, v arm.Version) {
-	if p.Architecture == "" {
-		p.Architecture = "x64"
-	}
-	if p.HyperVGeneration != "" {
-		return
-	}
-	p.HyperVGeneration = "V1"
-	if v.Date() >= "2025-03-03" {
-		p.HyperVGeneration = "V2"
-	}
-	if v.Date() >= "2025-03-03" && len(p.Features) == 0 {
-		p.Features = []Feature{{Name: "SecurityType", Value: "TrustedLaunchSupported"}}
-	}
-}
-
-// secure: security types beyond Standard are a matter of UEFI.
-func secure(p *Definition) error {
-	for _, f := range p.Features {
-		if strings.EqualFold(f.Name, "SecurityType") && !strings.EqualFold(f.Value, "Standard") && p.HyperVGeneration != "V2" {
-			return invalid("galleryImage.properties.hyperVGeneration", "The security type '%s' requires hyperVGeneration 'V2'.", f.Value)
-		}
-	}
-	return nil
-}
-
-// sameFeatures: the list changes only with allowUpdateImage.
-func sameFeatures(old, next *Definition) error {
-	if next.AllowUpdateImage != nil && *next.AllowUpdateImage {
-		return nil
-	}
-	a, errA := armjson.Store(old.Features)
-	b, errB := armjson.Store(next.Features)
-	if errA == nil && errB == nil && bytes.EqualFold(a, b) || len(old.Features) == 0 && len(next.Features) == 0 {
-		return nil
-	}
-	return notChangeable("galleryImage.properties.features")
-}
-
-func notChangeable(target string) *arm.Error {
-	return arm.Errorf(409, "PropertyChangeNotAllowed", "Changing property '%s' is not allowed.", target).At(target)
-}
-
 // triplet keeps publisher, offer and sku unique in the gallery.
-func (p *Provider) triplet(w *control.Write[Definition]) error {
+func (p *Provider) triplet(w *control.Write[catalog.Definition]) error {
 	if w.Old != nil {
 		return nil
 	}
-	siblings, err := control.Select[Definition](w.Tx, store.Query{Kind: control.Kind(DefinitionType), Prefix: w.ID.Parent().Key() + "/images/"})
+	siblings, err := control.Select[catalog.Definition](w.Tx, store.Query{Kind: control.Kind(DefinitionType), Prefix: w.ID.Parent().Key() + "/images/"})
 	if err != nil {
 		return err
 	}
-	mine := w.New.Properties.Identifier.key()
+	mine := w.New.Properties.Identifier.Key()
 	for _, s := range siblings {
-		if s.Properties.Identifier != nil && s.Properties.Identifier.key() == mine {
+		if s.Properties.Identifier != nil && s.Properties.Identifier.Key() == mine {
 			i := w.New.Properties.Identifier
 			return arm.Errorf(409, "Conflict", "The combination of publisher '%s', offer '%s' and sku '%s' is already used by the image definition '%s' of this gallery.", i.Publisher, i.Offer, i.SKU, s.Name).At("galleryImage.properties.identifier")
 		}
@@ -231,12 +54,11 @@ func (p *Provider) triplet(w *control.Write[Definition]) error {
 	return nil
 }
 
-func (i *Identifier) key() string {
-	return strings.ToLower(fmt.Sprintf("%s\x00%s\x00%s", i.Publisher, i.Offer, i.SKU))
-}
-
-func (p *Provider) deleteDefinition(_ context.Context, w *control.Write[Definition]) error {
-	if err := childless(w.Tx, w.ID, VersionType, "versions"); err != nil {
+func (p *Provider) deleteDefinition(_ context.Context, w *control.Write[catalog.Definition]) error {
+	if err := childless(w.Tx, VersionType, w.ID.Key()+"/versions/"); err != nil {
+		return err
+	}
+	if err := childless(w.Tx, catalog.GraveType, gravesOf(w.ID)); err != nil {
 		return err
 	}
 	return w.Begin(workDefinitionDelete, nil)

@@ -1,10 +1,8 @@
 // Package gallery serves Microsoft.Compute/galleries with their image definitions and image versions.
 //
-// It owns those documents, the publishing of versions and the rule by which a reference becomes a version. It does not
-// keep bytes (image does) nor know disks: where a version comes from is asked of Config.Source.
+// It owns those documents, when they may be written or deleted, and the rule by which a reference becomes a version. What the
+// documents are and which values they allow is in catalog; the bytes of versions are brought by publish.
 //
-//	PUT version ─▶ the source's manifest pinned by the version, in the request's transaction
-//	            ─▶ step own: repacked, when it lies in another tenant's domain ─▶ a step per further region: missing chunks
-//	               copied, pinned there, the region is Completed and can be used ─▶ Succeeded, or Failed with the regions' reasons
+//	PUT version ─▶ catalog.Settle ─▶ publish.Take, in the request's transaction ─▶ publish.Steps, as an operation
 //	machine, disk ── Resolve(reference, region) ─▶ exact version ── Manifest(version, LUN, region) ─▶ what to pin
 package gallery

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -13,31 +12,44 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/gallery/catalog"
+	"vitrine/internal/provider/gallery/publish"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 )
 
-// DiskSource is what a managed disk gives to a version.
-type DiskSource struct {
-	Ref          image.Ref // empty ID: the disk is empty
-	Location     string
-	SizeGB       int
-	OSType       string // empty: the disk does not say
-	Generation   string
-	Architecture string
-}
+// The types that this package serves.
+const (
+	GalleryType    = catalog.GalleryType
+	DefinitionType = catalog.DefinitionType
+	VersionType    = catalog.VersionType
+)
+
+// What the provider asks of others; see package publish.
+type (
+	// Blobs are VHDs in storage accounts.
+	Blobs = publish.Blobs
+	// Blob is what is known of one before it is read.
+	Blob = publish.Blob
+	// Foreign gives the version that an ID of a shared or a community gallery means.
+	Foreign = publish.Foreign
+)
 
 // Config is what the provider needs.
 type Config struct {
-	Images *image.Store
-	// Source tells what a managed disk holds. store.ErrNotFound; an *arm.Error when it cannot be read now.
-	Source func(tx store.Tx, disk arm.ID) (DiskSource, error)
-	Now    func() time.Time // nil: time.Now
+	Images  *image.Store
+	Sources source.Sources
+	Blobs   Blobs            // nil: no storage accounts here
+	Foreign Foreign          // nil: no shared galleries here
+	Limits  Limits           // what is 0 is Azure's
+	Now     func() time.Time // nil: time.Now
 }
 
 // Provider serves galleries, definitions and versions.
 type Provider struct {
 	Config
-	store *store.Store
+	store     *store.Store
+	publisher *publish.Publisher
 }
 
 var versions = []arm.Version{"2026-03-03", "2025-12-03", "2025-03-03", "2024-03-03", "2023-07-03", "2022-08-03", "2022-03-03", "2022-01-03",
@@ -51,22 +63,29 @@ func Register(c *control.Control, cfg Config) *Provider {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p := &Provider{Config: cfg, store: c.Store()}
-	control.Register(c, control.Spec[Gallery]{
+	cfg.Limits = cfg.Limits.complete()
+	p := &Provider{Config: cfg, store: c.Store(), publisher: &publish.Publisher{Images: cfg.Images, Sources: cfg.Sources, Blobs: cfg.Blobs, Foreign: cfg.Foreign}}
+	control.Register(c, control.Spec[catalog.Gallery]{
 		Type: GalleryType, Versions: versions, Noun: "gallery", Tracked: true, Async: async, Patch: true,
-		Name: galleryName, Validate: validateGallery, Put: p.putGallery, Delete: p.deleteGallery, View: viewGallery,
-		Actions: []control.Action[Gallery]{{Name: "share", Do: func(context.Context, *control.Act[Gallery]) error {
-			return unsupported("", "Sharing a gallery with groups or the community (the action 'share')")
+		Name: catalog.GalleryName, Validate: catalog.ValidateGallery, Put: p.putGallery, Delete: p.deleteGallery, View: viewGallery, Dialect: catalog.GalleryDialect, Rates: galleryRates(),
+		Actions: []control.Action[catalog.Gallery]{{Name: "share", Do: func(context.Context, *control.Act[catalog.Gallery]) error {
+			return catalog.Unsupported("", "Sharing a gallery with groups or the community (the action 'share')")
 		}}},
 	})
-	control.Register(c, control.Spec[Definition]{
+	control.Register(c, control.Spec[catalog.Definition]{
 		Type: DefinitionType, Versions: versions, Noun: "galleryImage", Tracked: true, Async: async, Patch: true,
-		Name: definitionName, Validate: validateDefinition, Put: p.putDefinition, Delete: p.deleteDefinition,
+		Name: catalog.DefinitionName, Validate: catalog.ValidateDefinition, Put: p.putDefinition, Delete: p.deleteDefinition, Dialect: catalog.DefinitionDialect, Rates: definitionRates(),
 	})
-	control.Register(c, control.Spec[Version]{
+	control.Register(c, control.Spec[catalog.Version]{
 		Type: VersionType, Versions: versions, Noun: "galleryImageVersion", Tracked: true, Async: async, Patch: true,
-		Name: versionName, Validate: validateVersion, Links: links, Put: p.putVersion, Delete: p.deleteVersion, View: p.viewVersion,
+		Name: catalog.VersionName, Validate: catalog.ValidateVersion, Links: catalog.Links, Put: p.putVersion, Delete: p.deleteVersion, View: p.viewVersion, Dialect: catalog.VersionDialect,
+		Buried: p.buried, Preempt: true, Rates: versionRates(),
 	})
+	control.Register(c, control.Spec[catalog.Grave]{
+		Type: catalog.GraveType, Versions: versions, Delete: p.purgeNow, Dialect: catalog.GraveDialect,
+	})
+	c.Handle(control.Route{Method: "GET", Pattern: gravesPattern, Do: listGraves})
+	c.Handle(control.Route{Method: "GET", Pattern: usagesPattern, Do: p.listUsages})
 	return p
 }
 
@@ -77,18 +96,20 @@ const (
 	workDefinitionDelete = "galleries/images/delete"
 	workVersion          = "galleries/images/versions/create"
 	workVersionDelete    = "galleries/images/versions/delete"
+	workVersionRestore   = "galleries/images/versions/restore"
 )
 
 // Works are the long-running parts.
 func (p *Provider) Works() map[string]operation.Work {
 	none := func(context.Context, *operation.Run) []operation.Step { return nil }
 	return map[string]operation.Work{
-		workGallery:          {Steps: none, Finish: settle[Gallery]},
-		workGalleryDelete:    {Steps: none, Finish: remove[Gallery]},
-		workDefinition:       {Steps: none, Finish: settle[Definition]},
-		workDefinitionDelete: {Steps: none, Finish: remove[Definition]},
-		workVersion:          {Steps: p.publish, Finish: p.published},
-		workVersionDelete:    {Steps: none, Finish: p.withdrawn},
+		workGallery:          {Steps: none, Finish: settle[catalog.Gallery]},
+		workGalleryDelete:    {Steps: none, Finish: remove[catalog.Gallery]},
+		workDefinition:       {Steps: none, Finish: settle[catalog.Definition]},
+		workDefinitionDelete: {Steps: none, Finish: remove[catalog.Definition]},
+		workVersion:          {Steps: p.publisher.Steps, Finish: p.publisher.Published},
+		workVersionDelete:    {Steps: p.withdraw, Finish: p.withdrawn},
+		workVersionRestore:   {Steps: none, Finish: restored},
 	}
 }
 
@@ -123,72 +144,41 @@ func gone(err error) error {
 	return err
 }
 
-func invalid(target, format string, args ...any) *arm.Error {
-	return arm.Errorf(400, "InvalidParameter", format, args...).At(target)
-}
-
-func unsupported(target, what string) *arm.Error {
-	return arm.Errorf(400, "NotSupported", "%s is not supported by this installation yet.", what).At(target)
-}
-
-func present(raw json.RawMessage) bool {
-	switch strings.TrimSpace(string(raw)) {
-	case "", "null", "[]", "{}":
-		return false
-	}
-	return true
-}
-
-var galleryNames = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$`)
-
-// galleryName: no dashes, unlike the names below (gallery.md 19).
-func galleryName(n string) *arm.Error {
-	if galleryNames.MatchString(n) {
-		return nil
-	}
-	return invalid("galleryName", "The entity name 'galleryName' is invalid according to its validation rule: ^[^_\\W][\\w._]{0,79}(?<![-.])$. Gallery name may contain only alphanumeric characters, underscores and periods, must start and end with an alphanumeric character, and may have at most 80 characters.")
-}
-
-func validateGallery(r *galleryResource) []*arm.Error {
-	var faults []*arm.Error
-	p := &r.Properties
-	if s := p.SharingProfile; s != nil && s.Permissions != "" && s.Permissions != "Private" {
-		faults = append(faults, unsupported("gallery.properties.sharingProfile.permissions", "The sharing permission '"+s.Permissions+"' of a gallery"))
-	}
-	if s := p.SoftDeletePolicy; s != nil && s.Enabled {
-		faults = append(faults, unsupported("gallery.properties.softDeletePolicy", "Soft delete"))
-	}
-	if present(r.Identity) && !strings.Contains(string(r.Identity), `"None"`) {
-		faults = append(faults, unsupported("identity", "A managed identity of a gallery"))
-	}
-	return faults
-}
-
-func (p *Provider) putGallery(_ context.Context, w *control.Write[Gallery]) error {
+func (p *Provider) putGallery(_ context.Context, w *control.Write[catalog.Gallery]) error {
 	props := &w.New.Properties
-	props.Identifier = &UniqueName{strings.ToLower(w.ID.Subscription) + "-" + strings.ToUpper(w.ID.Name())}
+	var old *catalog.Gallery
+	if w.Old != nil {
+		old = &w.Old.Properties
+	}
+	props.Settle(old, w.ID, w.Version)
 	if w.Old == nil {
-		taken, err := w.Tx.List(store.Query{Kind: control.Kind(GalleryType), All: []string{uniqueTerm(props.Identifier.UniqueName)}, Limit: 1})
+		taken, err := w.Tx.List(store.Query{Kind: control.Kind(GalleryType), All: []string{catalog.UniqueTerm(props.Identifier.UniqueName)}, Limit: 1})
 		if err != nil {
 			return err
 		}
 		if len(taken) > 0 {
 			return arm.Errorf(409, "Conflict", "The gallery name '%s' must be unique within the subscription: it is taken by '%s'.", w.ID.Name(), taken[0].Key).At("galleryName")
 		}
+		if err := p.room(w.Tx, w.ID, w.New.Location); err != nil {
+			return err
+		}
 	}
 	return w.Begin(workGallery, nil)
 }
 
-func (p *Provider) deleteGallery(_ context.Context, w *control.Write[Gallery]) error {
-	if err := childless(w.Tx, w.ID, DefinitionType, "images"); err != nil {
+func (p *Provider) deleteGallery(_ context.Context, w *control.Write[catalog.Gallery]) error {
+	if err := childless(w.Tx, DefinitionType, w.ID.Key()+"/images/"); err != nil {
+		return err
+	}
+	if err := childless(w.Tx, catalog.GraveType, w.ID.Key()+"/softdeletedartifacttypes/"); err != nil {
 		return err
 	}
 	return w.Begin(workGalleryDelete, nil)
 }
 
 // childless refuses the deletion of what still holds others.
-func childless(tx store.Tx, id arm.ID, kind, collection string) error {
-	inner, err := tx.List(store.Query{Kind: control.Kind(kind), Prefix: id.Key() + "/" + collection + "/", Limit: 3})
+func childless(tx store.Tx, kind, prefix string) error {
+	inner, err := tx.List(store.Query{Kind: control.Kind(kind), Prefix: prefix, Limit: 3})
 	if err != nil || len(inner) == 0 {
 		return err
 	}
@@ -205,11 +195,11 @@ func childless(tx store.Tx, id arm.ID, kind, collection string) error {
 }
 
 // viewGallery shows the sharing mode only to who asks for it.
-func viewGallery(_ context.Context, r *control.Read[Gallery]) error {
+func viewGallery(_ context.Context, r *control.Read[catalog.Gallery]) error {
 	p := &r.Resource.Properties
 	asked := strings.EqualFold(r.Query.Get("$select"), "Permissions") || strings.EqualFold(r.Query.Get("$expand"), "SharingProfile/Groups")
 	if asked && p.SharingProfile == nil {
-		p.SharingProfile = &SharingProfile{Permissions: "Private"}
+		p.SharingProfile = &catalog.SharingProfile{Permissions: "Private"}
 	}
 	return nil
 }

@@ -45,32 +45,79 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// Random valid documents survive PUT, GET, PUT.
+// Random valid documents survive PUT, GET, PUT, in each api-version; and what one api-version does not know survives its PUT.
 func TestRoundTrip(t *testing.T) {
 	w := newWorld(t)
 	w.shop()
+	w.stock()
 	number := 0
 	rapid.Check(t, func(r *rapid.T) {
 		number++
+		api := "?api-version=" + rapid.SampledFrom([]string{"2018-06-01", "2019-12-01", "2020-09-30", "2021-10-01", "2022-03-03", "2023-07-03", "2024-03-03", "2025-03-03", "2026-03-03"}).Draw(r, "api-version")
 		gallery := fmt.Sprintf("%s%sgalleries/g%d", groupA, compute, number)
-		w.again(r, gallery, map[string]any{"location": "eastus", "tags": tags(r), "properties": map[string]any{
+		w.again(r, gallery, api, map[string]any{"location": "eastus", "tags": tags(r), "properties": map[string]any{
 			"description": rapid.String().Draw(r, "description"), "x": rapid.Int().Draw(r, "unknown"),
-			"softDeletePolicy": map[string]any{"isSoftDeleteEnabled": false}}})
-		generation := rapid.SampledFrom([]string{"V1", "v2"}).Draw(r, "generation")
-		props := map[string]any{"osType": "linux", "osState": rapid.SampledFrom([]string{"Generalized", "generalized"}).Draw(r, "state"),
-			"hyperVGeneration": generation, "identifier": map[string]any{"publisher": name(r, 128), "offer": name(r, 64), "sku": name(r, 64)},
-			"eula": rapid.StringN(0, 20, 80).Draw(r, "eula"), "endOfLifeDate": "2099-01-01T12:59:59Z", "disallowed": map[string]any{}}
-		low := rapid.IntRange(1, 64).Draw(r, "min")
-		props["recommended"] = map[string]any{"vCPUs": map[string]any{"min": low, "max": low + rapid.IntRange(0, 9).Draw(r, "more")}}
-		if generation == "v2" {
-			props["features"] = []any{map[string]any{"name": "SecurityType", "value": "TrustedLaunchSupported"}}
-		}
-		w.again(r, gallery+"/images/d", map[string]any{"location": "westus2", "tags": tags(r), "properties": props})
-		published := map[string]any{"replicaCount": rapid.IntRange(1, 100).Draw(r, "replicas"), "excludeFromLatest": rapid.Bool().Draw(r, "exclude"),
-			"targetRegions": []any{map[string]any{"name": "east US", "storageAccountType": "standard_zrs"}}}
-		w.again(r, fmt.Sprintf("%s/versions/%d.0.1", definitionA, number), map[string]any{"location": "East US", "tags": tags(r), "properties": map[string]any{
-			"publishingProfile": published, "storageProfile": map[string]any{"osDiskImage": map[string]any{"source": map[string]any{"id": diskA}}}}})
+			"softDeletePolicy": map[string]any{"isSoftDeleteEnabled": rapid.Bool().Draw(r, "soft"), "retentionPeriodInDays": rapid.IntRange(1, 365).Draw(r, "retention"), "gracePeriodInDays": rapid.IntRange(0, 365).Draw(r, "grace")}}})
+		w.again(r, gallery+"/images/d", api, map[string]any{"location": "westus2", "tags": tags(r), "properties": definitionOf(r)})
+		w.again(r, fmt.Sprintf("%s/versions/%d.0.1", definitionA, number), api, map[string]any{"location": "East US", "tags": tags(r), "properties": map[string]any{
+			"publishingProfile": publishingOf(r), "storageProfile": storageOf(r), "safetyProfile": map[string]any{"allowDeletionOfReplicatedLocations": rapid.Bool().Draw(r, "allow"), "blockDeletionBeforeEndOfLife": rapid.Bool().Draw(r, "block")}}})
 	})
+}
+
+func definitionOf(r *rapid.T) map[string]any {
+	generation := rapid.SampledFrom([]string{"V1", "v2"}).Draw(r, "generation")
+	props := map[string]any{"osType": "linux", "osState": rapid.SampledFrom([]string{"Generalized", "generalized", "SPECIALIZED"}).Draw(r, "state"),
+		"hyperVGeneration": generation, "identifier": map[string]any{"publisher": name(r, 128), "offer": name(r, 64), "sku": name(r, 64)},
+		"eula": rapid.StringN(0, 20, 80).Draw(r, "eula"), "endOfLifeDate": "2099-01-01T12:59:59Z", "disallowed": map[string]any{}, "allowUpdateImage": rapid.Bool().Draw(r, "allow"),
+		"purchasePlan": map[string]any{"name": name(r, 20), "publisher": name(r, 20), "product": name(r, 20)}, "privacyStatementUri": "https://example.com/" + name(r, 10)}
+	if rapid.Bool().Draw(r, "disallows") {
+		props["disallowed"] = map[string]any{"diskTypes": []string{"Standard_LRS"}}
+	}
+	low := rapid.IntRange(1, 64).Draw(r, "min")
+	props["recommended"] = map[string]any{"vCPUs": map[string]any{"min": low, "max": low + rapid.IntRange(0, 9).Draw(r, "more")}, "memory": map[string]any{"min": low}}
+	if generation == "v2" {
+		props["architecture"] = rapid.SampledFrom([]string{"arm64", "X64"}).Draw(r, "architecture")
+		props["features"] = []any{map[string]any{"name": "SecurityType", "value": "TrustedLaunchSupported"}, map[string]any{"name": "mine", "value": rapid.String().Draw(r, "feature")}}
+	}
+	return props
+}
+
+func publishingOf(r *rapid.T) map[string]any {
+	regions := []any{}
+	for _, region := range []string{"east US", "westus2", "North Europe"} {
+		if region != "east US" && !rapid.Bool().Draw(r, region) {
+			continue
+		}
+		t := map[string]any{"name": region}
+		if rapid.Bool().Draw(r, "says") {
+			t["storageAccountType"], t["regionalReplicaCount"], t["excludeFromLatest"] = "premium_lrs", rapid.IntRange(1, 20).Draw(r, "count"), rapid.Bool().Draw(r, "excluded")
+			t["additionalReplicaSets"] = []any{map[string]any{"storageAccountType": "premiumv2_lrs"}}
+		}
+		regions = append(regions, t)
+	}
+	p := map[string]any{"replicaCount": rapid.IntRange(1, 20).Draw(r, "replicas"), "excludeFromLatest": rapid.Bool().Draw(r, "exclude"), "targetRegions": regions}
+	switch rapid.IntRange(0, 2).Draw(r, "kind") {
+	case 0:
+		p["storageAccountType"] = "standard_zrs"
+	case 1:
+		p["storageAccountStrategy"] = "defaultstandard_lrs"
+	}
+	return p
+}
+
+func storageOf(r *rapid.T) map[string]any {
+	disk := func(id string) map[string]any { return map[string]any{"source": map[string]any{"id": id}} }
+	switch rapid.IntRange(0, 3).Draw(r, "source") {
+	case 0:
+		return disk(imageA)
+	case 1:
+		return map[string]any{"source": map[string]any{"virtualMachineId": vmA}}
+	case 2:
+		return map[string]any{"osDiskImage": map[string]any{"source": map[string]any{"id": acctA, "uri": vhdURI}}}
+	}
+	data := disk(snapA + "2")
+	data["lun"] = rapid.IntRange(0, 63).Draw(r, "lun")
+	return map[string]any{"osDiskImage": disk(diskA), "dataDiskImages": []any{data}}
 }
 
 func tags(r *rapid.T) map[string]string {
@@ -82,22 +129,27 @@ func name(r *rapid.T, most int) string {
 }
 
 // again puts a document, and then what GET answers.
-func (w *world) again(r *rapid.T, path string, v any) {
+func (w *world) again(r *rapid.T, path, api string, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		r.Fatal(err)
 	}
-	w.done(inA, "PUT", path, string(body))
-	first, err := w.do(inA, "GET", path, "")
-	if err != nil {
-		r.Fatal(err)
-	}
-	w.done(inA, "PUT", path, string(first.Body))
-	second, err := w.do(inA, "GET", path, "")
-	if err != nil {
-		r.Fatal(err)
-	}
-	if diff := cmp.Diff(decode(w, first.Body), decode(w, second.Body)); diff != "" {
+	w.done(inA, "PUT", path, string(body)) // by a client that knows all
+	whole := w.seen(r, path+"?api-version=2026-03-03")
+	first := w.seen(r, path+api)
+	w.done(inA, "PUT", path+api, string(first))
+	if diff := cmp.Diff(decode(w, first), decode(w, w.seen(r, path+api))); diff != "" {
 		r.Fatalf("%s: %s", path, diff)
 	}
+	if diff := cmp.Diff(decode(w, whole), decode(w, w.seen(r, path+"?api-version=2026-03-03"))); diff != "" {
+		r.Fatalf("%s: a PUT%s lost what it does not know: %s", path, api, diff)
+	}
+}
+
+func (w *world) seen(r *rapid.T, path string) []byte {
+	answer, err := w.do(inA, "GET", path, "")
+	if err != nil {
+		r.Fatal(err)
+	}
+	return answer.Body
 }

@@ -7,6 +7,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/image"
+	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/store"
 )
 
@@ -39,16 +40,16 @@ func (p *Provider) Resolve(tx store.Tx, reference, location string) (Resolved, e
 	if !ok {
 		return Resolved{}, unavailable(reference, location)
 	}
-	var v *versionResource
+	var v *catalog.VersionResource
 	switch {
 	case strings.EqualFold(id.Type(), DefinitionType):
 		v, err = latest(tx, id, l.Name)
 	case strings.EqualFold(id.Type(), VersionType) && strings.EqualFold(id.Name(), "latest"):
 		v, err = latest(tx, id.Parent(), l.Name)
 	case strings.EqualFold(id.Type(), VersionType):
-		v, err = exact(tx, id, l.Name)
+		v, err = p.exact(tx, id, l.Name)
 	default:
-		return Resolved{}, invalid("imageReference", "The image reference '%s' is neither a gallery image definition nor a gallery image version.", reference)
+		return Resolved{}, catalog.Invalid("imageReference", "The image reference '%s' is neither a gallery image definition nor a gallery image version.", reference)
 	}
 	if err != nil {
 		return Resolved{}, err
@@ -62,35 +63,54 @@ func unavailable(id, location string) *arm.Error {
 		"The gallery image %s is not available in %s region. Please contact image owner to replicate to this region, or change your requested region.", id, location).At("imageReference")
 }
 
-func exact(tx store.Tx, id arm.ID, location string) (*versionResource, error) {
-	v, err := control.Get[Version](tx, id)
+// exact reads a version that can be used in a region; one that was soft-deleted too, until its retention ends.
+func (p *Provider) exact(tx store.Tx, id arm.ID, location string) (*catalog.VersionResource, error) {
+	v, err := p.read(tx, id)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !usable(v, location) {
 		return nil, unavailable(id.String(), location)
 	}
 	return v, err
 }
 
+func (p *Provider) read(tx store.Tx, id arm.ID) (*catalog.VersionResource, error) {
+	v, err := control.Get[catalog.Version](tx, id)
+	if !errors.Is(err, store.ErrNotFound) {
+		return v, err
+	}
+	g, err := graveOf(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !g.Properties.Usable(p.Now()) {
+		return nil, store.ErrNotFound
+	}
+	if v, err = g.Properties.Exhume(); err == nil {
+		v.SetState(arm.Succeeded) // it was being deleted when it was buried
+	}
+	return v, err
+}
+
 // usable: a region can be used as soon as it is done, whatever the others do.
-func usable(v *versionResource, location string) bool {
+func usable(v *catalog.VersionResource, location string) bool {
 	r := v.Properties.Regions[location]
-	return r != nil && r.State == completed && v.State() != arm.Deleting
+	return r != nil && r.State == catalog.Completed && v.State() != arm.Deleting
 }
 
 // latest is the highest version by number among those that are in the region, whole, and not excluded.
-func latest(tx store.Tx, definition arm.ID, location string) (*versionResource, error) {
-	if _, err := control.Get[Definition](tx, definition); errors.Is(err, store.ErrNotFound) {
+func latest(tx store.Tx, definition arm.ID, location string) (*catalog.VersionResource, error) {
+	if _, err := control.Get[catalog.Definition](tx, definition); errors.Is(err, store.ErrNotFound) {
 		return nil, unavailable(definition.String(), location)
 	} else if err != nil {
 		return nil, err
 	}
-	all, err := control.Select[Version](tx, store.Query{Kind: control.Kind(VersionType), Prefix: definition.Key() + "/versions/"})
+	all, err := control.Select[catalog.Version](tx, store.Query{Kind: control.Kind(VersionType), Prefix: definition.Key() + "/versions/"})
 	if err != nil {
 		return nil, err
 	}
-	var best *versionResource
+	var best *catalog.VersionResource
 	var number [3]int32
 	for _, v := range all {
-		n, ok := parseVersion(v.Name)
+		n, ok := catalog.ParseVersion(v.Name)
 		if !ok || !candidate(v, location) {
 			continue
 		}
@@ -105,7 +125,7 @@ func latest(tx store.Tx, definition arm.ID, location string) (*versionResource, 
 }
 
 // candidate: Updating counts, for adding a region must not take the version away from the others.
-func candidate(v *versionResource, location string) bool {
+func candidate(v *catalog.VersionResource, location string) bool {
 	if !usable(v, location) || v.State() != arm.Succeeded && v.State() != arm.Updating || v.Properties.Publishing == nil {
 		return false
 	}
@@ -127,9 +147,9 @@ func less(a, b [3]int32) bool {
 	return false
 }
 
-func (p *Provider) resolved(tx store.Tx, v *versionResource) (Resolved, error) {
+func (p *Provider) resolved(tx store.Tx, v *catalog.VersionResource) (Resolved, error) {
 	definition := v.ParsedID().Parent()
-	d, err := control.Get[Definition](tx, definition)
+	d, err := control.Get[catalog.Definition](tx, definition)
 	if err != nil {
 		return Resolved{}, err
 	}
@@ -151,7 +171,7 @@ func (p *Provider) Manifest(tx store.Tx, versionID string, lun int, region strin
 	if l, ok := arm.LocationOf(region); ok {
 		region = l.Name
 	}
-	v, err := exact(tx, id, region)
+	v, err := p.exact(tx, id, region)
 	if err != nil {
 		return image.Ref{}, 0, err
 	}
@@ -160,12 +180,16 @@ func (p *Provider) Manifest(tx store.Tx, versionID string, lun int, region strin
 			return *c.Ref, c.SizeGB, nil
 		}
 	}
-	return image.Ref{}, 0, invalid("galleryImageReference.lun", "The image reference is invalid: the image version '%s' has no data disk at LUN '%d'.", versionID, lun)
+	return image.Ref{}, 0, catalog.Invalid("galleryImageReference.lun", "The image reference is invalid: the image version '%s' has no data disk at LUN '%d'.", versionID, lun)
 }
 
 // Describe gives what a version's definition says of its system; store.ErrNotFound.
 func (p *Provider) Describe(tx store.Tx, versionID string) (osType, generation, architecture string, err error) {
-	v, err := control.Find[Version](tx, versionID)
+	id, err := arm.ParseID(versionID)
+	if err != nil {
+		return "", "", "", store.ErrNotFound
+	}
+	v, err := p.read(tx, id)
 	if err != nil {
 		return "", "", "", err
 	}

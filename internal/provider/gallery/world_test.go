@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -26,6 +27,7 @@ import (
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/rbac"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
@@ -56,12 +58,18 @@ type world struct {
 
 	mu      *sync.Mutex
 	buckets map[string]*blob.Bucket
-	down    map[string]bool // regions whose storage is out of order
-	looks   int             // calls of bucket
-	crashAt int             // at this call the engine is stopped; 0: never
-	stop    func()          // ends the engine
-	start   func()          // begins another one
+	down    map[string]bool          // regions whose storage is out of order
+	gates   map[string]chan struct{} // what regions' buckets wait for at each object that they are to take
+	looks   int                      // calls of bucket
+	crashAt int                      // at this call the engine is stopped; 0: never
+	stop    func()                   // ends the engine
+	start   func()                   // begins another one
+	group   *sync.WaitGroup          // of engines
 	crashed chan struct{}
+	later   time.Duration            // that the clock is ahead
+	others  map[string]source.Source // machines, managed images, snapshots; by lower-case ID
+	blobs   map[string][]byte        // VHDs by URI; all in eastus
+	frozen  map[string][]byte        // what Freeze packs, by lower-case ID of the disk
 }
 
 func principal(tenant string) authn.Principal {
@@ -76,7 +84,8 @@ var (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, mu: &sync.Mutex{}, crashed: make(chan struct{}, 1), buckets: map[string]*blob.Bucket{}, down: map[string]bool{}, store: store.New(memstore.Open())}
+	w := &world{T: t, mu: &sync.Mutex{}, crashed: make(chan struct{}, 1), buckets: map[string]*blob.Bucket{}, down: map[string]bool{},
+		gates: map[string]chan struct{}{}, others: map[string]source.Source{}, blobs: map[string][]byte{}, frozen: map[string][]byte{}, store: store.New(memstore.Open())}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dir := t.TempDir()
 	var err error
@@ -87,10 +96,7 @@ func newWorld(t *testing.T) *world {
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	w.sealer = sealer
 	w.must(err)
-	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Source: func(tx store.Tx, id arm.ID) (gallery.DiskSource, error) {
-		s, err := w.disks.Source(tx, id)
-		return gallery.DiskSource(s), err
-	}})
+	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Now: w.now, Sources: w, Blobs: w, Foreign: w.foreign, Limits: gallery.Limits{Galleries: 1000}})
 	w.disks = disk.Register(w.control, disk.Config{Images: w.images, Versions: w.galleries, Seal: sealer, Dir: dir,
 		Overlay: func(_ context.Context, base, path string, size int64) error {
 			return os.WriteFile(path, fmt.Appendf(nil, "%s %d", base, size), 0o600)
@@ -100,7 +106,8 @@ func newWorld(t *testing.T) *world {
 		works[name] = work
 	}
 	engine = operation.New(w.store, "test", works, log)
-	var group sync.WaitGroup
+	group := &sync.WaitGroup{}
+	w.group = group
 	w.start = func() {
 		ctx, stop := context.WithCancel(context.Background())
 		w.stop = stop
@@ -125,6 +132,9 @@ func (w *world) bucket(region string) (*blob.Bucket, error) {
 	}
 	if w.buckets[region] == nil {
 		w.buckets[region] = memblob.New()
+		if w.gates[region] != nil {
+			w.buckets[region] = blob.New(&gated{Bucket: memblob.New(), gate: w.gates[region]})
+		}
 	}
 	return w.buckets[region], nil
 }
@@ -176,13 +186,22 @@ func (w *world) view(f func(store.Tx) error) error { return w.store.View(context
 
 // do sends one request.
 func (w *world) do(caller authn.Caller, method, path, body string) (*control.Response, error) {
+	return w.send(caller, method, path, body, nil)
+}
+
+// conditional sends one with a header.
+func (w *world) conditional(method, path, body, header, value string) (*control.Response, error) {
+	return w.send(inA, method, path, body, http.Header{header: {value}})
+}
+
+func (w *world) send(caller authn.Caller, method, path, body string, header http.Header) (*control.Response, error) {
 	p, q, _ := strings.Cut(path, "?")
 	query, err := url.ParseQuery(q)
 	w.must(err)
 	if !query.Has("api-version") {
 		query.Set("api-version", "2024-03-03")
 	}
-	return w.control.Do(context.Background(), control.Request{Method: method, Path: p, Query: query, Body: []byte(body), Caller: caller, Base: "https://management.azure.com"})
+	return w.control.Do(context.Background(), control.Request{Method: method, Path: p, Query: query, Header: header, Body: []byte(body), Caller: caller, Base: "https://management.azure.com"})
 }
 
 // get reads a resource.

@@ -152,7 +152,7 @@ func declare(c *control.Call, right string, f func(names map[string][]string, kn
 		return nil, err
 	}
 	name := c.Names["name"]
-	if faults := control.CheckTags(map[string]string{name: c.Names["value"]}); len(faults) > 0 {
+	if faults := arm.CheckTags(map[string]string{name: c.Names["value"]}); len(faults) > 0 {
 		return nil, arm.Join(faults)
 	}
 	err := control.ChangeSubscription(c.Tx, c.Names["subscription"], func(s *control.Subscription) error {

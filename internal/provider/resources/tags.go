@@ -62,7 +62,7 @@ func tags(verb string, change func(*control.Call, map[string]string) (map[string
 		if err != nil {
 			return nil, err
 		}
-		if err := arm.Join(control.CheckTags(next)); err != nil {
+		if err := arm.Join(arm.CheckTags(next)); err != nil {
 			return nil, err
 		}
 		if err := retag(c, d, next); err != nil || verb == "delete" {

@@ -1,29 +1,32 @@
-package gallery
+package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/store"
 )
 
-type publishInput struct {
+// Input is what the work needs to know.
+type Input struct {
 	Domain string `json:"domain"` // of the gallery's tenant
 }
 
-// publish lists the steps: first the version's own location, from which the others copy. One region's failure leaves the
+// Steps lists the steps: first the version's own location, from which the others copy. One region's failure leaves the
 // others alone: it is recorded, and counted at the end.
-func (p *Provider) publish(ctx context.Context, r *operation.Run) []operation.Step {
-	work := &publication{Provider: p, run: r}
+func (p *Publisher) Steps(ctx context.Context, r *operation.Run) []operation.Step {
+	ctx, stop := context.WithCancel(ctx)
+	work := &publication{Publisher: p, run: r, stop: stop}
 	if err := errors.Join(r.Read(&work.input), work.load(ctx)); err != nil {
 		return []operation.Step{{Name: "read", Do: func() error { return err }}}
 	}
@@ -32,7 +35,7 @@ func (p *Provider) publish(ctx context.Context, r *operation.Run) []operation.St
 		steps = append(steps, operation.Step{Name: fmt.Sprintf("own %d", c.LUN), Do: func() error { return work.own(ctx, c.LUN) }})
 	}
 	home := work.version.Location
-	steps = append(steps, operation.Step{Name: "region " + home, Do: func() error { return work.record(ctx, home, Region{State: completed, Progress: 100}) }})
+	steps = append(steps, operation.Step{Name: "region " + home, Do: func() error { return work.record(ctx, home, catalog.Region{State: catalog.Completed, Progress: 100}) }})
 	for _, name := range slices.Sorted(regionNames(work.version)) {
 		if name != home {
 			steps = append(steps, operation.Step{Name: "region " + name, Do: func() error { return work.region(ctx, name) }})
@@ -52,7 +55,7 @@ func (w *publication) count(ctx context.Context) error {
 	return nil
 }
 
-func regionNames(v *versionResource) func(func(string) bool) {
+func regionNames(v *catalog.VersionResource) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for name := range v.Properties.Regions {
 			if !yield(name) {
@@ -64,23 +67,24 @@ func regionNames(v *versionResource) func(func(string) bool) {
 
 // publication is one run of the work.
 type publication struct {
-	*Provider
+	*Publisher
 	run     *operation.Run
-	input   publishInput
-	version *versionResource
+	stop    context.CancelFunc // ends the reading and copying of bytes
+	input   Input
+	version *catalog.VersionResource
 }
 
 func (w *publication) load(ctx context.Context) error {
 	return w.run.View(ctx, func(tx store.Tx) (err error) {
-		w.version, err = control.Find[Version](tx, w.run.Resource)
+		w.version, err = control.Find[catalog.Version](tx, w.run.Resource)
 		return err
 	})
 }
 
 // change writes the version in a transaction of this worker.
-func (w *publication) change(ctx context.Context, f func(store.Tx, *versionResource) error) error {
+func (w *publication) change(ctx context.Context, f func(store.Tx, *catalog.VersionResource) error) error {
 	return w.run.Update(ctx, func(tx store.Tx) error {
-		v, err := control.Find[Version](tx, w.run.Resource)
+		v, err := control.Find[catalog.Version](tx, w.run.Resource)
 		if err != nil {
 			return err
 		}
@@ -91,8 +95,8 @@ func (w *publication) change(ctx context.Context, f func(store.Tx, *versionResou
 	})
 }
 
-func (w *publication) record(ctx context.Context, region string, state Region) error {
-	return w.change(ctx, func(_ store.Tx, v *versionResource) error {
+func (w *publication) record(ctx context.Context, region string, state catalog.Region) error {
+	return w.change(ctx, func(_ store.Tx, v *catalog.VersionResource) error {
 		if v.Properties.Regions[region] != nil {
 			v.Properties.Regions[region] = &state
 		}
@@ -100,7 +104,7 @@ func (w *publication) record(ctx context.Context, region string, state Region) e
 	})
 }
 
-func (w *publication) content(lun int) *Content {
+func (w *publication) content(lun int) *catalog.Content {
 	for i := range w.version.Properties.Content {
 		if c := &w.version.Properties.Content[i]; c.LUN == lun {
 			return c
@@ -119,38 +123,81 @@ func (w *publication) own(ctx context.Context, lun int) error {
 	if c == nil || c.Ref != nil {
 		return nil
 	}
+	if c.Source == nil && c.Frozen != nil {
+		if err := w.freeze(ctx, c); err != nil {
+			return err
+		}
+	}
 	ref, err := w.repack(ctx, c)
 	if err != nil {
 		return err
 	}
-	return w.change(ctx, func(tx store.Tx, v *versionResource) error {
+	return w.keep(ctx, lun, ref, func(c *catalog.Content) { c.Ref = &ref })
+}
+
+// freeze reads what did not lie still when the version was asked for, and holds it.
+func (w *publication) freeze(ctx context.Context, c *catalog.Content) error {
+	id, err := arm.ParseID(c.Frozen.ID)
+	if err != nil {
+		return err
+	}
+	var ref image.Ref
+	if c.Frozen.URI != "" {
+		ref, err = w.Blobs.FreezeBlob(ctx, id, c.Frozen.URI)
+	} else if err = w.unchanged(ctx, id, c.Frozen.UniqueID); err == nil {
+		ref, err = w.Sources.Freeze(ctx, id)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return arm.Errorf(404, "ResourceNotFound", "The source '%s' of the image version is gone.", cmp.Or(c.Frozen.URI, c.Frozen.ID))
+	}
+	if err != nil || ref.ID == "" {
+		return err
+	}
+	c.Source = &ref
+	return w.keep(ctx, c.LUN, ref, func(c *catalog.Content) { c.Source = &ref })
+}
+
+// unchanged refuses a disk that was made anew under the name for which the caller's rights were asked.
+func (w *publication) unchanged(ctx context.Context, id arm.ID, uniqueID string) error {
+	return w.run.View(ctx, func(tx store.Tx) error {
+		now, err := w.Sources.Source(tx, id)
+		if err == nil && len(now.Disks) == 1 && uniqueID != "" && now.Disks[0].UniqueID != uniqueID {
+			return store.ErrNotFound
+		}
+		return nil // whether it can be read, Freeze says
+	})
+}
+
+// keep pins in the version's location and notes it in the version.
+func (w *publication) keep(ctx context.Context, lun int, ref image.Ref, note func(*catalog.Content)) error {
+	return w.change(ctx, func(tx store.Tx, v *catalog.VersionResource) error {
 		if err := w.Images.Pin(tx, ref, v.Location, v.ID); err != nil {
 			return err
 		}
 		for i := range v.Properties.Content {
 			if c := &v.Properties.Content[i]; c.LUN == lun {
-				c.Ref = &ref
+				note(c)
 			}
 		}
 		return nil
 	})
 }
 
-// repack gives the manifest in the own domain.
-func (w *publication) repack(ctx context.Context, c *Content) (image.Ref, error) {
+// repack gives the manifest in the own domain. A shallow version takes the source's as it is: no byte is copied.
+func (w *publication) repack(ctx context.Context, c *catalog.Content) (image.Ref, error) {
 	region := w.version.Location
 	if c.Source == nil {
 		empty := zeros{int64(c.SizeGB) << 30}
 		return w.Images.Pack(ctx, region, w.input.Domain, empty, empty.size, nil)
 	}
-	if c.Source.Domain == w.input.Domain {
+	if c.Source.Domain == w.input.Domain || w.version.Properties.Publishing.ReplicationMode == "Shallow" {
 		return *c.Source, nil
 	}
 	r, err := w.Images.Open(ctx, region, *c.Source)
 	if err != nil {
 		return image.Ref{}, err
 	}
-	return w.Images.Pack(ctx, region, w.input.Domain, r, r.Size(), nil)
+	return w.Images.Pack(ctx, region, w.input.Domain, r, r.Size(), w.told(ctx, region, w.index(c.LUN), r.Size()))
 }
 
 // zeros is an empty disk.
@@ -177,7 +224,7 @@ func (w *publication) region(ctx context.Context, name string) error {
 		return err
 	}
 	state := w.version.Properties.Regions[name]
-	if state == nil || state.State == completed {
+	if state == nil || state.State == catalog.Completed {
 		return nil
 	}
 	err = w.replicate(ctx, name)
@@ -196,25 +243,19 @@ func (w *publication) region(ctx context.Context, name string) error {
 	if errors.As(err, &damaged) {
 		details = "The image is damaged in its source region."
 	}
-	return w.record(ctx, name, Region{State: failed, Progress: state.Progress, Details: details})
+	return w.record(ctx, name, catalog.Region{State: catalog.Failed, Progress: state.Progress, Details: details})
 }
 
-// replicate copies every disk, and records progress at most once a second.
+// replicate copies every disk. Only what the region lacks travels.
 func (w *publication) replicate(ctx context.Context, name string) error {
-	contents := w.version.Properties.Content
-	var last time.Time
-	for i, c := range contents {
+	for i, c := range w.version.Properties.Content {
 		if c.Ref == nil {
 			return fmt.Errorf("the disk at LUN %d has no content", c.LUN)
 		}
+		told := w.told(ctx, name, i, 0)
 		err := w.Images.Replicate(ctx, *c.Ref, w.version.Location, name, func(done, total int64) {
-			if total == 0 || time.Since(last) < time.Second {
-				return
-			}
-			last = time.Now()
-			percent := int((int64(i)*100 + done*100/total) / int64(len(contents)))
-			if err := w.record(ctx, name, Region{State: replicating, Progress: min(percent, 99)}); err != nil {
-				w.run.Log().Debug("progress is not recorded", "error", err)
+			if total > 0 {
+				told(done * 100 / total)
 			}
 		})
 		if err != nil {
@@ -224,9 +265,46 @@ func (w *publication) replicate(ctx context.Context, name string) error {
 	return nil
 }
 
+// told gives what records how far a region is, at each twentieth of the whole: done is of size, or in percent of this
+// disk when size is 0.
+func (w *publication) told(ctx context.Context, region string, disk int, size int64) func(done int64) {
+	const twentieth = 5
+	disks, last := int64(len(w.version.Properties.Content)), int64(0)
+	return func(done int64) {
+		if size > 0 {
+			done = done * 100 / size
+		}
+		percent := min((int64(disk)*100+done)/disks, 99)
+		if percent < last+twentieth {
+			return
+		}
+		last = percent
+		if err := w.record(ctx, region, catalog.Region{State: catalog.Replicating, Progress: int(percent)}); err != nil {
+			w.run.Log().Debug("progress is not recorded", "error", err)
+		}
+		if w.canceled(ctx) {
+			w.stop() // the engine tries the step again, and ends the operation instead
+		}
+	}
+}
+
+func (w *publication) canceled(ctx context.Context) (yes bool) {
+	err := w.run.View(ctx, func(tx store.Tx) error {
+		o, err := operation.Get(tx, w.run.ID)
+		yes = err == nil && o.Cancel
+		return err
+	})
+	return yes && err == nil
+}
+
+// index is the place of a disk among the version's.
+func (w *publication) index(lun int) int {
+	return slices.IndexFunc(w.version.Properties.Content, func(c catalog.Content) bool { return c.LUN == lun })
+}
+
 // pin makes the region count: what was copied stays, and may be used from now on.
 func (w *publication) pin(ctx context.Context, name string) error {
-	return w.change(ctx, func(tx store.Tx, v *versionResource) error {
+	return w.change(ctx, func(tx store.Tx, v *catalog.VersionResource) error {
 		if v.Properties.Regions[name] == nil {
 			return nil
 		}
@@ -238,15 +316,15 @@ func (w *publication) pin(ctx context.Context, name string) error {
 				return err
 			}
 		}
-		v.Properties.Regions[name] = &Region{State: completed, Progress: 100}
+		v.Properties.Regions[name] = &catalog.Region{State: catalog.Completed, Progress: 100}
 		return nil
 	})
 }
 
-// published ends the operation. A region that failed makes it fail; the others can be used all the same, and another PUT
+// Published ends the operation. A region that failed makes it fail; the others can be used all the same, and another PUT
 // tries the failed one again.
-func (p *Provider) published(tx store.Tx, r *operation.Run, failure *arm.Error) error {
-	v, err := control.Find[Version](tx, r.Resource)
+func (p *Publisher) Published(tx store.Tx, r *operation.Run, failure *arm.Error) error {
+	v, err := control.Find[catalog.Version](tx, r.Resource)
 	if err != nil {
 		return gone(err)
 	}
@@ -254,24 +332,27 @@ func (p *Provider) published(tx store.Tx, r *operation.Run, failure *arm.Error) 
 	if err := p.release(tx, v); err != nil {
 		return err
 	}
-	show(props)
-	v.SetState(arm.Succeeded)
+	props.Show()
+	state := arm.Succeeded
 	if failure != nil {
-		v.SetState(arm.Failed)
+		state = arm.Failed
 		for _, region := range props.Regions {
-			if region.State == replicating {
-				region.State, region.Details = failed, failure.Message
+			if region.State == catalog.Replicating {
+				region.State, region.Details = catalog.Failed, failure.Message
 			}
 		}
+	}
+	if v.State() != arm.Deleting { // a deletion that called this off goes on
+		v.SetState(state)
 	}
 	return control.Save(tx, v)
 }
 
-func failures(v *versionResource) *arm.Error {
+func failures(v *catalog.VersionResource) *arm.Error {
 	var names []string
 	for _, t := range v.Properties.Publishing.TargetRegions {
 		l, _ := arm.LocationOf(t.Name)
-		if region := v.Properties.Regions[l.Name]; region != nil && region.State == failed {
+		if region := v.Properties.Regions[l.Name]; region != nil && region.State == catalog.Failed {
 			names = append(names, t.Name+": "+region.Details)
 		}
 	}
@@ -282,7 +363,7 @@ func failures(v *versionResource) *arm.Error {
 }
 
 // release gives back what was held at the source and is not the version's own.
-func (p *Provider) release(tx store.Tx, v *versionResource) error {
+func (p *Publisher) release(tx store.Tx, v *catalog.VersionResource) error {
 	own := map[image.Ref]bool{}
 	for _, c := range v.Properties.Content {
 		if c.Ref != nil {
@@ -303,42 +384,12 @@ func (p *Provider) release(tx store.Tx, v *versionResource) error {
 	return nil
 }
 
-// show tells the sizes of the disks, which is known now.
-func show(v *Version) {
-	for _, c := range v.Content {
-		if c.LUN < 0 {
-			if v.Storage.OSDisk == nil {
-				v.Storage.OSDisk = &DiskImage{HostCaching: "ReadWrite"}
-			}
-			v.Storage.OSDisk.SizeInGB = c.SizeGB
-			continue
-		}
-		i := slices.IndexFunc(v.Storage.DataDisks, func(d DataDiskImage) bool { return int(*d.LUN) == c.LUN })
-		if i < 0 {
-			i = len(v.Storage.DataDisks)
-			v.Storage.DataDisks = append(v.Storage.DataDisks, DataDiskImage{LUN: new(int32(c.LUN)), HostCaching: "None"})
-		}
-		v.Storage.DataDisks[i].SizeInGB = c.SizeGB
-	}
-}
-
-// withdrawn ends a deletion: every pin in every region goes with the document.
-func (p *Provider) withdrawn(tx store.Tx, r *operation.Run, failure *arm.Error) error {
-	v, err := control.Find[Version](tx, r.Resource)
-	if err != nil {
-		return gone(err)
-	}
-	if failure != nil {
-		v.SetState(arm.Failed)
-		return control.Save(tx, v)
-	}
+// Withdraw gives up every pin of a version, in every region.
+func (p *Publisher) Withdraw(tx store.Tx, v *catalog.VersionResource) error {
 	for region := range v.Properties.Regions {
 		if err := p.unpin(tx, v, region); err != nil {
 			return err
 		}
 	}
-	if err := p.unpin(tx, v, v.Location); err != nil {
-		return err
-	}
-	return control.Remove(tx, v.ParsedID())
+	return p.unpin(tx, v, v.Location)
 }

@@ -1,4 +1,4 @@
-package gallery
+package catalog
 
 import (
 	"encoding/json"
@@ -43,8 +43,10 @@ type SharingProfile struct {
 
 // SoftDeletePolicy says whether deleted versions can be restored.
 type SoftDeletePolicy struct {
-	Enabled bool            `json:"isSoftDeleteEnabled" arm:"always"`
-	Unknown armjson.Unknown `json:"-"`
+	Enabled   bool            `json:"isSoftDeleteEnabled" arm:"always"`
+	Retention *int32          `json:"retentionPeriodInDays"` // usable by its exact version, and to be restored
+	Grace     *int32          `json:"gracePeriodInDays"`     // then: only to be restored
+	Unknown   armjson.Unknown `json:"-"`
 }
 
 // Terms lets a gallery be found by its unique name.
@@ -52,10 +54,11 @@ func (g *Gallery) Terms() []string {
 	if g.Identifier == nil {
 		return nil
 	}
-	return []string{uniqueTerm(g.Identifier.UniqueName)}
+	return []string{UniqueTerm(g.Identifier.UniqueName)}
 }
 
-func uniqueTerm(name string) string { return "unique:" + strings.ToLower(name) }
+// UniqueTerm is the index term of a gallery's unique name.
+func UniqueTerm(name string) string { return "unique:" + strings.ToLower(name) }
 
 // Definition is the properties of an image definition (gallery.md 6), in the order in which Compute answers.
 type Definition struct {
@@ -65,8 +68,8 @@ type Definition struct {
 	OSType              string        `json:"osType" arm:"required,immutable,enum=Windows|Linux"`
 	OSState             string        `json:"osState" arm:"required,immutable,enum=Generalized|Specialized"`
 	Description         string        `json:"description"`
-	Eula                string        `json:"eula"`
-	PrivacyStatementURI string        `json:"privacyStatementUri"`
+	Eula                string        `json:"eula" arm:"immutable"`
+	PrivacyStatementURI string        `json:"privacyStatementUri" arm:"immutable"`
 	ReleaseNoteURI      string        `json:"releaseNoteUri"`
 	EndOfLifeDate       string        `json:"endOfLifeDate"`
 	Identifier          *Identifier   `json:"identifier" arm:"required"`
@@ -123,25 +126,63 @@ type PurchasePlan struct {
 
 // Version is the properties of an image version (gallery.md 7).
 type Version struct {
-	Publishing        *Publishing     `json:"publishingProfile"`
-	Storage           Storage         `json:"storageProfile"` // always an object
-	Safety            *Safety         `json:"safetyProfile"`
-	SecurityProfile   json.RawMessage `json:"securityProfile"`
-	ReplicationStatus *Replication    `json:"replicationStatus" arm:"readonly"` // only with $expand
-	Restore           *bool           `json:"restore"`
+	Publishing        *Publishing  `json:"publishingProfile"`
+	Storage           Storage      `json:"storageProfile"` // always an object
+	Safety            *Safety      `json:"safetyProfile"`
+	SecurityProfile   *Security    `json:"securityProfile"`                  // only with $expand
+	ReplicationStatus *Replication `json:"replicationStatus" arm:"readonly"` // only with $expand
+	Restore           *bool        `json:"restore"`
 	arm.Provisioning
 	Unknown armjson.Unknown `json:"-"`
 
 	Content []Content          `json:"content" arm:"private"`
 	Regions map[string]*Region `json:"regions" arm:"private"` // by location name
+	UEFI    *UEFI              `json:"uefi" arm:"private"`
+	Deleted string             `json:"deleted" arm:"private"` // when it was soft-deleted; empty: it lives
+}
+
+// Security is what a version says of its machines' firmware.
+type Security struct {
+	UEFI    *UEFI           `json:"uefiSettings"`
+	Unknown armjson.Unknown `json:"-"`
+}
+
+// UEFI are the keys of secure boot.
+type UEFI struct {
+	Templates  []string        `json:"signatureTemplateNames"`
+	Additional *Signatures     `json:"additionalSignatures"`
+	Unknown    armjson.Unknown `json:"-"`
+}
+
+// Signatures are keys beyond those of the templates.
+type Signatures struct {
+	PK  *UEFIKey  `json:"pk"`
+	KEK []UEFIKey `json:"kek"`
+	DB  []UEFIKey `json:"db"`
+	DBX []UEFIKey `json:"dbx"`
+}
+
+// UEFIKey is a key, or hashes.
+type UEFIKey struct {
+	Type  string   `json:"type" arm:"required,enum=sha256|x509"`
+	Value []string `json:"value"` // base64
 }
 
 // Content is one disk of a version.
 type Content struct {
-	LUN    int        `json:"lun" arm:"always"` // -1: the OS disk
-	SizeGB int        `json:"sizeGB"`
-	Source *image.Ref `json:"source"` // as it was at the source; nil: an empty disk
-	Ref    *image.Ref `json:"ref"`    // in the domain of the gallery's tenant; nil: not there yet
+	LUN     int        `json:"lun" arm:"always"` // -1: the OS disk
+	SizeGB  int        `json:"sizeGB"`
+	Caching string     `json:"caching"` // as at the source; empty: it does not say
+	Source  *image.Ref `json:"source"`  // as it was at the source, pinned; nil: not known yet, or an empty disk
+	Frozen  *Frozen    `json:"frozen"`  // what is to be read when the work begins; nil: nothing
+	Ref     *image.Ref `json:"ref"`     // in the domain of the gallery's tenant; nil: not there yet
+}
+
+// Frozen names a disk, or a VHD in a storage account, whose bytes do not lie still when the version is asked for.
+type Frozen struct {
+	ID       string `json:"id"`       // of the disk or of the account
+	URI      string `json:"uri"`      // of the VHD
+	UniqueID string `json:"uniqueId"` // of the disk; another of the same name has another one
 }
 
 // Region is how far a version is in one region.
@@ -153,9 +194,9 @@ type Region struct {
 
 // The states of a region.
 const (
-	replicating = "Replicating"
-	completed   = "Completed"
-	failed      = "Failed"
+	Replicating = "Replicating"
+	Completed   = "Completed"
+	Failed      = "Failed"
 )
 
 // Publishing says where a version can be used, and how.
@@ -166,10 +207,16 @@ type Publishing struct {
 	PublishedDate     string          `json:"publishedDate" arm:"readonly"`
 	EndOfLifeDate     string          `json:"endOfLifeDate"`
 	StorageAccount    string          `json:"storageAccountType" arm:"immutable,enum=Standard_LRS|Standard_ZRS|Premium_LRS|PremiumV2_LRS"`
+	Source            *OldSource      `json:"source"` // until 2019-07-01
 	Strategy          string          `json:"storageAccountStrategy" arm:"immutable,enum=PreferStandard_ZRS|DefaultStandard_LRS"`
 	ReplicationMode   string          `json:"replicationMode" arm:"immutable,enum=Full|Shallow"`
 	Extended          json.RawMessage `json:"targetExtendedLocations"`
 	Unknown           armjson.Unknown `json:"-"`
+}
+
+// OldSource is how versions named their managed image before 2019-07-01.
+type OldSource struct {
+	ManagedImage *Source `json:"managedImage"`
 }
 
 // TargetRegion is one region of a version. Its name is answered as the display name (recorded).
@@ -179,7 +226,14 @@ type TargetRegion struct {
 	StorageAccount       string          `json:"storageAccountType" arm:"enum=Standard_LRS|Standard_ZRS|Premium_LRS|PremiumV2_LRS"`
 	ExcludeFromLatest    *bool           `json:"excludeFromLatest"`
 	Encryption           json.RawMessage `json:"encryption"`
-	ReplicaSets          json.RawMessage `json:"additionalReplicaSets"`
+	ReplicaSets          []ReplicaSet    `json:"additionalReplicaSets"`
+	Unknown              armjson.Unknown `json:"-"`
+}
+
+// ReplicaSet is further replicas of a region, on another kind of storage.
+type ReplicaSet struct {
+	RegionalReplicaCount *int32          `json:"regionalReplicaCount"`
+	StorageAccount       string          `json:"storageAccountType" arm:"enum=Standard_LRS|Standard_ZRS|Premium_LRS|PremiumV2_LRS"`
 	Unknown              armjson.Unknown `json:"-"`
 }
 
@@ -191,13 +245,13 @@ type Storage struct {
 	Unknown   armjson.Unknown `json:"-"`
 }
 
-// Source names what a version or a disk of it is made from.
+// Source names what a version or a disk of it is made from. What of it may change is compared by Settle.
 type Source struct {
-	ID             string          `json:"id" arm:"immutable"`
-	VirtualMachine string          `json:"virtualMachineId" arm:"immutable"`
-	Community      string          `json:"communityGalleryImageId" arm:"immutable"`
-	URI            string          `json:"uri" arm:"immutable"`
-	StorageAccount string          `json:"storageAccountId" arm:"immutable"`
+	ID             string          `json:"id"`
+	StorageAccount string          `json:"storageAccountId"`
+	URI            string          `json:"uri"`
+	VirtualMachine string          `json:"virtualMachineId"`
+	Community      string          `json:"communityGalleryImageId"`
 	Unknown        armjson.Unknown `json:"-"`
 }
 
@@ -253,7 +307,10 @@ func (v *Version) Terms() []string {
 }
 
 type (
-	galleryResource    = control.Resource[Gallery]
-	definitionResource = control.Resource[Definition]
-	versionResource    = control.Resource[Version]
+	// GalleryResource is a gallery.
+	GalleryResource = control.Resource[Gallery]
+	// DefinitionResource is an image definition.
+	DefinitionResource = control.Resource[Definition]
+	// VersionResource is an image version.
+	VersionResource = control.Resource[Version]
 )
