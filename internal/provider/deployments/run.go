@@ -1,15 +1,17 @@
-package resources
+package deployments
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
 )
@@ -23,14 +25,19 @@ const (
 
 // progress is what a deployment remembers between looks, in the plan's order.
 type progress struct {
-	Steps   []step                     `json:"steps"`
-	Outputs map[string]template.Output `json:"outputs,omitempty"`
+	Steps    []step                     `json:"steps"`
+	Cleanup  *cleanup                   `json:"cleanup,omitempty"` // of mode Complete
+	Rollback *rollback                  `json:"rollback,omitempty"`
+	Outputs  map[string]template.Output `json:"outputs,omitempty"`
 }
 
 // job is a deployment in a worker's hands.
 type job struct {
 	*progress
+	id     arm.ID // of the deployment
+	begun  time.Time
 	client client
+	sealer Sealer
 	plan   expanded
 }
 
@@ -41,7 +48,7 @@ func (p *Provider) deploy(ctx context.Context, r *operation.Run) error {
 	if err != nil {
 		return err
 	}
-	return j.plan.veil.err(j.run(ctx, r))
+	return j.plan.veil.Err(j.run(ctx, r))
 }
 
 // run looks after the resources until they have ended, or there is nothing to see for a while.
@@ -61,7 +68,7 @@ func (j *job) run(ctx context.Context, r *operation.Run) error {
 		case err != nil:
 			return err
 		case j.ended():
-			return j.conclude(ctx, r)
+			return j.last(ctx, r)
 		case r.Cancel:
 			return operation.Again{}
 		case changed:
@@ -83,30 +90,34 @@ func (p *Provider) job(ctx context.Context, r *operation.Run) (*job, error) {
 		return nil, err
 	}
 	var load payload
+	var id arm.ID
+	var begun string
 	err := r.View(ctx, func(tx store.Tx) error {
-		d, err := control.Find[Deployment](tx, r.Resource)
+		d, err := find(tx, r.Resource)
 		if err != nil {
 			return err
 		}
+		id, begun = d.ParsedID(), d.Properties.Begun
 		load, err = openPayload(p.sealer, d.Properties.Sealed, r.Resource)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	plan, err := load.expand()
+	plan, err := p.expand(load)
 	if err != nil {
 		return nil, err
 	}
-	j := &job{progress: &progress{}, client: client{p.control, in.Caller, r}, plan: plan}
+	j := &job{progress: &progress{}, id: id, sealer: p.sealer, client: client{control: p.control, caller: in.Caller, run: r}, plan: plan}
+	j.begun, _ = time.Parse(time.RFC3339Nano, begun) // else it waits for any, and fails on none
 	if err := r.Recall(j.progress); err != nil {
 		return nil, err
 	}
 	for i := len(j.Steps); i < len(plan.Resources); i++ {
 		j.Steps = append(j.Steps, step{Target: plan.Ref(i)})
 	}
-	for i := range j.Steps {
-		j.Steps[i].veil = plan.veil
+	for _, s := range j.all() {
+		s.veil = plan.veil
 	}
 	return j, nil
 }
@@ -114,6 +125,9 @@ func (p *Provider) job(ctx context.Context, r *operation.Run) (*job, error) {
 // look goes once over all resources, starts those whose turn has come and looks after those under way. The plan's order
 // has dependencies first, so that a chain of resources that need no waiting is written in one look.
 func (j *job) look(ctx context.Context) (changed bool, err error) {
+	if changed, err := j.tidy(ctx); changed || err != nil {
+		return changed, err
+	}
 	active := 0
 	for i := range j.Steps {
 		if j.Steps[i].underWay() {
@@ -153,60 +167,74 @@ func (j *job) ready(i int) bool {
 }
 
 func (j *job) failed() bool {
-	for i := range j.Steps {
-		if j.Steps[i].State == failed {
-			return true
+	return slices.ContainsFunc(j.all(), func(s *step) bool { return s.State == failed })
+}
+
+// all are the steps of resources that are written and of those that are removed.
+func (p *progress) all() []*step {
+	var all []*step
+	for i := range p.Steps {
+		all = append(all, &p.Steps[i])
+	}
+	if p.Cleanup != nil {
+		for i := range p.Cleanup.Steps {
+			all = append(all, &p.Cleanup.Steps[i])
 		}
 	}
-	return false
+	return all
 }
 
 // ended tells whether nothing more will happen: all is done, or something failed and what was under way has ended.
 func (j *job) ended() bool {
 	broken := j.failed()
-	for i := range j.Steps {
-		if s := &j.Steps[i]; s.underWay() || s.State == pending && !broken {
+	for _, s := range j.all() {
+		if s.underWay() || s.State == pending && !broken {
 			return false
 		}
 	}
-	return true
+	return broken || !j.mustTidy() || j.Cleanup != nil
+}
+
+// last rolls back what failed, if that was asked for, and then concludes.
+func (j *job) last(ctx context.Context, r *operation.Run) error {
+	underWay, err := j.rollBack(ctx)
+	if j.Rollback != nil {
+		err = errors.Join(r.Keep(ctx, j.progress), err)
+	}
+	switch {
+	case err != nil:
+		return err
+	case underWay && !r.Cancel:
+		return operation.Again{After: lookAgain}
+	}
+	return j.conclude(ctx, r)
 }
 
 // conclude evaluates the outputs, or says what failed. Resources that were written stay, as in Azure.
 func (j *job) conclude(ctx context.Context, r *operation.Run) error {
 	if j.failed() {
-		e := arm.Errorf(409, "DeploymentFailed", "At least one resource deployment operation failed. Please list deployment operations for details. Please see https://aka.ms/arm-deployment-operations for usage details.").At(j.deployment(ctx, r))
-		for i := range j.Steps {
-			if s := &j.Steps[i]; s.State == failed {
+		e := arm.Errorf(409, "DeploymentFailed", "At least one resource deployment operation failed. Please list deployment operations for details. Please see https://aka.ms/arm-deployment-operations for usage details.").At(j.id.String())
+		for _, s := range j.all() {
+			if s.State == failed {
 				e.Details = append(e.Details, s.detail())
 			}
+		}
+		if r := j.Rollback; r != nil && r.Step.State == failed {
+			e.Details = append(e.Details, r.Step.detail())
 		}
 		return e
 	}
 	outputs, err := j.plan.Outputs(j.runtime(ctx))
 	if err != nil {
-		return visible(err)
+		return veil.Visible(err)
 	}
 	j.Outputs = outputs
 	return r.Keep(ctx, j.progress)
 }
 
-// deployment is the deployment's ID in the case in which it was created.
-func (j *job) deployment(ctx context.Context, r *operation.Run) string {
-	id := r.Resource
-	_ = r.View(ctx, func(tx store.Tx) error { // the ID in lower case serves as well
-		d, err := control.Find[Deployment](tx, r.Resource)
-		if err == nil {
-			id = d.ID
-		}
-		return err
-	})
-	return id
-}
-
 // finishDeployment writes the end into the deployment. Of what was sealed only the template remains.
 func (p *Provider) finishDeployment(tx store.Tx, r *operation.Run, failure *arm.Error) error {
-	d, err := control.Find[Deployment](tx, r.Resource)
+	d, err := find(tx, r.Resource)
 	if err != nil {
 		return err
 	}
@@ -218,13 +246,15 @@ func (p *Provider) finishDeployment(tx store.Tx, r *operation.Run, failure *arm.
 	to.Timestamp, to.Duration = r.End.UTC().Format(stamp), iso(r.End.Sub(r.Start))
 	to.ProvisioningState = string(r.Status)
 	to.OutputResources = []resourceID{}
-	for i := range state.Steps {
-		s := &state.Steps[i]
-		if s.State == done {
+	for _, s := range state.all() {
+		if s.State == done && !s.Removal {
 			to.OutputResources = append(to.OutputResources, resourceID{s.Target.ID})
 		} else if s.underWay() { // cancelled: what was begun goes on by itself, but nobody looks after it
 			s.State, s.End = abandoned, r.End
 		}
+	}
+	if r := state.Rollback; r != nil && to.OnError != nil {
+		to.OnError.Name, to.OnError.State = r.Of, map[stepState]string{done: arm.Succeeded, failed: arm.Failed, running: stateRunning}[r.Step.State]
 	}
 	if to.Progress, err = json.Marshal(state); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package resources_test
+package deployments_test
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"vitrine/internal/authn"
+	"vitrine/internal/operation"
 	"vitrine/internal/store"
 )
 
@@ -223,6 +224,44 @@ func TestCrash(t *testing.T) {
 				t.Errorf("operations: %v", ops)
 			}
 		})
+	}
+}
+
+// A nested deployment that was under way when the server crashed is waited for; one that is around it, or itself, is not.
+func TestCrashNested(t *testing.T) {
+	w := newWorld(t)
+	w.hold("deep", true)
+	inner := document(list(resource("Test.Fake/slow", "deep", "")))
+	r := w.ok(inA, "PUT", deployed+"d", request(document(list(nested("n", "", inner, ""))), "{}"))
+	w.until("the nested one", func() bool { return w.left("/slow/deep") == 1 })
+	w.cancel()
+	w.stop()
+	w.update(func(tx store.Tx) error { // as if the crash came before the step was recorded
+		docs, err := tx.List(store.Query{Kind: operation.Kind})
+		for _, d := range docs {
+			if err == nil && strings.Contains(string(d.Body), "deployments/run") {
+				var body map[string]any
+				w.must(json.Unmarshal(d.Body, &body))
+				delete(body, "state")
+				d.Body, err = json.Marshal(body)
+				w.must(err)
+				_, err = tx.Put(d)
+			}
+		}
+		return err
+	})
+	w.start(slog.New(slog.DiscardHandler))
+	w.hold("deep", false)
+	if status := w.follow(inA, r); status["status"] != "Succeeded" {
+		t.Errorf("%v", status)
+	}
+	for name, doc := range map[string]string{
+		"self":   document(list(nested("self", "", document(list()), ""))),
+		"around": document(list(nested("between", "", document(list(nested("around", "", document(list()), ""))), ""))),
+	} {
+		if status := w.deploy(inA, name, doc); !strings.Contains(fmt.Sprint(status), "DeploymentActive") {
+			t.Errorf("%s: %v", name, status)
+		}
 	}
 }
 

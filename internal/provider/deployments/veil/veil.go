@@ -1,4 +1,6 @@
-package resources
+// Package veil keeps secrets out of what a deployment answers, stores and logs, and words the faults of templates as ARM does.
+// It owns no secret longer than the plan that it belongs to.
+package veil
 
 import (
 	"encoding/json"
@@ -13,9 +15,9 @@ import (
 	"vitrine/internal/template"
 )
 
-// veil keeps secrets out of what a deployment answers, stores and logs: an error names the value that it refuses, wherever
-// a template put a secure parameter. A nil veil hides nothing.
-type veil struct {
+// Veil keeps secrets out of what a deployment answers, stores and logs: an error names the value that it refuses, wherever
+// a template put a secure parameter. A nil Veil hides nothing.
+type Veil struct {
 	mu    sync.Mutex
 	words []string        // in ASCII lower case, the longest first
 	known map[string]bool // the words
@@ -28,14 +30,15 @@ const (
 	mostWords = 4096 // with more to look for, a text is hidden as a whole
 )
 
-func newVeil(secrets []string) *veil {
-	v := &veil{known: map[string]bool{}}
-	v.add(secrets)
+// New returns a Veil over secrets.
+func New(secrets []string) *Veil {
+	v := &Veil{known: map[string]bool{}}
+	v.Add(secrets)
 	return v
 }
 
-// add takes further secrets, in each form in which a message may have them.
-func (v *veil) add(secrets []string) {
+// Add takes further secrets, in each form in which a message may have them.
+func (v *Veil) Add(secrets []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, s := range secrets {
@@ -75,8 +78,8 @@ func lower(s string) string {
 	return string(b)
 }
 
-// text hides secrets in a text. Letters count in either case, since IDs and locations are compared so.
-func (v *veil) text(s string) string {
+// Text hides secrets in a text. Letters count in either case, since IDs and locations are compared so.
+func (v *Veil) Text(s string) string {
 	if v == nil {
 		return s
 	}
@@ -121,39 +124,39 @@ func beginning(s string) string {
 	return s
 }
 
-// arm hides secrets in an error of ARM and in its details.
-func (v *veil) arm(e *arm.Error) *arm.Error {
+// Arm hides secrets in an error of ARM and in its details.
+func (v *Veil) Arm(e *arm.Error) *arm.Error {
 	if e == nil || v == nil {
 		return e
 	}
 	out := *e
-	out.Message, out.Target, out.Details, out.AdditionalInfo = v.text(e.Message), v.text(e.Target), nil, nil
+	out.Message, out.Target, out.Details, out.AdditionalInfo = v.Text(e.Message), v.Text(e.Target), nil, nil
 	for _, d := range e.Details {
-		out.Details = append(out.Details, v.arm(d))
+		out.Details = append(out.Details, v.Arm(d))
 	}
 	for _, i := range e.AdditionalInfo {
-		out.AdditionalInfo = append(out.AdditionalInfo, arm.Info{Type: v.text(i.Type), Info: hidden(v, i.Info)})
+		out.AdditionalInfo = append(out.AdditionalInfo, arm.Info{Type: v.Text(i.Type), Info: Hidden(v, i.Info)})
 	}
 	out.Cause = v.cause(e.Cause)
 	return &out
 }
 
-// err hides secrets in any error; what it is stays visible to errors.Is and errors.As.
-func (v *veil) err(err error) error {
+// Err hides secrets in any error; what it is stays visible to errors.Is and errors.As.
+func (v *Veil) Err(err error) error {
 	if err == nil || v == nil {
 		return err
 	}
-	if e, ok := errors.AsType[*arm.Error](visible(err)); ok {
-		return v.arm(e)
+	if e, ok := errors.AsType[*arm.Error](Visible(err)); ok {
+		return v.Arm(e)
 	}
 	return v.cause(err)
 }
 
-func (v *veil) cause(err error) error {
+func (v *Veil) cause(err error) error {
 	if err == nil {
 		return nil
 	}
-	if text := v.text(err.Error()); text != err.Error() {
+	if text := v.Text(err.Error()); text != err.Error() {
 		return hiddenError{text, err}
 	}
 	return err
@@ -168,20 +171,20 @@ type hiddenError struct {
 func (h hiddenError) Error() string { return h.text }
 func (h hiddenError) Unwrap() error { return h.err }
 
-// ref hides secrets in the name of a resource that is only shown.
-func (v *veil) ref(r template.ResourceRef) template.ResourceRef {
-	r.ID, r.ResourceName = v.text(r.ID), v.text(r.ResourceName)
+// Ref hides secrets in the name of a resource that is only shown.
+func (v *Veil) Ref(r template.ResourceRef) template.ResourceRef {
+	r.ID, r.ResourceName = v.Text(r.ID), v.Text(r.ResourceName)
 	return r
 }
 
-// hidden hides secrets in a value that is shown as JSON, and leaves alone one that has none.
-func hidden[T any](v *veil, value T) T {
+// Hidden hides secrets in a value that is shown as JSON, and leaves alone one that has none.
+func Hidden[T any](v *Veil, value T) T {
 	raw, err := json.Marshal(value)
 	if err != nil || v == nil {
 		return value
 	}
 	var clean T
-	if text := v.text(string(raw)); text == string(raw) || json.Unmarshal([]byte(text), &clean) != nil {
+	if text := v.Text(string(raw)); text == string(raw) || json.Unmarshal([]byte(text), &clean) != nil {
 		return value
 	}
 	return clean

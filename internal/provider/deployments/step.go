@@ -1,4 +1,4 @@
-package resources
+package deployments
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments/lineage"
+	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
 )
@@ -32,16 +34,17 @@ const (
 
 // step is one resource of a deployment, as recorded.
 type step struct {
-	Target template.ResourceRef `json:"target"`
-	State  stepState            `json:"state,omitempty"`
-	URL    string               `json:"url,omitempty"`    // of the operation
-	Result bool                 `json:"result,omitempty"` // URL is a Location, which answers 202 until done
-	Code   int                  `json:"code,omitempty"`   // HTTP status
-	Races  int                  `json:"races,omitempty"`
-	Error  *arm.Error           `json:"error,omitempty"`
-	Start  time.Time            `json:"start,omitzero"`
-	End    time.Time            `json:"end,omitzero"`
-	veil   *veil                // over what the error may name
+	Target  template.ResourceRef `json:"target"`
+	State   stepState            `json:"state,omitempty"`
+	URL     string               `json:"url,omitempty"`    // of the operation
+	Result  bool                 `json:"result,omitempty"` // URL is a Location, which answers 202 until done
+	Code    int                  `json:"code,omitempty"`   // HTTP status
+	Races   int                  `json:"races,omitempty"`
+	Removal bool                 `json:"removal,omitempty"` // the resource is deleted
+	Error   *arm.Error           `json:"error,omitempty"`
+	Start   time.Time            `json:"start,omitzero"`
+	End     time.Time            `json:"end,omitzero"`
+	veil    *veil.Veil           // over what the error may name
 }
 
 func (s *step) underWay() bool {
@@ -51,13 +54,13 @@ func (s *step) underWay() bool {
 func (s *step) succeed(code int) { s.State, s.Code, s.End = done, code, time.Now() }
 
 func (s *step) fail(e *arm.Error) {
-	s.State, s.Error, s.Code, s.End = failed, s.veil.arm(e), e.Status, time.Now()
-	s.Target = s.veil.ref(s.Target)
+	s.State, s.Error, s.Code, s.End = failed, s.veil.Arm(e), e.Status, time.Now()
+	s.Target = s.veil.Ref(s.Target)
 }
 
 // refuse records err when it is one that clients read; any other is a fault of ours, tried again by the engine.
 func (s *step) refuse(err error) error {
-	e, ok := errors.AsType[*arm.Error](visible(err))
+	e, ok := errors.AsType[*arm.Error](veil.Visible(err))
 	if !ok {
 		return err
 	}
@@ -87,13 +90,24 @@ func (j *job) start(ctx context.Context, i int) error {
 	if err != nil {
 		return s.refuse(err)
 	}
+	if strings.EqualFold(r.Type, deploymentType) {
+		ctx = lineage.With(ctx, j.plan.Lineage.Child(nestedIn(j.plan.Plan), j.plan.Env.TemplateLink))
+	}
 	answer, err := j.client.do(ctx, http.MethodPut, r.ID, r.APIVersion, body)
-	if e, ok := errors.AsType[*arm.Error](err); ok && e.Status == http.StatusConflict && e.Code == "Conflict" {
-		return j.conflict(ctx, i, e)
+	if e, ok := errors.AsType[*arm.Error](err); ok && e.Status == http.StatusConflict {
+		if waits, failure := j.waits(ctx, i, e); waits || failure != nil {
+			return errors.Join(failure, j.conflict(ctx, i, e))
+		}
 	}
 	if err != nil {
 		return s.refuse(err)
 	}
+	s.begun(answer)
+	return nil
+}
+
+// begun tells by the answer of a write whether it is done, or where to ask.
+func (s *step) begun(answer *control.Response) {
 	s.Code = answer.Status
 	follow, location := answer.Header.Get("Azure-AsyncOperation"), answer.Header.Get("Location")
 	switch {
@@ -106,7 +120,42 @@ func (j *job) start(ctx context.Context, i int) error {
 	default:
 		s.succeed(answer.Status)
 	}
-	return nil
+}
+
+// waits tells whether a conflict is one to wait for. Of deployments it is one that began after this one, such as our own nested
+// one of before a crash: whoever waits began before those it waits for, so that none waits for itself or for one around it.
+func (j *job) waits(ctx context.Context, i int, e *arm.Error) (bool, error) {
+	if e.Code != "DeploymentActive" {
+		return e.Code == "Conflict", nil
+	}
+	id, err := j.target(i)
+	if err != nil {
+		return false, err
+	}
+	later := false
+	err = j.client.control.Store().View(ctx, func(tx store.Tx) error {
+		d, err := control.Get[Deployment](tx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			later = true // it is gone meanwhile
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		begun, err := time.Parse(time.RFC3339Nano, d.Properties.Begun)
+		later = err == nil && begun.After(j.begun)
+		return nil
+	})
+	return later, err
+}
+
+// target is the ID of a resource, with its tenant if it is in no subscription.
+func (j *job) target(i int) (arm.ID, error) {
+	id, err := arm.ParseID(j.plan.Resources[i].ID)
+	if id.Subscription == "" {
+		id.Tenant = strings.ToLower(j.client.caller.Primary.TenantID)
+	}
+	return id, err
 }
 
 // conflict tells a resource that another operation holds, perhaps our own of before a crash, from one that cannot be.
@@ -127,7 +176,7 @@ func (j *job) conflict(ctx context.Context, i int, e *arm.Error) error {
 
 // busy tells whether an operation on the resource is under way.
 func (j *job) busy(ctx context.Context, i int) (bool, error) {
-	id, err := arm.ParseID(j.plan.Resources[i].ID)
+	id, err := j.target(i)
 	if err != nil {
 		return false, err
 	}
@@ -151,11 +200,16 @@ func (j *job) follow(ctx context.Context, i int) error {
 		}
 		return j.start(ctx, i)
 	}
+	return j.client.ask(ctx, s, func() { j.learn(ctx, i) })
+}
+
+// ask looks at the URL of a step's operation; before is called when it failed.
+func (c client) ask(ctx context.Context, s *step, before func()) error {
 	u, err := url.Parse(s.URL)
 	if err != nil {
 		return err
 	}
-	answer, err := j.client.send(ctx, http.MethodGet, u.Path, u.Query(), nil)
+	answer, err := c.send(ctx, http.MethodGet, u.Path, u.Query(), nil)
 	switch {
 	case err != nil:
 		return s.refuse(err)
@@ -176,7 +230,7 @@ func (j *job) follow(ctx context.Context, i int) error {
 	case strings.EqualFold(status.Status, arm.Succeeded):
 		s.succeed(http.StatusOK)
 	case settled(status.Status):
-		j.learn(ctx, i)
+		before()
 		s.fail(ended(status.Error, status.Status))
 	}
 	return nil
@@ -237,9 +291,10 @@ func settled(state string) bool {
 
 // client sends requests through the pipeline as those who sent the deployment.
 type client struct {
-	control *control.Control
-	caller  authn.Caller
-	run     *operation.Run // whose requests these are
+	control  *control.Control
+	caller   authn.Caller
+	run      *operation.Run                                   // whose requests these are
+	rehearse func(control.Request) (*control.Response, error) // instead of run
 }
 
 const base = "https://management.azure.com"
@@ -249,8 +304,14 @@ func (c client) do(ctx context.Context, method, path, version string, body []byt
 }
 
 func (c client) send(ctx context.Context, method, path string, query url.Values, body []byte) (*control.Response, error) {
-	request := control.Request{Method: method, Path: path, Query: query, Body: body, Caller: c.caller, Base: base}
-	answer, err := c.control.Do(ctx, control.Following(&c.run.Operation, request))
+	r := control.Request{Method: method, Path: path, Query: query, Header: http.Header{}, Body: body, Caller: c.caller, Base: base}
+	do := c.rehearse
+	if do == nil {
+		do = func(r control.Request) (*control.Response, error) {
+			return c.control.Do(ctx, control.Following(&c.run.Operation, r))
+		}
+	}
+	answer, err := do(r)
 	if err == nil && answer.Header == nil {
 		answer.Header = http.Header{}
 	}

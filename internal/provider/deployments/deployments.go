@@ -1,4 +1,4 @@
-package resources
+package deployments
 
 import (
 	"context"
@@ -18,6 +18,10 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments/history"
+	"vitrine/internal/provider/deployments/lineage"
+	"vitrine/internal/provider/deployments/link"
+	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
 )
@@ -25,6 +29,8 @@ import (
 // Deployment is the properties of a deployment, in the order of ARM's answers. All of it is made by the server: what the
 // client sends is read by readRequest, so that a template and its secure parameters never come near the document in clear.
 type Deployment struct {
+	TemplateLink       *link.Link                 `json:"templateLink" arm:"readonly"`
+	ParametersLink     *link.Link                 `json:"parametersLink" arm:"readonly"`
 	TemplateHash       string                     `json:"templateHash" arm:"readonly"`
 	Template           json.RawMessage            `json:"template" arm:"readonly"` // named here only so that it is not kept as an unknown member
 	Parameters         map[string]template.Output `json:"parameters" arm:"readonly"`
@@ -38,12 +44,14 @@ type Deployment struct {
 	Outputs            map[string]template.Output `json:"outputs" arm:"readonly"`
 	OutputResources    []resourceID               `json:"outputResources" arm:"readonly"`
 	ValidatedResources []resourceID               `json:"validatedResources" arm:"readonly"`
+	OnError            *onError                   `json:"onErrorDeployment" arm:"readonly"`
 	Error              json.RawMessage            `json:"error" arm:"readonly"`
 
-	Sealed    string          `json:"sealed" arm:"private"`    // a payload
-	Operation string          `json:"operation" arm:"private"` // ID of the operation that runs or ran it
-	Begun     string          `json:"begun" arm:"private"`     // RFC 3339
-	Progress  json.RawMessage `json:"progress" arm:"private"`  // once it has ended
+	Sealed    string          `json:"sealed" arm:"private"`         // a payload
+	Operation string          `json:"operation" arm:"private"`      // ID of the operation that runs or ran it
+	Begun     string          `json:"begun" arm:"private"`          // RFC 3339
+	Progress  json.RawMessage `json:"progress" arm:"private"`       // once it has ended
+	Fetched   json.RawMessage `json:"vitrineFetched" arm:"private"` // of a request: see fetch
 	Unknown   armjson.Unknown `json:"-"`
 }
 
@@ -81,12 +89,36 @@ const (
 	deleteDeployment = "deployments/delete"
 )
 
-func (p *Provider) deployments() {
+var versions = []arm.Version{"2024-11-01", "2022-09-01", "2021-04-01", "2020-10-01", "2019-10-01", "2018-05-01"}
+
+// Provider serves deployments.
+type Provider struct {
+	control *control.Control
+	sealer  Sealer
+	links   link.Linker
+}
+
+// Config is what the provider needs.
+type Config struct {
+	Sealer  Sealer       // for templates and parameters
+	Fetcher link.Fetcher // for linked templates; nil: there are none
+}
+
+// Register adds the type and its routes.
+func Register(c *control.Control, cfg Config) *Provider {
+	p := &Provider{control: c, sealer: cfg.Sealer, links: link.Linker{Fetcher: cfg.Fetcher}}
+	p.register()
+	return p
+}
+
+func (p *Provider) register() {
 	control.Register(p.control, control.Spec[Deployment]{
-		Type: deploymentType, Versions: versions,
+		Type: deploymentType, Versions: versions, Level: control.Extension,
 		Async:    control.Async{First: stateAccepted, Family: control.DeploymentFamily},
 		Reader:   readBody,
+		Fetch:    p.fetch,
 		Name:     deploymentName,
+		Missing:  missing,
 		Validate: inactive,
 		Put:      p.putDeployment,
 		Delete: func(_ context.Context, w *control.Write[Deployment]) error {
@@ -103,12 +135,12 @@ func (p *Provider) deployments() {
 			"operations": deploymentOperations,
 		},
 	})
-	below := "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{name}/"
+	below := "{scope...}/providers/Microsoft.Resources/deployments/{name}/"
 	for _, r := range []control.Route{
 		{Method: http.MethodGet, Pattern: below + "operationStatuses/{operation}", Do: deploymentStatus},
-		{Method: http.MethodPost, Pattern: below + "validate", Do: p.validate},
+		{Method: http.MethodPost, Pattern: below + "validate", Do: p.validate, Alone: true},
 		{Method: http.MethodPost, Pattern: below + "cancel", Do: cancel},
-		{Method: http.MethodPost, Pattern: below + "whatIf", Do: whatIf},
+		{Method: http.MethodPost, Pattern: below + "whatIf", Do: p.whatIf, Alone: true},
 	} {
 		p.control.Handle(r)
 	}
@@ -120,7 +152,20 @@ func readBody(raw []byte) ([]byte, error) {
 		return nil, nil
 	}
 	out, err := template.Lenient(raw)
-	return out, visible(err)
+	return out, veil.Visible(err)
+}
+
+// fetch replaces the links of a deployment by what they lead to. It is control.Spec.Fetch.
+func (p *Provider) fetch(ctx context.Context, raw []byte) ([]byte, error) {
+	mended, err := readBody(raw)
+	if err != nil || mended == nil {
+		return raw, err
+	}
+	return p.links.Inline(ctx, mended, lineage.Of(ctx).Link)
+}
+
+func missing(id arm.ID) *arm.Error {
+	return arm.Errorf(404, "DeploymentNotFound", "Deployment '%s' could not be found.", id.Name())
 }
 
 var deploymentForm = regexp.MustCompile(`^[-\w.()]+$`)
@@ -148,24 +193,38 @@ type deployInput struct {
 	Caller authn.Caller `json:"caller"`
 }
 
-func (p *Provider) putDeployment(_ context.Context, w *control.Write[Deployment]) error {
+func (p *Provider) putDeployment(ctx context.Context, w *control.Write[Deployment]) error {
 	d := &w.New.Properties
+	if err := placed(w.ID); err != nil {
+		return err
+	}
 	req, err := readRequest(w.Body)
 	if err != nil {
 		return err
 	}
-	load, err := p.payload(w.Tx, w.Caller, w.ID, req, w.Now)
+	load, err := p.payload(w.Tx, asked{w.Caller, w.ID, req, w.Now}, lineage.Of(ctx))
 	if err != nil {
 		return err
 	}
-	plan, err := load.expand()
+	if w.New.Location = load.Env.Location; w.Old != nil && w.Old.Location != w.New.Location {
+		return arm.Errorf(409, "InvalidDeploymentLocation", "Invalid deployment location '%s'. The deployment '%s' already exists in location '%s'.", w.New.Location, w.ID.Name(), w.Old.Location)
+	}
+	plan, err := p.expand(load)
 	if err != nil {
 		return err
 	}
 	if err := p.preflight(plan.Plan); err != nil {
-		return plan.veil.err(err)
+		return plan.veil.Err(err)
+	}
+	if w.Old == nil {
+		err := history.MakeRoom(w.Tx, w.ID, func(d *control.Resource[Deployment]) string { return d.Properties.Begun })
+		if err != nil {
+			return err
+		}
 	}
 	describe(d, plan, w.Correlation, w.Now)
+	d.OnError = load.OnError
+	d.TemplateLink, d.ParametersLink = req.Properties.TemplateLink, req.Properties.ParametersLink
 	d.Sealed, err = load.seal(p.sealer, w.ID.Key())
 	if err != nil {
 		return err
@@ -186,8 +245,8 @@ func describe(d *Deployment, plan expanded, correlation string, now time.Time) {
 	if correlation == "" {
 		correlation = uuid.NewString()
 	}
-	*d = Deployment{TemplateHash: plan.hash, Parameters: plan.Echo(), Mode: d.Mode, Timestamp: now.UTC().Format(stamp), Duration: iso(0),
-		CorrelationID: correlation, Providers: hidden(plan.veil, plan.Providers()), Dependencies: hidden(plan.veil, plan.Dependencies()),
+	*d = Deployment{TemplateHash: plan.hash, Parameters: plan.Echo(), Mode: plan.Env.Mode, Timestamp: now.UTC().Format(stamp), Duration: iso(0),
+		CorrelationID: correlation, Providers: veil.Hidden(plan.veil, plan.Providers()), Dependencies: veil.Hidden(plan.veil, plan.Dependencies()),
 		Begun: now.UTC().Format(time.RFC3339Nano), Unknown: d.Unknown}
 }
 
@@ -216,8 +275,8 @@ func iso(d time.Duration) string {
 	return text + strings.TrimSuffix(seconds, ".") + "S"
 }
 
-// deploymentWorks is the long-running work of deployments.
-func (p *Provider) deploymentWorks() map[string]operation.Work {
+// Works is the long-running work of this provider.
+func (p *Provider) Works() map[string]operation.Work {
 	return map[string]operation.Work{
 		deployWork: {
 			Steps: func(ctx context.Context, r *operation.Run) []operation.Step {
@@ -228,11 +287,16 @@ func (p *Provider) deploymentWorks() map[string]operation.Work {
 		deleteDeployment: {
 			Steps: func(context.Context, *operation.Run) []operation.Step { return nil },
 			Finish: func(tx store.Tx, r *operation.Run, _ *arm.Error) error {
-				id, err := arm.ParseID(r.Resource)
+				id, err := arm.ParseKey(r.Resource)
 				if err != nil {
 					return err
 				}
 				return control.Remove(tx, id)
+			},
+		},
+		whatIfWork: {
+			Steps: func(ctx context.Context, r *operation.Run) []operation.Step {
+				return []operation.Step{{Name: "compare", Do: func() error { return p.predict(ctx, r) }}}
 			},
 		},
 	}

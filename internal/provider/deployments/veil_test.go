@@ -1,4 +1,4 @@
-package resources_test
+package deployments_test
 
 import (
 	"encoding/json"

@@ -1,10 +1,11 @@
-package resources
+package deployments
 
 import (
 	"context"
 	"net/http"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/template"
 	"vitrine/internal/template/tree"
 )
@@ -13,7 +14,7 @@ import (
 type runtime struct {
 	ctx    context.Context
 	client client
-	veil   *veil // over what list functions answer
+	veil   *veil.Veil // over what list functions answer
 }
 
 func (j *job) runtime(ctx context.Context) runtime { return runtime{ctx, j.client, j.plan.veil} }
@@ -61,7 +62,7 @@ func (r runtime) List(function, id, version string, body any) (any, error) {
 		return nil, err
 	}
 	answer, err := tree.Encode(v)
-	r.veil.add(template.Texts(answer))
+	r.veil.Add(template.Texts(answer))
 	return v, err
 }
 

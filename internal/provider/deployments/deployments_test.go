@@ -1,4 +1,4 @@
-package resources_test
+package deployments_test
 
 import (
 	"encoding/json"
@@ -69,9 +69,8 @@ func TestGroupCreate(t *testing.T) {
 	if seen := w.decode(v.Body); v.Status != 200 || at(seen, "properties.validatedResources.0.id") != things+"sync/x" || at(seen, "properties.provisioningState") != "Succeeded" {
 		t.Errorf("validate: %d %s", v.Status, v.Body)
 	}
-	if w.written() != "" {
-		t.Errorf("validate wrote %s", w.written())
-	}
+	w.refused(inA, "GET", things+"sync/x", "", 404, "ResourceNotFound", "x") // validate writes nothing
+	w.refused(inA, "GET", deployed+"d", "", 404, "DeploymentNotFound", "d")
 	r := w.ok(inA, "PUT", deployed+"d", lenient)
 	if status := w.follow(inA, r); status["status"] != "Succeeded" {
 		t.Fatalf("%v", status)
@@ -154,11 +153,15 @@ func TestRefusals(t *testing.T) {
 	w := newWorld(t)
 	sync := resource("Test.Fake/sync", "a", "")
 	for _, row := range []struct{ name, path, body, code, part string }{
-		{"complete", "d", strings.Replace(request(document(list(sync)), "{}"), "incremental", "Complete", 1), "NotSupported", "'Complete'"},
+		{"mode", "d", strings.Replace(request(document(list(sync)), "{}"), "incremental", "Odd", 1), "InvalidParameter", "mode"},
 		{"no mode", "d", `{"properties":{"template":{}}}`, "InvalidParameter", "mode"},
-		{"template link", "d", `{"properties":{"mode":"Incremental","templateLink":{"uri":"https://x"}}}`, "InvalidContentLink", "templateLink"},
-		{"parameters link", "d", `{"properties":{"mode":"Incremental","template":{},"parametersLink":{"uri":"https://x"}}}`, "InvalidContentLink", "parametersLink"},
-		{"rollback", "d", `{"properties":{"mode":"Incremental","template":{},"onErrorDeployment":{"type":"LastSuccessful"}}}`, "NotSupported", "onErrorDeployment"},
+		{"template link", "d", `{"properties":{"mode":"Incremental","templateLink":{"uri":"https://x"}}}`, "InvalidContentLink", "--allow-template-source"},
+		{"template spec", "d", `{"properties":{"mode":"Incremental","templateLink":{"id":"/subscriptions/x"}}}`, "NotSupported", "Template specs"},
+		{"relative path", "d", `{"properties":{"mode":"Incremental","templateLink":{"relativePath":"x.json"}}}`, "InvalidContentLink", "needs a deployment around it"},
+		{"both templates", "d", `{"properties":{"mode":"Incremental","template":{"a":1},"templateLink":{"uri":"https://x"}}}`, "InvalidRequestContent", "either a 'template' or a 'templateLink'"},
+		{"forged mark", "d", `{"properties":{"mode":"Incremental","template":{"a":1},"templateLink":{"uri":"https://x"},"vitrineFetched":true}}`, "InvalidRequestContent", "either a 'template'"},
+		{"parameters link", "d", `{"properties":{"mode":"Incremental","template":{},"parametersLink":{"uri":"https://x"}}}`, "InvalidContentLink", "https://x"},
+		{"rollback", "d", `{"properties":{"mode":"Incremental","template":{},"onErrorDeployment":{"type":"Any"}}}`, "InvalidOnErrorDeployment", "LastSuccessful"},
 		{"no template", "d", `{"properties":{"mode":"Incremental"}}`, "InvalidTemplate", "missing"},
 		{"no JSON", "d", `{"properties":{"mode":`, "InvalidRequestContent", "Unexpected end"},
 		{"long name", strings.Repeat("d", 65), request(document(list()), "{}"), "DeploymentNameLengthLimitExceeded", "'65'"},
@@ -181,16 +184,17 @@ func TestRefusals(t *testing.T) {
 					t.Errorf("%s", raw)
 				}
 			}
-			if row.name != "no mode" { // where the two read the body differently, both name the member
+			if row.code != "InvalidParameter" { // where the two read the body differently, both name the member
 				sub.refused(inA, "POST", deployed+row.path+"/validate", row.body, 400, row.code, row.part)
 			}
 		})
 	}
-	if w.written() != "" || len(w.get(inA, deployed)["value"].([]any)) != 0 {
+	if w.left("/sync/") != 0 || len(w.get(inA, deployed)["value"].([]any)) != 0 {
 		t.Errorf("left: %s, %v", w.written(), w.get(inA, deployed))
 	}
-	w.refused(inA, "POST", deployed+"d/whatIf", "{}", 400, "NotSupported", "whatIf")
-	w.refused(inA, "PUT", "/subscriptions/"+subA+"/providers/Microsoft.Resources/deployments/d", "{}", 404, "InvalidResourceType", "scope")
+	w.refused(inA, "PUT", things+"sync/a/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), 404, "InvalidResourceType", "scope")
+	w.refused(inA, "PUT", "/subscriptions/"+subA+"/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), 400, "InvalidDeployment", "'location'")
+	w.refused(inA, "PUT", "/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), 403, "AuthorizationFailed", "deployments/write")
 	w.refused(inA, "PUT", "/subscriptions/"+subA+"/resourceGroups/none/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), 404, "ResourceGroupNotFound", "none")
 	w.refused(inA, "POST", "/subscriptions/"+subA+"/resourceGroups/none/providers/Microsoft.Resources/deployments/d/validate", request(document(list()), "{}"), 404, "ResourceGroupNotFound", "none")
 }

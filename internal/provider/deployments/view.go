@@ -1,4 +1,4 @@
-package resources
+package deployments
 
 import (
 	"context"
@@ -36,10 +36,12 @@ func viewDeployment(_ context.Context, r *control.Read[Deployment]) error {
 	return nil
 }
 
-// listDeployments lists those of a group; at a subscription there are none yet, and it does not show those of its groups.
+// listDeployments lists those of a scope, and none of what is below it.
 func listDeployments(_ context.Context, l *control.Listing) ([]*control.Resource[Deployment], error) {
-	if l.Scope.ResourceGroup == "" {
-		return nil, nil
+	if l.Scope.ResourceGroup != "" {
+		if err := surroundings(l.Tx, l.Scope, &template.Env{}); err != nil {
+			return nil, err
+		}
 	}
 	want := ""
 	if filter := l.Query.Get("$filter"); filter != "" {
@@ -49,7 +51,7 @@ func listDeployments(_ context.Context, l *control.Listing) ([]*control.Resource
 		}
 		want = strings.Trim(strings.TrimSpace(value), "'")
 	}
-	all, err := control.Select[Deployment](l.Tx, store.Query{Kind: control.Kind(deploymentType), Prefix: l.Scope.Key() + "/", After: l.Query.Get("$skiptoken")})
+	all, err := control.Select[Deployment](l.Tx, store.Query{Kind: control.Kind(deploymentType), Prefix: l.Scope.Key() + "/deployments/", After: l.Query.Get("$skiptoken")})
 	if err != nil || want == "" {
 		return all, err
 	}
@@ -99,8 +101,8 @@ func deploymentOperations(_ context.Context, r *control.Read[Deployment], name s
 		return nil, err
 	}
 	views := []operationView{}
-	for i := range state.Steps {
-		if s := &state.Steps[i]; !s.Start.IsZero() {
+	for _, s := range state.all() {
+		if !s.Start.IsZero() {
 			v, err := s.view(r.Resource.ID, r.Resource.Properties.CorrelationID)
 			if err != nil {
 				return nil, err
@@ -147,7 +149,7 @@ func (s *step) view(deployment, correlation string) (operationView, error) {
 		end = time.Now()
 	}
 	v := operationView{ID: deployment + "/operations/" + id, OperationID: id, Properties: operationProperties{
-		Operation: "Create", State: stateRunning, Timestamp: end.UTC().Format(stamp), Duration: iso(end.Sub(s.Start)),
+		Operation: map[bool]string{false: "Create", true: "Delete"}[s.Removal], State: stateRunning, Timestamp: end.UTC().Format(stamp), Duration: iso(end.Sub(s.Start)),
 		TrackingID: fmt.Sprintf("%x-%x-%x-%x-%x", sum[8:12], sum[12:14], sum[14:16], sum[16:18], sum[18:24]),
 		StatusCode: strings.ReplaceAll(http.StatusText(s.Code), " ", ""), Target: s.Target}}
 	switch s.State {
@@ -166,7 +168,10 @@ func (s *step) view(deployment, correlation string) (operationView, error) {
 
 // deploymentID is the deployment of a path below it, once the caller was found to hold a right on it.
 func deploymentID(c *control.Call, action string) (arm.ID, error) {
-	id := arm.ID{Subscription: c.Names["subscription"], ResourceGroup: c.Names["group"]}.Child(deploymentType, c.Names["name"])
+	id, err := deploymentOf(c)
+	if err != nil {
+		return id, err
+	}
 	return id, c.Control.RBAC().Check(c.Tx, c.Caller.Primary, deploymentType+"/"+action, id)
 }
 
@@ -178,7 +183,11 @@ type statusView struct {
 // deploymentStatus serves the URL that a PUT or DELETE told. It is not a part of the deployment, since that of a DELETE
 // is asked for when the deployment is gone. A failed deployment is told with status 200.
 func deploymentStatus(_ context.Context, c *control.Call) (any, error) {
-	id, forbidden := deploymentID(c, "operationStatuses/read")
+	id, err := deploymentOf(c)
+	if err != nil {
+		return nil, err
+	}
+	forbidden := c.Control.RBAC().Check(c.Tx, c.Caller.Primary, deploymentType+"/operationStatuses/read", id)
 	o, err := operation.Get(c.Tx, c.Names["operation"])
 	mine := err == nil && o.Principal != "" && strings.EqualFold(o.Principal, c.Caller.Primary.ObjectID)
 	if forbidden != nil && !mine {
@@ -226,7 +235,7 @@ func cancel(_ context.Context, c *control.Call) (any, error) {
 	}
 	d, err := control.Get[Deployment](c.Tx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, arm.Errorf(404, "DeploymentNotFound", "Deployment '%s' could not be found.", id.Name())
+		return nil, missing(id)
 	}
 	if err != nil {
 		return nil, err
@@ -236,11 +245,4 @@ func cancel(_ context.Context, c *control.Call) (any, error) {
 	}
 	c.Status = http.StatusNoContent
 	return nil, operation.RequestCancel(c.Tx, d.Properties.Operation)
-}
-
-func whatIf(_ context.Context, c *control.Call) (any, error) {
-	if _, err := deploymentID(c, "whatIf/action"); err != nil {
-		return nil, err
-	}
-	return nil, arm.Errorf(400, "NotSupported", "Predicting what a deployment would change (whatIf) is not supported by this installation yet.")
 }
