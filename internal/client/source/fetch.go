@@ -292,6 +292,7 @@ func (s *Source) attempt(ctx context.Context, f *fetcher, p *part) error {
 	if p.Tag == "" {
 		have = 0
 	} else if have > 0 && have == p.Total {
+		s.Report.Say("What an earlier run downloaded is whole.")
 		return nil
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.address.String(), nil)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -149,5 +150,102 @@ func TestVHDReader(t *testing.T) {
 				t.Fatalf("ReadAt(%d, %d) = %d bytes, or others", n, off, got)
 			}
 		}
+	}
+}
+
+// Whatever is sent where a fixed VHD must be is named.
+func TestNotFixed(t *testing.T) {
+	whole := func(b []byte, n int) []byte { return append(bytes.Clone(b), make([]byte, n-len(b)%n)...) }
+	vhd := goodVHD(same)
+	for name, test := range map[string]struct {
+		data []byte
+		want Reason
+		text string
+	}{
+		"raw":                {make([]byte, 1<<20), NoFooter, "does not end with a VHD footer"},
+		"dynamic":            {vhd, NotFixed, "a dynamic VHD was sent"},
+		"dynamic, cut":       {vhd[:len(vhd)-512], NotFixed, "a dynamic VHD was sent"},
+		"dynamic, padded":    {whole(vhd, 1<<20), NotFixed, "a dynamic VHD was sent"},
+		"differencing":       {goodVHD(big32(60, 4)), BackingFile, "needs its parent"},
+		"qcow2":              {whole(goodQCOW2(same), 1<<20), NotFixed, "a qcow2 image was sent"},
+		"vhdx":               {goodVHDX(same), NotFixed, "a VHDX was sent"},
+		"vmdk":               {goodVMDK(same), NotFixed, "a VMDK was sent"},
+		"gzip":               {whole([]byte("\x1f\x8b\x08"), 1024), NotFixed, "a gzip file was sent"},
+		"fixed, other size":  {fixed(1<<20, big64(48, 2<<20)), SizeMismatch, "the file has"},
+		"fixed, checksum":    {func() []byte { b := fixed(1<<20, same); b[1<<20+90]++; return b }(), Damaged, "checksum"},
+		"fixed, absurd size": {fixed(1<<20, big64(48, 1<<63)), AbsurdSize, "virtual size"},
+	} {
+		_, err := CheckFixedVHD(bytes.NewReader(test.data), int64(len(test.data)))
+		if e, ok := As(err); !ok || e.Reason != test.want || !strings.Contains(e.Text, test.text) {
+			t.Errorf("%s: %v, want %s: %s", name, err, test.want, test.text)
+		}
+	}
+}
+
+// Every plan puts every byte of the disk in one place, inside the file, and nothing on its tables.
+func TestPlans(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 300 {
+		size := (1 + r.Int64N(1<<12)) * 512 * (1 + r.Int64N(2000))
+		var spans []Span
+		for at := int64(0); at < size; {
+			at += r.Int64N(1+size/4) / 512 * 512
+			end := min(at+(1+r.Int64N(1+size/2000))*512, size)
+			if at < size {
+				spans = append(spans, Span{at, end})
+			}
+			at = end + 512
+		}
+		p, err := PlanQCOW2(size, spans)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []*Plan{p, PlanRaw(size), PlanFixedVHD(size)} {
+			checkPlan(t, p, size, spans)
+		}
+		// The tables alone, and holes for content, are a qcow2 that our own reader passes.
+		got, err := Check(t.Context(), headOnly{p}, p.Size)
+		if err != nil || got != (Info{QCOW2, size}) {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	if _, err := PlanQCOW2(8<<40, nil); err == nil {
+		t.Error("a plan of 8 TiB")
+	}
+}
+
+type headOnly struct{ *Plan }
+
+func (h headOnly) ReadAt(b []byte, off int64) (int, error) {
+	clear(b)
+	if off < int64(len(h.Head)) {
+		copy(b, h.Head[off:])
+	}
+	return len(b), nil
+}
+
+func checkPlan(t *testing.T, p *Plan, size int64, spans []Span) {
+	t.Helper()
+	next, covered := int64(len(p.Head)), func(off int64) bool {
+		for _, s := range spans {
+			if off < s.End && off+planCluster > s.Start/planCluster*planCluster && off >= s.Start/planCluster*planCluster {
+				return true
+			}
+		}
+		return false
+	}
+	for off := int64(0); off < size; {
+		at, n := p.Place(off, min(size-off, 3<<20))
+		switch {
+		case n <= 0 || n > size-off:
+			t.Fatalf("Place(%d) = %d, %d of %d", off, at, n, size)
+		case at < 0 && covered(off):
+			t.Fatalf("%d goes nowhere, and may hold something", off)
+		case at >= 0 && (at < next || at+n > p.Size-int64(len(p.Tail))):
+			t.Fatalf("%d goes to %d, %d bytes, after %d, in a file of %d", off, at, n, next, p.Size)
+		case at >= 0:
+			next = at + n
+		}
+		off += n
 	}
 }

@@ -128,14 +128,38 @@ func CheckFixedVHD(r io.ReaderAt, size int64) (int64, error) {
 	}
 	f, err := ParseFooter(b)
 	switch {
+	case is(err, NoFooter):
+		return 0, notVHD(r, size)
 	case err != nil:
 		return 0, err
 	case !f.Fixed:
-		return 0, fault(NotFixed, "a dynamic VHD was sent; Azure takes fixed ones (qemu-img convert -O vpc -o subformat=fixed,force_size)")
+		return 0, fault(NotFixed, "a dynamic VHD was sent; "+fixedOnly)
 	case f.Size != size-FooterSize:
 		return 0, fault(SizeMismatch, "the VHD footer speaks of %d bytes, the file has %d before it", f.Size, size-FooterSize)
 	}
 	return f.Size, nil
+}
+
+const fixedOnly = "Azure takes fixed VHDs alone (qemu-img convert -O vpc -o subformat=fixed,force_size)"
+
+func is(err error, r Reason) bool {
+	e, ok := As(err)
+	return ok && e.Reason == r
+}
+
+// notVHD says what was sent instead of a fixed VHD, by its first bytes.
+func notVHD(r io.ReaderAt, size int64) error {
+	head := make([]byte, min(size, 512))
+	if n, err := r.ReadAt(head, 0); n < len(head) {
+		return fmt.Errorf("read header: %w", err)
+	}
+	for magic, name := range map[string]string{"QFI\xfb": "a qcow2 image", "vhdxfile": "a VHDX", "KDMV": "a VMDK", "# Disk DescriptorFile": "the descriptor of a VMDK",
+		vhdCookie: "a dynamic VHD", "\x1f\x8b\x08": "a gzip file", "\xfd7zXZ\x00": "an xz file", "\x28\xb5\x2f\xfd": "a zstd file", "LUKS\xba\xbe": "an encrypted disk (LUKS)"} {
+		if string(head[:min(len(magic), len(head))]) == magic {
+			return fault(NotFixed, "%s was sent; %s", name, fixedOnly)
+		}
+	}
+	return fault(NoFooter, "the file does not end with a VHD footer; %s", fixedOnly)
 }
 
 // sniffDynamicVHD reads the copy of the footer that a dynamic VHD begins with.
