@@ -28,7 +28,7 @@ func VHDFooter(size int64) [FooterSize]byte {
 	be.PutUint32(f[8:], 2)           // features: the reserved bit, always set
 	be.PutUint32(f[12:], 0x00010000) // format version
 	be.PutUint64(f[16:], vhdNoOffset)
-	copy(f[28:], "vtrn")
+	copy(f[28:], "win ") // creator: Hyper-V. Of most others QEMU (block/vpc.c) believes the geometry, which is smaller
 	be.PutUint32(f[32:], 0x00010000)
 	copy(f[36:], "Wi2k") // creator's host: what Azure's own tools write
 	be.PutUint64(f[40:], uint64(size))
