@@ -240,7 +240,7 @@ func TestDownloadRefused(t *testing.T) {
 		"leads inside":          {"https://example.com/disk", lead("https://inside.example.com/other"), "it leads to inside.example.com at 10.0.0.1, which is not a public address"},
 		"leads to loopback":     {"https://example.com/disk", lead("https://127.0.0.1/other"), "which is not a public address"},
 		"leads to metadata":     {"https://example.com/disk", lead("https://meta.example.com/x"), "an address of a link or of a metadata service"},
-		"leads in a circle":     {"https://example.com/disk", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/disk", 302) }, "leads on more than 5 times"},
+		"leads in a circle":     {"https://example.com/disk", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/disk", http.StatusFound) }, "leads on more than 5 times"},
 		"leads to a login":      {"https://example.com/disk", lead("https://u:p@example.com/other"), "it holds a user name"},
 		"not there":             {"https://example.com/disk", answers(404), "the server answers 404 Not Found"},
 		"forbidden":             {"https://example.com/disk", answers(403), "the server answers 403 Forbidden"},

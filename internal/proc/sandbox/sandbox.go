@@ -108,5 +108,5 @@ func find(ctx context.Context) (way, error) {
 		}
 		last = err
 	}
-	return way{}, fmt.Errorf("%w (%v)", ErrUnavailable, last)
+	return way{}, fmt.Errorf("%w (%w)", ErrUnavailable, last)
 }

@@ -43,13 +43,13 @@ func qemuImg(ctx context.Context, info format.Info, in, out nbd.Export, l Limits
 	if err != nil {
 		return err
 	}
-	defer from.end()
+	defer from.close()
 	outFrom, outTo, err := newPair(out)
 	if err != nil {
 		to.Close()
 		return err
 	}
-	defer outFrom.end()
+	defer outFrom.close()
 	source := "driver=" + string(info.Kind)
 	if info.Kind == format.DynamicVHD { // the footer's size, not the geometry's, is what Azure goes by
 		source += ",force_size_calc=current_size"
@@ -96,10 +96,15 @@ func newPair(e nbd.Export) (*pair, *os.File, error) {
 	return p, theirs, nil
 }
 
-// end closes our end and gives what failed in serving it.
-func (p *pair) end() error {
+// close ends it where something else failed already.
+func (p *pair) close() {
 	p.conn.Close()
 	<-p.ended
+}
+
+// end closes our end and gives what failed in serving it.
+func (p *pair) end() error {
+	p.close()
 	if errors.Is(p.err, net.ErrClosed) || errors.Is(p.err, syscall.EPIPE) || errors.Is(p.err, syscall.ECONNRESET) {
 		return nil
 	}

@@ -65,7 +65,7 @@ func Unpack(ctx context.Context, m Method, j Job) (int64, error) {
 	default:
 		err = errors.New("convert: the file is not packed")
 	}
-	if err = deadline(ctx, firstOf(out.err, err), l); err != nil {
+	if err := deadline(ctx, firstOf(out.err, err), l); err != nil {
 		return 0, err
 	}
 	return out.at, j.Dst.Truncate(out.at)
