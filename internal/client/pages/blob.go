@@ -1,4 +1,11 @@
-package client
+// Package pages is what a client does with a page blob behind a signed URL: it sends a disk as a fixed VHD, and reads one into a
+// file or a stream.
+//
+// It owns the requests, their repetition, and how each direction is gone on with after a cut. It does not know where a signed URL
+// comes from. Data passes like this:
+//
+//	raw disk ─▶ Blob.UploadVHD ─▶ Put Page …          Get Blob (ranges) … ─▶ Blob.Download ─▶ format.Plan ─▶ Target ─▶ file
+package pages
 
 import (
 	"bytes"
@@ -21,27 +28,28 @@ import (
 )
 
 const (
-	pageWindow = 4 << 20 // bytes of one Put Page at most
-	pageTries  = 6
+	window    = 4 << 20 // bytes of one Put Page at most
+	pageTries = 6
 )
 
-// PageBlob is a managed disk's page blob behind a signed URL.
-type PageBlob struct {
+// Blob is a managed disk's page blob behind a signed URL.
+type Blob struct {
 	URL      string
 	HTTP     *http.Client
 	Workers  int                     // requests at once; 0: 4
 	Source   string                  // names what is uploaded, such as a file's path, size and time; empty: never resumed
 	Progress func(done, total int64) // may be nil; calls do not overlap
+	Sum      Sum                     // of the disk that was sent or received, at the end
 }
 
-// BlobError is an error that the Blob service answered.
-type BlobError struct {
+// Error is an error that the Blob service answered.
+type Error struct {
 	Status  int
 	Code    string `xml:"Code"`
 	Message string `xml:"Message"`
 }
 
-func (e *BlobError) Error() string {
+func (e *Error) Error() string {
 	first, _, _ := strings.Cut(e.Message, "\n")
 	return fmt.Sprintf("%d %s: %s", e.Status, e.Code, first)
 }
@@ -49,12 +57,13 @@ func (e *BlobError) Error() string {
 // UploadVHD sends the disk in r, size bytes, as a fixed VHD. Zeros are not sent. An upload of the same Source that was
 // cut off goes on: until the end the last page holds a mark instead of the footer, so that half an upload is never taken
 // for a disk, and pages that are there are not sent again. Anything else that is there is cleared first.
-func (b *PageBlob) UploadVHD(ctx context.Context, r io.ReaderAt, size int64) error {
+func (b *Blob) UploadVHD(ctx context.Context, r io.ReaderAt, size int64) error {
 	there, err := b.begin(ctx, size)
 	if err != nil {
 		return fmt.Errorf("upload: %w", err)
 	}
-	u := &pageUpload{PageBlob: b, source: r, size: size, there: there}
+	b.Sum.begin(size)
+	u := &upload{Blob: b, source: r, size: size, there: there}
 	if err := u.run(ctx); err != nil {
 		return fmt.Errorf("upload: %w", err)
 	}
@@ -66,7 +75,7 @@ func (b *PageBlob) UploadVHD(ctx context.Context, r io.ReaderAt, size int64) err
 }
 
 // mark is the page that stands where the footer will be.
-func (b *PageBlob) mark(size int64) []byte {
+func (b *Blob) mark(size int64) []byte {
 	page := make([]byte, format.FooterSize)
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s", size, b.Source))
 	copy(page, "vitrine upload under way")
@@ -75,7 +84,7 @@ func (b *PageBlob) mark(size int64) []byte {
 }
 
 // begin returns the pages that an earlier upload of this source has sent; else it clears the blob and marks it.
-func (b *PageBlob) begin(ctx context.Context, size int64) ([]pageSpan, error) {
+func (b *Blob) begin(ctx context.Context, size int64) ([]format.Span, error) {
 	there, total, err := b.ranges(ctx)
 	if err != nil {
 		return nil, err
@@ -100,10 +109,24 @@ func (b *PageBlob) begin(ctx context.Context, size int64) ([]pageSpan, error) {
 	return nil, b.put(ctx, mark, size)
 }
 
-// pageSpan is a half-open interval of bytes that are not zero.
-type pageSpan struct{ start, end int64 }
+// Content tells where in the disk something lies, and how large it is without the VHD footer.
+func (b *Blob) Content(ctx context.Context) (spans []format.Span, size int64, err error) {
+	list, total, err := b.ranges(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if size = total - format.FooterSize; size <= 0 {
+		return nil, 0, fmt.Errorf("a blob of %d bytes is no VHD", total)
+	}
+	for _, s := range list {
+		if s.Start < size {
+			spans = append(spans, format.Span{Start: s.Start, End: min(s.End, size)})
+		}
+	}
+	return spans, size, nil
+}
 
-func (b *PageBlob) ranges(ctx context.Context) (spans []pageSpan, total int64, err error) {
+func (b *Blob) ranges(ctx context.Context) (spans []format.Span, total int64, err error) {
 	for marker := ""; ; {
 		query := "pagelist"
 		if marker != "" {
@@ -121,7 +144,7 @@ func (b *PageBlob) ranges(ctx context.Context) (spans []pageSpan, total int64, e
 			return nil, 0, fmt.Errorf("page list: %w", err)
 		}
 		for _, r := range list.Ranges {
-			spans = append(spans, pageSpan{r.Start, r.End + 1})
+			spans = append(spans, format.Span{Start: r.Start, End: r.End + 1})
 		}
 		if list.Marker == "" || list.Marker == marker {
 			total, err = strconv.ParseInt(a.header.Get("x-ms-blob-content-length"), 10, 64)
@@ -131,7 +154,7 @@ func (b *PageBlob) ranges(ctx context.Context) (spans []pageSpan, total int64, e
 	}
 }
 
-func (b *PageBlob) put(ctx context.Context, data []byte, off int64) error {
+func (b *Blob) put(ctx context.Context, data []byte, off int64) error {
 	_, err := b.do(ctx, http.MethodPut, "page", data, map[string]string{
 		"x-ms-page-write": "update", "x-ms-range": fmt.Sprintf("bytes=%d-%d", off, off+int64(len(data))-1)})
 	return err
@@ -144,11 +167,11 @@ type answer struct {
 }
 
 // do sends a request, again after a pause when the network or the server failed. All requests here may be repeated.
-func (b *PageBlob) do(ctx context.Context, method, comp string, body []byte, header map[string]string) (answer, error) {
+func (b *Blob) do(ctx context.Context, method, comp string, body []byte, header map[string]string) (answer, error) {
 	pause := 200 * time.Millisecond
 	for try := 1; ; try++ {
 		a, err := b.once(ctx, method, comp, body, header)
-		var refused *BlobError
+		var refused *Error
 		lasting := errors.As(err, &refused) && refused.Status < 500 && refused.Status != http.StatusTooManyRequests
 		if err == nil || lasting || try == pageTries || ctx.Err() != nil {
 			return a, err
@@ -164,7 +187,7 @@ func (b *PageBlob) do(ctx context.Context, method, comp string, body []byte, hea
 	}
 }
 
-func (b *PageBlob) once(ctx context.Context, method, comp string, body []byte, header map[string]string) (answer, error) {
+func (b *Blob) once(ctx context.Context, method, comp string, body []byte, header map[string]string) (answer, error) {
 	target := b.URL
 	if comp != "" {
 		target += "&comp=" + comp
@@ -189,7 +212,7 @@ func (b *PageBlob) once(ctx context.Context, method, comp string, body []byte, h
 	if res.StatusCode/100 == 2 {
 		return answer{res.Header, data}, nil
 	}
-	e := &BlobError{}
+	e := &Error{}
 	if xml.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), e) != nil || e.Code == "" {
 		e.Code, e.Message = res.Header.Get("x-ms-error-code"), http.StatusText(res.StatusCode)
 	}
@@ -206,18 +229,18 @@ func hideURL(err error) error {
 	return err
 }
 
-// pageUpload is one run of UploadVHD.
-type pageUpload struct {
-	*PageBlob
+// upload is one run of UploadVHD.
+type upload struct {
+	*Blob
 	source io.ReaderAt
 	size   int64
-	there  []pageSpan
+	there  []format.Span
 
 	mu   sync.Mutex
 	done int64
 }
 
-func (u *pageUpload) run(ctx context.Context) error {
+func (u *upload) run(ctx context.Context) error {
 	workers := u.Workers
 	if workers <= 0 {
 		workers = 4
@@ -226,7 +249,7 @@ func (u *pageUpload) run(ctx context.Context) error {
 	next := make(chan int64)
 	g.Go(func() error {
 		defer close(next)
-		for at := int64(0); at < u.size; at += pageWindow {
+		for at := int64(0); at < u.size; at += window {
 			select {
 			case next <- at:
 			case <-ctx.Done():
@@ -237,9 +260,9 @@ func (u *pageUpload) run(ctx context.Context) error {
 	})
 	for range workers {
 		g.Go(func() error {
-			buffer := make([]byte, pageWindow)
+			buffer := make([]byte, window)
 			for at := range next {
-				if err := u.window(ctx, buffer[:min(pageWindow, u.size-at)], at); err != nil {
+				if err := u.send(ctx, buffer[:min(window, u.size-at)], at); err != nil {
 					return err
 				}
 			}
@@ -249,11 +272,12 @@ func (u *pageUpload) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// window sends what is missing of one stretch of the disk.
-func (u *pageUpload) window(ctx context.Context, b []byte, at int64) error {
+// send sends what is missing of one stretch of the disk.
+func (u *upload) send(ctx context.Context, b []byte, at int64) error {
 	if n, err := u.source.ReadAt(b, at); n < len(b) {
 		return fmt.Errorf("read %d bytes at %d: %w", len(b), at, err)
 	}
+	u.Sum.add(at, b)
 	if first, last := u.missing(b, at); first < last {
 		if err := u.put(ctx, b[first:last], at+int64(first)); err != nil {
 			return fmt.Errorf("pages at %d: %w", at+int64(first), err)
@@ -269,7 +293,7 @@ func (u *pageUpload) window(ctx context.Context, b []byte, at int64) error {
 }
 
 // missing gives the bounds of the pages in b that are neither zero nor there already.
-func (u *pageUpload) missing(b []byte, at int64) (first, last int) {
+func (u *upload) missing(b []byte, at int64) (first, last int) {
 	var blank [512]byte
 	for i := 0; i < len(b); i += len(blank) {
 		if bytes.Equal(b[i:i+len(blank)], blank[:]) || u.has(at+int64(i)) {
@@ -284,14 +308,14 @@ func (u *pageUpload) missing(b []byte, at int64) (first, last int) {
 }
 
 // has says whether the page at off is there.
-func (u *pageUpload) has(off int64) bool {
+func (u *upload) has(off int64) bool {
 	lo, hi := 0, len(u.there)
 	for lo < hi {
-		if mid := (lo + hi) / 2; u.there[mid].end <= off {
+		if mid := (lo + hi) / 2; u.there[mid].End <= off {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
 	}
-	return lo < len(u.there) && u.there[lo].start <= off
+	return lo < len(u.there) && u.there[lo].Start <= off
 }
