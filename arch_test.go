@@ -24,7 +24,7 @@ var layers = map[string]float64{
 	"audit": 2.1, "directory": 2.1, "directory/rule": 2, "directory/credential": 2.02, "directory/registration": 2.02, "operation": 2.1, "image": 2.1, "image/format": 2, "image/sas": 2, "template": 2.1,
 	"template/tree": 2, "template/expr": 2.05, "token": 2.2, "authn": 2.3, "rbac": 2.4, "rbac/condition": 2,
 	"control":            3,
-	"provider/resources": 4, "provider/authorization": 4, "provider/gallery": 4, "provider/gallery/catalog": 3.8, "provider/gallery/publish": 3.9, "provider/disk": 4,
+	"provider/resources": 4, "provider/authorization": 4, "provider/gallery": 4, "provider/gallery/catalog": 3.8, "provider/gallery/publish": 3.9, "provider/gallery/share": 3.9, "provider/gallery/foreign": 3.9, "provider/disk": 4,
 	"provider/insights": 4, "provider/management": 4, "provider/sharing": 4, "provider/machine": 4, "provider/machine/size": 3.9, "provider/network": 4, "client": 4,
 	"graph": 5, "graph/odata": 4.4, "graph/entity": 4.5, "graph/wire": 4.5, "login/aadsts": 4.5, "login/page": 4.5, "login/grant": 4.6, "login": 5, "dataplane": 5, "edge": 5, "operator": 5,
 	"app": 6, "cli/progress": 6.05, "cli/access": 6.05, "cli/activity": 6.05, "cli": 6.1,

@@ -88,13 +88,19 @@ func (i images) Resolve(tx store.Tx, reference, location string) (machine.Image,
 	return m, nil
 }
 
+// exact finds the version that a reference means, for what others see of galleries.
+func (a *App) exact(tx store.Tx, reference, region string) (versionID, exact string, err error) {
+	r, err := a.rooms.gallery.Resolve(tx, reference, region)
+	return r.VersionID, r.ExactVersion, err
+}
+
 // disks shows provider/disk to provider/machine.
 type disks struct{ *disk.Provider }
 
 // Create implements machine.Disks.
 func (d disks) Create(tx store.Tx, n machine.NewDisk) error {
 	return d.Provider.Create(tx, disk.NewDisk{ID: n.ID, Location: n.Location, SKU: n.SKU, OSType: n.OSType, Generation: n.Generation,
-		ImageVersionID: n.ImageVersionID, LUN: n.LUN, SizeGB: n.SizeGB, Owner: n.Owner, Now: n.Now})
+		ImageVersionID: n.ImageVersionID, Foreign: n.Foreign, LUN: n.LUN, SizeGB: n.SizeGB, Owner: n.Owner, Now: n.Now})
 }
 
 // Info implements machine.Disks.

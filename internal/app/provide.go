@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/authn"
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/fileblob"
 	"vitrine/internal/client"
@@ -18,12 +19,14 @@ import (
 	"vitrine/internal/provider/authorization"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery"
+	"vitrine/internal/provider/gallery/foreign"
 	"vitrine/internal/provider/insights"
 	"vitrine/internal/provider/machine"
 	"vitrine/internal/provider/management"
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/provider/sharing"
+	"vitrine/internal/store"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
@@ -104,11 +107,15 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	sharing.Register(a.control)
 	insights.Register(a.control)
 	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
-	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: sources{a}})
+	outside := foreign.Register(a.control, foreign.Config{Resolve: a.exact, Now: a.cfg.Now})
+	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: sources{a}, Foreign: func(tx store.Tx, _ authn.Caller, subscription, id, location string) (string, error) {
+		version, _, err := outside.Version(tx, subscription, id, location)
+		return version, err
+	}})
 	r.gallery = galleries
-	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: galleries, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay, Now: a.cfg.Now})
+	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: galleries, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay, Now: a.cfg.Now})
 	var err error
-	r.machines, err = machine.Register(a.control, machine.Config{Images: images{galleries}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
+	r.machines, err = machine.Register(a.control, machine.Config{Images: images{galleries}, Foreign: outside.Version, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
 	if err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ type Sealer interface {
 type Config struct {
 	Images   *image.Store
 	Versions Versions
+	Foreign  Foreign // nil: no shared or community galleries here
 	Seal     Sealer
 	Dir      string // the data folder; disks/<uniqueId>/ below it holds overlays
 	// Overlay makes a copy-on-write file at path, sizeBytes large, on the read-only raw file base; base empty: on nothing.
@@ -103,12 +104,16 @@ func (p *Provider) create(w *control.Write[Properties]) error {
 
 func (p *Provider) fromImage(w *control.Write[Properties]) error {
 	props, r := &w.New.Properties, w.New.Properties.CreationData.GalleryImageReference
-	ref, size, err := p.Versions.Manifest(w.Tx, r.ID, r.lun(), w.New.Location)
+	version, err := p.versionOf(w, r)
 	if err != nil {
 		return err
 	}
+	ref, size, err := p.Versions.Manifest(w.Tx, version, r.lun(), w.New.Location)
+	if err != nil {
+		return veiled(err, r)
+	}
 	if r.LUN == nil {
-		osType, generation, architecture, err := p.Versions.Describe(w.Tx, r.ID)
+		osType, generation, architecture, err := p.Versions.Describe(w.Tx, version)
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ type NewDisk struct {
 	OSType         string
 	Generation     string
 	ImageVersionID string // of the gallery version it is made from; empty: an empty disk
+	Foreign        string // the version's ID in a shared or community gallery, shown instead; empty: it has none
 	LUN            int    // of the version's disk; -1: its OS disk
 	SizeGB         int    // 0: as large as its source
 	Owner          arm.ID // the machine that it is attached to
@@ -80,6 +81,9 @@ func (p *Provider) bring(tx store.Tx, d *resource, n NewDisk) error {
 	}
 	c := d.Properties.CreationData
 	c.CreateOption, c.GalleryImageReference = "FromImage", &ImageReference{ID: n.ImageVersionID}
+	if n.Foreign != "" {
+		c.GalleryImageReference.setForeign(n.Foreign)
+	}
 	if n.LUN >= 0 {
 		c.GalleryImageReference.LUN = &n.LUN
 	} else {

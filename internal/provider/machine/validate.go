@@ -143,7 +143,7 @@ func validateOSDisk(s *Storage) (faults []*arm.Error) {
 		}
 		return append(faults, validateImage(s.Image)...)
 	case "Attach":
-		if s.Image != nil && s.Image.ID != "" {
+		if s.Image != nil && s.Image.ID+s.Image.foreign() != "" {
 			faults = append(faults, invalid("imageReference", "Parameter 'imageReference' is not allowed with osDisk.createOption 'Attach'."))
 		}
 		if !d.Managed.existing() {
@@ -167,10 +167,8 @@ func validateImage(r *ImageReference) []*arm.Error {
 	switch {
 	case forms != 1:
 		return []*arm.Error{invalid("imageReference", "Exactly one of 'id', 'sharedGalleryImageId', 'communityGalleryImageId' and publisher, offer and sku must be specified in 'imageReference'.")}
-	case r.Shared != "":
-		return []*arm.Error{invalid("imageReference.sharedGalleryImageId", "'sharedGalleryImageId' is not supported by this server; name the image version by its resource ID.")}
-	case r.Community != "":
-		return []*arm.Error{invalid("imageReference.communityGalleryImageId", "'communityGalleryImageId' is not supported by this server; name the image version by its resource ID.")}
+	case r.foreign() != "":
+		return checkForeign(r)
 	case r.ID == "":
 		return []*arm.Error{arm.Errorf(404, "PlatformImageNotFound", "The platform image '%s:%s:%s:%s' is not available. Verify that all fields in the storage profile are correct. This server has no marketplace.", r.Publisher, r.Offer, r.SKU, r.Version).At("imageReference")}
 	}
