@@ -55,6 +55,9 @@ type App struct {
 
 // New opens everything and listens; nothing is answered before Run. After an error nothing is left open.
 func New(ctx context.Context, cfg Config) (_ *App, err error) {
+	if proc.IsHelper() {
+		return nil, errors.New("this process was started as a helper of a server; it must not be one itself")
+	}
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
@@ -125,7 +128,7 @@ func (a *App) engines(ctx context.Context) error {
 	a.audit = audit.New(audit.Config{Store: a.store, Sealer: a.sealer, Owner: owner, Keep: a.cfg.AuditKeep, Log: a.cfg.Log, Now: a.cfg.Now})
 	a.tokens = token.New(token.Config{Store: a.store, Sealer: a.sealer, Now: a.cfg.Now})
 	var kick func()
-	a.control = control.New(control.Config{Store: a.store, RBAC: rbac.New(control.TenantOf, rbac.Groups(a.directory.MemberOf), rbac.Members(principals{a.directory}.members)), Kick: func() { kick() }, Open: a.sealer.Open, Audit: a.audit, Now: a.cfg.Now, Log: a.cfg.Log})
+	a.control = control.New(control.Config{Store: a.store, RBAC: rbac.New(control.TenantOf, rbac.Groups(a.directory.MemberOf), rbac.Members(principals{a.directory}.members)), Kick: func() { kick() }, Open: a.sealer.Open, Audit: a.audit, Now: a.cfg.Now, Log: a.cfg.Log, Throttle: a.meter()})
 	works, err := a.provide(ctx)
 	if err != nil {
 		return err
@@ -136,7 +139,7 @@ func (a *App) engines(ctx context.Context) error {
 		}
 	}
 	a.engine = operation.New(a.store, owner, works, a.cfg.Log)
-	a.engine.Ended = a.control.Ended
+	a.engine.Starting, a.engine.Ended = a.control.Starting, a.control.Ended
 	kick = a.engine.Kick
 	return nil
 }
@@ -155,7 +158,8 @@ func (a *App) doors() error {
 			Fetcher: web.NewFetcher(web.FetchConfig{Origins: issuers}), Passwords: a.cfg.Passwords}))},
 		{Name: "arm", Hosts: []string{"management.azure.com", "management.core.windows.net"}, Handler: serve(a.control.Handler(who))},
 		{Name: "graph", Hosts: graph.Hosts(), Handler: serve(a.graph())},
-		{Name: "blob", Hosts: []string{".blob.core.windows.net", ".blob.storage.azure.net"}, Handler: serve(a.rooms.blobs)},
+		{Name: "disk", Hosts: []string{".blob.storage.azure.net"}, Handler: serve(a.rooms.blobs)},
+		{Name: "account", Hosts: []string{".blob.core.windows.net"}, Handler: a.accounts()},
 	}
 	a.edge, err = edge.New(edge.Config{Dir: filepath.Join(a.cfg.Data, "ca"), Sealer: a.sealer, Doors: doors, AllowHosts: a.cfg.AllowHosts,
 		ExtraDomains: a.cfg.Domains, Log: a.cfg.Log, Now: a.cfg.Now})

@@ -27,6 +27,7 @@ type Config struct {
 	MaxCPUs     int           // of a machine; 0: 2
 	MaxMemory   int           // MiB of a machine; 0: 1024
 	MaxMachines int           // that run at once; 0: 64
+	Throttle    int           // times Azure's limits of requests; 0: DefaultThrottle; negative: none
 	AuditKeep   time.Duration // how long the activity log is kept; 0: audit.DefaultKeep; negative: for ever
 	Version     string
 	Log         *slog.Logger

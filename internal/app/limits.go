@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"sync"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/control/throttle"
 	"vitrine/internal/vm"
 )
 
@@ -116,4 +118,15 @@ func machineMemory(meminfo string) int {
 		}
 	}
 	return 0
+}
+
+// DefaultThrottle is how many times Azure's limits of requests a client has here: a local server bears more.
+const DefaultThrottle = 10
+
+// meter counts requests, unless the operator wants none counted.
+func (a *App) meter() *throttle.Meter {
+	if a.cfg.Throttle < 0 {
+		return nil
+	}
+	return throttle.New(cmp.Or(a.cfg.Throttle, DefaultThrottle), a.cfg.Now)
 }

@@ -88,12 +88,6 @@ func (i images) Resolve(tx store.Tx, reference, location string) (machine.Image,
 	return m, nil
 }
 
-// exact finds the version that a reference means, for what others see of galleries.
-func (a *App) exact(tx store.Tx, reference, region string) (versionID, exact string, err error) {
-	r, err := a.rooms.gallery.Resolve(tx, reference, region)
-	return r.VersionID, r.ExactVersion, err
-}
-
 // disks shows provider/disk to provider/machine.
 type disks struct{ *disk.Provider }
 

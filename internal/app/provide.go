@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/authn"
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/fileblob"
 	"vitrine/internal/client"
@@ -19,14 +18,14 @@ import (
 	"vitrine/internal/provider/authorization"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery"
-	"vitrine/internal/provider/gallery/foreign"
 	"vitrine/internal/provider/insights"
 	"vitrine/internal/provider/machine"
 	"vitrine/internal/provider/management"
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/provider/sharing"
-	"vitrine/internal/store"
+	"vitrine/internal/provider/storage"
+	"vitrine/internal/provider/storage/content"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
@@ -40,7 +39,9 @@ type rooms struct {
 	machines *machine.Provider
 	networks *network.Provider
 	runtime  vm.Runtime
-	blobs    http.Handler
+	accounts *storage.Provider
+	content  *content.Store
+	blobs    http.Handler // of disks
 	dial     func(ctx context.Context, host, port string) (net.Conn, error)
 }
 
@@ -51,6 +52,8 @@ func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
 	group.Go(func() { a.every(ctx, 2*time.Second, "networks", a.rooms.networks.Reconcile) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of disks", a.rooms.disks.Sweep) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "soft-deleted versions", a.rooms.gallery.Sweep) })
+	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of storage accounts", a.rooms.content.Sweep) })
+	group.Go(func() { a.every(ctx, time.Second, "copies of blobs", a.rooms.content.Run) })
 	group.Go(func() { a.every(ctx, time.Hour, "collection", a.collect) })
 	group.Go(func() { a.every(ctx, time.Hour, "old operations", a.sweep) })
 }
@@ -107,11 +110,8 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	sharing.Register(a.control)
 	insights.Register(a.control)
 	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
-	outside := foreign.Register(a.control, foreign.Config{Resolve: a.exact, Now: a.cfg.Now})
-	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: sources{a}, Foreign: func(tx store.Tx, _ authn.Caller, subscription, id, location string) (string, error) {
-		version, _, err := outside.Version(tx, subscription, id, location)
-		return version, err
-	}})
+	outside := a.outside()
+	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: sources{a}, Foreign: outside.Source})
 	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: galleries, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay, Now: a.cfg.Now})
 	var err error
@@ -120,6 +120,8 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.content = content.New(content.Config{Store: a.store, Images: r.images, Bucket: r.images.Buckets, Now: a.cfg.Now})
+	r.accounts = storage.Register(a.control, storage.Config{Sealer: a.sealer, Blobs: r.content, Now: a.cfg.Now})
 	r.blobs, r.dial = elsewhere(), r.networks.Dial
 	if a.host {
 		r.blobs = dataplane.New(grants{r.disks}, a.cfg.Now)

@@ -58,6 +58,7 @@ an operator's socket in the data folder. Everything else is refused. Machines ou
 	f.BoolVar(&cfg.Internet, "vm-internet", false, "machines may open connections to the outside")
 	f.StringVar(&cfg.Accel, "accel", "", "kvm or tcg (default what a probe proves)")
 	f.IntVar(&cfg.MaxMachines, "max-machines", app.DefaultMachines, "machines that may run at once")
+	f.IntVar(&cfg.Throttle, "throttle", app.DefaultThrottle, "requests that a client may make, times Azure's limits; -1: any number")
 	f.StringVar(&logFormat, "log-format", "text", "text or json")
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	return c

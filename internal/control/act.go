@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,14 +15,14 @@ import (
 	"vitrine/internal/store"
 )
 
-// remove serves DELETE: 204 when there is nothing, 202 when it takes long, 200 when it is gone at once.
+// remove serves DELETE: 204 when there is nothing, 202 when it takes long, 200 (or what Async says) when it is gone at once.
 func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, error) {
 	if k.Spec.Delete == nil {
 		return nil, c.noVerb(p)
 	}
 	var answer *Response
 	err := c.update(ctx, p, &answer, func(tx store.Tx) error {
-		w := &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), permission: k.Action + "/delete"}
+		w := newWrite[T](c, tx, p, k.Action+"/delete")
 		if err := c.mayWith(tx, p, w.permission, k.attributes(tx, p)); err != nil {
 			return err
 		}
@@ -55,7 +56,7 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 		if err := k.Spec.Delete(ctx, w); err != nil {
 			return err
 		}
-		answer, err = k.gone(p, w)
+		answer, err = k.gone(ctx, p, w)
 		return err
 	})
 	if err == nil {
@@ -77,11 +78,11 @@ func (k *kind[T]) yield(tx store.Tx, p *pass, open []*operation.Operation) error
 	return nil
 }
 
-func (k *kind[T]) gone(p *pass, w *Write[T]) (*Response, error) {
+func (k *kind[T]) gone(ctx context.Context, p *pass, w *Write[T]) (*Response, error) {
 	if w.op == nil {
-		answer := &Response{Status: http.StatusOK}
+		answer := &Response{Status: cmp.Or(k.Async.Delete, http.StatusOK)}
 		if k.Async.Echo {
-			body, err := armjson.Wire(w.Old)
+			body, err := k.answered(ctx, w.Tx, p, w.Old)
 			if err != nil {
 				return nil, err
 			}
@@ -132,8 +133,8 @@ func (k *kind[T]) run(ctx context.Context, c *Control, p *pass, a Action[T]) (*R
 		if err != nil {
 			return err
 		}
-		x := &Act[T]{Write: Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Old: r, New: r, Body: body, Query: p.Query,
-			Version: p.version, Now: c.now(), permission: permission}}
+		x := &Act[T]{Write: *newWrite[T](c, tx, p, permission)}
+		x.Old, x.New, x.Body = r, r, body
 		if err := idle(tx, p.id); err != nil {
 			return err
 		}

@@ -37,6 +37,33 @@ func (c *Control) update(ctx context.Context, p *pass, answer **Response, f func
 	})
 }
 
+// Following gives a request that a long-running operation makes what joins it to the request that began the operation: its
+// correlation ID and its source. So every step of a deployment and every deletion of a group's is an event of its own that
+// is found by its parent's correlation ID, as in Azure.
+func Following(o *operation.Operation, r Request) Request {
+	var e audit.Event
+	r.inner = true
+	if len(o.Origin) == 0 || json.Unmarshal(o.Origin, &e) != nil { // of an older server: no parent is known
+		return r
+	}
+	if r.Header = r.Header.Clone(); r.Header == nil {
+		r.Header = http.Header{}
+	}
+	r.Header.Set(correlationHeader, e.Request.CorrelationID)
+	r.Peer = e.Request.Source
+	return r
+}
+
+const correlationHeader = "x-ms-correlation-request-id"
+
+// correlation is the ID that joins a request to others: what the door made of it, or for a request from inside, the header.
+func correlation(ctx context.Context, h http.Header) string {
+	if id := web.CorrelationID(ctx); id != "" {
+		return id
+	}
+	return h.Get(correlationHeader)
+}
+
 // begin writes an operation that knows which request it came from, so that its end can be told.
 func (p *pass) begin(tx store.Tx, o operation.Operation) error {
 	e := p.origin
@@ -62,7 +89,7 @@ func (c *Control) refused(ctx context.Context, p *pass, err error) {
 	if ok {
 		e.Code, e.Request.HTTPStatus = fault.Code, fault.Status
 	}
-	if denied { // made of names and IDs; other messages may quote what a body said
+	if denied && !(p.inner && e.Code == "LinkedAuthorizationFailed") { // made of names and IDs; other messages may quote what a body said
 		e.Message = fault.Message
 	}
 	if err := c.audit.Note(ctx, e); err != nil {
@@ -89,11 +116,8 @@ func (c *Control) event(ctx context.Context, p *pass) audit.Event {
 		Category: audit.Administrative,
 		Caller: audit.Caller{Tenant: caller.TenantID, ObjectID: caller.ObjectID, AppID: caller.AppID, Name: caller.Name,
 			Kind: string(caller.Kind), HomeTenant: caller.HomeTenant, TokenID: caller.TokenID, Auxiliary: strings.Join(others, " ")},
-		Request: audit.Request{ID: web.RequestID(ctx), ClientID: p.Header.Get("x-ms-client-request-id"), CorrelationID: web.CorrelationID(ctx),
+		Request: audit.Request{ID: web.RequestID(ctx), ClientID: p.Header.Get("x-ms-client-request-id"), CorrelationID: correlation(ctx, p.Header),
 			Source: source, Method: p.Method, URI: uri}}
-	if e.Request.CorrelationID == "" {
-		e.Request.CorrelationID = p.Header.Get("x-ms-correlation-request-id")
-	}
 	// A token of tenant A at tenant B's subscription is told in A's log: B's cannot be filled by strangers.
 	if arm.IsGUID(p.id.Subscription) {
 		e.Subscription = p.id.Subscription

@@ -13,37 +13,40 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/audit"
 	"vitrine/internal/authn"
+	"vitrine/internal/control/throttle"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
 // Control is the table of resource types and the pipeline over it.
 type Control struct {
-	store  *store.Store
-	rbac   *rbac.Engine
-	kick   func()
-	open   func(sealed, resource string) ([]byte, error)
-	audit  Recorder
-	now    func() time.Time
-	log    *slog.Logger
-	types  map[string]entry // by lower-case type
-	routes []Route
+	store    *store.Store
+	rbac     *rbac.Engine
+	kick     func()
+	open     func(sealed, resource string) ([]byte, error)
+	audit    Recorder
+	now      func() time.Time
+	log      *slog.Logger
+	throttle *throttle.Meter
+	types    map[string]entry // by lower-case type
+	routes   []Route
 }
 
 // Config is what a Control needs.
 type Config struct {
-	Store *store.Store
-	RBAC  *rbac.Engine
-	Kick  func()                                        // told after a transaction that began an operation
-	Open  func(sealed, resource string) ([]byte, error) // reads sealed results; nil when no provider seals any
-	Audit Recorder                                      // the activity log; nil: none is kept
-	Now   func() time.Time
-	Log   *slog.Logger
+	Store    *store.Store
+	RBAC     *rbac.Engine
+	Kick     func()                                        // told after a transaction that began an operation
+	Open     func(sealed, resource string) ([]byte, error) // reads sealed results; nil when no provider seals any
+	Audit    Recorder                                      // the activity log; nil: none is kept
+	Now      func() time.Time
+	Log      *slog.Logger
+	Throttle *throttle.Meter // counts the requests that come by Handler; nil: none is
 }
 
 // New makes an empty table.
 func New(c Config) *Control {
-	return &Control{store: c.Store, rbac: c.RBAC, kick: c.Kick, open: c.Open, audit: c.Audit, now: c.Now, log: c.Log, types: map[string]entry{}}
+	return &Control{store: c.Store, rbac: c.RBAC, kick: c.Kick, open: c.Open, audit: c.Audit, now: c.Now, log: c.Log, throttle: c.Throttle, types: map[string]entry{}}
 }
 
 // Request is a request whose tokens were verified.
@@ -56,6 +59,8 @@ type Request struct {
 	Caller authn.Caller
 	Base   string // "https://management.azure.com", for absolute URLs in the answer
 	Peer   string // address of the other end, for the activity log
+
+	inner bool // made by an operation: its body may be made of what nobody may see, such as a deployment's secure parameters
 }
 
 // Response is the answer; Body is JSON or empty.
@@ -81,6 +86,8 @@ type Call struct {
 	Control *Control
 	Status  int // of the answer; 0: 200
 	Reply   http.Header
+
+	Correlation string // joins the request to those before and after it
 }
 
 // entry is a Spec without its type parameter.
@@ -100,6 +107,7 @@ type about struct {
 	Level    Level
 	Versions []arm.Version
 	Actions  []string
+	Rates    map[string]throttle.Limit
 	Verbs    []string
 	Tracked  bool
 }

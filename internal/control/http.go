@@ -24,12 +24,15 @@ func (c *Control) Handler(a *authn.Authenticator) http.Handler {
 			return err
 		}
 		web.Annotate(r.Context(), slog.Any("caller", caller.Primary), slog.Int("auxiliary", len(caller.Auxiliary)))
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
+		request := Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header,
+			Caller: caller, Peer: r.RemoteAddr, Base: "https://" + strings.TrimSuffix(r.Host, ":443")}
+		if err := c.meter(w.Header(), request); err != nil {
 			return err
 		}
-		answer, err := c.Do(r.Context(), Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header,
-			Body: body, Caller: caller, Peer: r.RemoteAddr, Base: "https://" + strings.TrimSuffix(r.Host, ":443")})
+		if request.Body, err = io.ReadAll(r.Body); err != nil {
+			return err
+		}
+		answer, err := c.Do(r.Context(), request)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
@@ -18,7 +19,8 @@ func (c *Control) route(ctx context.Context, p *pass) (*Response, error) {
 		if !ok || r.Method != p.Method {
 			continue
 		}
-		call := &Call{Request: p.Request, Names: names, Control: c, Reply: http.Header{}}
+		reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+		call := &Call{Request: p.Request, Names: names, Control: c, Reply: http.Header{}, Correlation: correlation(ctx, p.Header)}
 		var body []byte
 		f := func(tx store.Tx) error {
 			if err := c.owned(tx, p); err != nil {
@@ -26,6 +28,9 @@ func (c *Control) route(ctx context.Context, p *pass) (*Response, error) {
 			}
 			call.Tx, call.Status = tx, http.StatusOK
 			value, err := r.Do(ctx, call)
+			if err == nil && !reading {
+				err = rbac.Unlocked(tx, p.id, p.permission()) // also of a handler that asks for no right: nothing is kept if it is locked
+			}
 			if err != nil {
 				return err
 			}
@@ -36,7 +41,7 @@ func (c *Control) route(ctx context.Context, p *pass) (*Response, error) {
 		run := func(ctx context.Context, f func(store.Tx) error) error {
 			return c.update(ctx, p, &answer, func(tx store.Tx) error { err := f(tx); answer.Status = call.Status; return err })
 		}
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if reading {
 			run = c.store.View
 		}
 		if err := run(ctx, f); err != nil {

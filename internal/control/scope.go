@@ -7,6 +7,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
+	"vitrine/internal/operation"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
@@ -85,10 +86,20 @@ func (c *Control) mayWith(tx store.Tx, p *pass, action string, attributes func()
 	if err := c.owned(tx, p); err != nil {
 		return err
 	}
-	if err := c.rbac.CheckWith(tx, p.Caller.Primary, action, p.id, attributes); err != nil {
+	return c.rbac.CheckWith(tx, p.Caller.Primary, action, p.id, attributes)
+}
+
+// Starting asks again, when the work of a deletion starts, whether a lock forbids it: one may have been put since the request was
+// accepted. From then on the deletion goes to its end, as an accepted one does in Azure, where locks stop requests only.
+func (c *Control) Starting(tx store.Tx, o *operation.Operation) error {
+	if !strings.HasSuffix(o.Action, "/delete") {
+		return nil
+	}
+	id, err := arm.ParseID(o.Resource)
+	if err != nil {
 		return err
 	}
-	return rbac.Unlocked(tx, p.id, action)
+	return rbac.Unlocked(tx, id, o.Action)
 }
 
 // attributes is what conditions may ask about a write, read only if there is a condition.

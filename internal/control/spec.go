@@ -10,6 +10,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
+	"vitrine/internal/control/throttle"
 	"vitrine/internal/operation"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
@@ -51,6 +52,8 @@ type Spec[T any] struct {
 	Get      func(store.Tx, arm.ID) (*Resource[T], error)            // replaces the reading by ID; store.ErrNotFound
 	List     func(context.Context, *Listing) ([]*Resource[T], error) // replaces the listing by ID
 	Actions  []Action[T]
+	// Rates limits what a subscription may ask for, by verb: "read", "list", "write", "delete", or the name of an action.
+	Rates map[string]throttle.Limit
 	// Attributes gives what a condition of a role assignment may ask about a write or deletion; nil: the names in the ID only.
 	Attributes func(tx store.Tx, id arm.ID, body []byte) rbac.Attributes
 	Missing    func(arm.ID) *arm.Error                                         // words the absence of one; nil: ResourceNotFound
@@ -61,6 +64,7 @@ type Spec[T any] struct {
 type Async struct {
 	Create   int    // status of a PUT that creates; 0: 201
 	Update   int    // status of a PUT on what exists; 0: 200, or 202 where Create is 202
+	Delete   int    // status of a DELETE that is done at once; 0: 200
 	Echo     bool   // DELETE answers with what it deleted
 	First    string // provisioningState in the first answer of a create; empty: Creating
 	Family   string // of the status URL: "capsOperations", "DiskOperations", "operations"; empty: no status URL
@@ -86,6 +90,8 @@ type Write[T any] struct {
 	Version  arm.Version
 	Now      time.Time
 	Location string // of the operation; the resource's unless set
+
+	Correlation string // joins the request to those before and after it, in the activity log too
 
 	permission string
 	op         *operation.Operation

@@ -19,6 +19,7 @@ import (
 	"vitrine/internal/arm/armjson"
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
+	"vitrine/internal/control/throttle"
 	"vitrine/internal/operation"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
@@ -98,7 +99,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, store: store.New(memstore.Open())}
 	log := slog.New(slog.DiscardHandler)
 	var runner *operation.Engine
-	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Kick: func() { runner.Kick() }, Now: time.Now, Log: log})
+	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Kick: func() { runner.Kick() }, Now: time.Now, Log: log, Throttle: throttle.New(1, time.Now)})
 	w.register()
 	runner = operation.New(w.store, "test", w.works(), log)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -21,7 +22,7 @@ import (
 type kind[T any] struct{ Spec[T] }
 
 func (k *kind[T]) about() about {
-	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Verbs: []string{"read"}}
+	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Rates: k.Rates, Verbs: []string{"read"}}
 	if k.Put != nil {
 		a.Verbs = append(a.Verbs, "write")
 	}
@@ -48,7 +49,7 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 		if err := k.Put(ctx, w); err != nil {
 			return err
 		}
-		answer, err = k.commit(p, w)
+		answer, err = k.commit(ctx, p, w)
 		return err
 	})
 	if err == nil {
@@ -57,9 +58,13 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 	return answer, err
 }
 
+func newWrite[T any](c *Control, tx store.Tx, p *pass, permission string) *Write[T] {
+	return &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), Correlation: p.origin.Request.CorrelationID, permission: permission}
+}
+
 // prepare runs every check of a write, in ARM's order.
 func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
-	w := &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), permission: k.Action + "/write"}
+	w := newWrite[T](c, tx, p, k.Action+"/write")
 	if err := c.mayWith(tx, p, w.permission, k.attributes(tx, p)); err != nil {
 		return nil, err
 	}
@@ -143,10 +148,39 @@ func (k *kind[T]) decode(w *Write[T], p *pass) error {
 		f.Target = k.target(f.Target)
 		f.Message = strings.ReplaceAll(f.Message, "'properties.", "'"+k.target("properties."))
 	}
-	if k.Validate != nil && len(faults) == 0 {
-		faults = k.Validate(w.New)
+	return arm.Join(append(faults, k.invalid(w.New, faults)...))
+}
+
+// invalid is what Validate finds. When decoding found faults already, it sees a model with holes: what it says about a member that
+// is at fault, or about none, is left out, and if it cannot look at such a model at all, it says nothing.
+func (k *kind[T]) invalid(r *Resource[T], already []*arm.Error) (found []*arm.Error) {
+	if k.Validate == nil {
+		return nil
 	}
-	return arm.Join(faults)
+	if len(already) == 0 {
+		return k.Validate(r)
+	}
+	defer func() {
+		if recover() != nil {
+			found = nil // a rule leaned on what decoding refused; the request is refused anyway
+		}
+	}()
+	for _, f := range k.Validate(r) {
+		if !slices.ContainsFunc(already, func(a *arm.Error) bool { return f.Target == "" || overlap(a.Target, f.Target) }) {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// overlap tells whether two targets are the same member or one is inside the other.
+func overlap(a, b string) bool {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	inside := func(in, out string) bool {
+		rest, ok := strings.CutPrefix(in, out)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	}
+	return a == "" || inside(a, b) || inside(b, a)
 }
 
 func clone[T any](r *Resource[T]) (*Resource[T], error) {
@@ -306,17 +340,27 @@ func (k *kind[T]) first(created, long bool) (status int, state string) {
 	return status, state
 }
 
+// answered is a resource as a GET would show it now, so that a PUT's answer lacks nothing. The View completes a copy: what is
+// stored, and what the operation's URL is made of, stays as it is.
+func (k *kind[T]) answered(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]) (json.RawMessage, error) {
+	if k.View == nil && k.Dialect == nil {
+		return armjson.Wire(r)
+	}
+	shown, err := clone(r)
+	if err != nil {
+		return nil, err
+	}
+	return k.show(ctx, tx, p, shown)
+}
+
 // commit writes resource and operation and words the first answer.
-func (k *kind[T]) commit(p *pass, w *Write[T]) (*Response, error) {
+func (k *kind[T]) commit(ctx context.Context, p *pass, w *Write[T]) (*Response, error) {
 	status, state := k.first(w.Old == nil, w.op != nil)
 	w.New.SetState(state)
 	if err := Save(w.Tx, w.New); err != nil {
 		return nil, err
 	}
-	if k.Dialect != nil {
-		k.Dialect(w.New, p.version)
-	}
-	body, err := armjson.Wire(w.New)
+	body, err := k.answered(ctx, w.Tx, p, w.New)
 	if err != nil {
 		return nil, err
 	}

@@ -17,12 +17,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
+	"vitrine/internal/dataplane/wire"
 	"vitrine/internal/image"
 	"vitrine/internal/image/sas"
-	"vitrine/internal/web"
 )
 
 // ErrNoGrant is what Grants answers for a URL that grants nothing.
@@ -74,14 +73,7 @@ func New(grants Grants, now func() time.Time) http.Handler {
 		now = time.Now
 	}
 	d := &door{grants: grants, now: now, writes: writes{byGrant: map[string]int{}}}
-	return web.Handler(hide, func(w http.ResponseWriter, r *http.Request) error {
-		err := d.serve(w, r)
-		var e *Error
-		if errors.As(err, &e) {
-			e.requestID, e.time = web.RequestID(r.Context()), now()
-		}
-		return err
-	})
+	return wire.Handler(now, d.serve)
 }
 
 // exchange is one request that has proved its right.
@@ -95,10 +87,10 @@ type exchange struct {
 }
 
 func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
-	setHeaders(w.Header(), r, d.now())
+	wire.SetHeaders(w.Header(), r, d.now())
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return fail(http.StatusBadRequest, "InvalidQueryParameterValue", "Value for one of the query parameters specified in the request URI is invalid.")
+		return wire.Fail(http.StatusBadRequest, "InvalidQueryParameterValue", "Value for one of the query parameters specified in the request URI is invalid.")
 	}
 	grant, err := d.authenticate(r, query)
 	if err != nil {
@@ -106,7 +98,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	content, err := grant.Open(r.Context())
 	if errors.Is(err, image.ErrUpload) || errors.Is(err, image.ErrNotFound) {
-		return noBlob()
+		return wire.NoBlob()
 	}
 	if err != nil {
 		return fmt.Errorf("open the content of grant %s: %w", grant.ID, err)
@@ -116,25 +108,11 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
 	return x.dispatch()
 }
 
-// setHeaders: as recorded from the Blob service.
-func setHeaders(h http.Header, r *http.Request, now time.Time) {
-	h.Set("Server", "Windows-Azure-Blob/1.0 Microsoft-HTTPAPI/2.0")
-	h.Set("Date", now.UTC().Format(http.TimeFormat))
-	version := r.Header.Get("x-ms-version")
-	if _, err := time.Parse(time.DateOnly, version); err != nil {
-		version = sas.Version
-	}
-	h.Set("x-ms-version", version)
-	if id := r.Header.Get("x-ms-client-request-id"); id != "" && len(id) <= 1024 {
-		h.Set("x-ms-client-request-id", id)
-	}
-}
-
 // authenticate finds the grant. All ways to be wrong look the same, and an unknown URL costs what a known one does.
 func (d *door) authenticate(r *http.Request, query url.Values) (Grant, error) {
 	u, err := sas.Parse(r.Host, r.URL.EscapedPath(), query)
 	if err != nil {
-		return Grant{}, denied("").because(err)
+		return Grant{}, wire.Denied("").Because(err)
 	}
 	grant, err := d.grants.Grant(r.Context(), u.Host, u.Path)
 	if errors.Is(err, ErrNoGrant) {
@@ -144,10 +122,10 @@ func (d *door) authenticate(r *http.Request, query url.Values) (Grant, error) {
 		return Grant{}, fmt.Errorf("look up grant: %w", err)
 	}
 	if err := u.Verify(grant.Key); err != nil || grant.ID == "" || grant.ID != u.ID {
-		return Grant{}, denied("Signature did not match.").because(err)
+		return Grant{}, wire.Denied("Signature did not match.").Because(err)
 	}
 	if !d.now().Before(grant.Expires) {
-		return Grant{}, denied("Signed expiry time has passed.")
+		return Grant{}, wire.Denied("Signed expiry time has passed.")
 	}
 	return grant, nil
 }
@@ -156,7 +134,7 @@ func (x *exchange) dispatch() error {
 	comp := x.query.Get("comp")
 	for _, name := range []string{"snapshot", "versionid", "prevsnapshot", "restype"} {
 		if x.query.Has(name) {
-			return fail(http.StatusBadRequest, "UnsupportedQueryParameter", "One of the query parameters specified in the request URI is not supported: "+name+".")
+			return wire.Fail(http.StatusBadRequest, "UnsupportedQueryParameter", "One of the query parameters specified in the request URI is not supported: "+name+".")
 		}
 	}
 	switch method := x.r.Method; {
@@ -169,9 +147,9 @@ func (x *exchange) dispatch() error {
 	case method == http.MethodPut && comp == "page":
 		return x.write(x.putPage)
 	case comp != "" && comp != "page" && comp != "pagelist":
-		return fail(http.StatusBadRequest, "UnsupportedQueryParameter", "One of the query parameters specified in the request URI is not supported: comp.")
+		return wire.Fail(http.StatusBadRequest, "UnsupportedQueryParameter", "One of the query parameters specified in the request URI is not supported: comp.")
 	}
-	return fail(http.StatusMethodNotAllowed, "UnsupportedHttpVerb", "The resource doesn't support specified Http Verb.")
+	return wire.Fail(http.StatusMethodNotAllowed, "UnsupportedHttpVerb", "The resource doesn't support specified Http Verb.")
 }
 
 // modified is the content's last change.
@@ -182,39 +160,13 @@ func (x *exchange) modified() (time.Time, error) {
 	return x.grant.LastModified, nil
 }
 
-// etag is the time in .NET ticks, as the Blob service's looks ("0x8DC…").
-func etag(t time.Time) string {
-	const unixEpoch = 621355968000000000
-	return fmt.Sprintf(`"0x%X"`, t.UnixNano()/100+unixEpoch)
-}
-
 // conditions checks the request's conditional headers.
 func (x *exchange) conditions() error {
 	at, err := x.modified()
 	if err != nil {
 		return err
 	}
-	tag, h := etag(at), x.r.Header
-	notMet := fail(http.StatusPreconditionFailed, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met.")
-	if m := h.Get("If-Match"); m != "" && m != "*" && !strings.Contains(m, tag) {
-		return notMet
-	}
-	if t, err := http.ParseTime(h.Get("If-Unmodified-Since")); err == nil && at.Truncate(time.Second).After(t) {
-		return notMet
-	}
-	unchanged := false
-	if m := h.Get("If-None-Match"); m != "" {
-		unchanged = m == "*" || strings.Contains(m, tag)
-	} else if t, err := http.ParseTime(h.Get("If-Modified-Since")); err == nil {
-		unchanged = !at.Truncate(time.Second).After(t)
-	}
-	if unchanged && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
-		notMet.status = http.StatusNotModified
-	}
-	if unchanged {
-		return notMet
-	}
-	return nil
+	return wire.Conditions(x.r, at)
 }
 
 // stamp sets ETag and Last-Modified.
@@ -223,7 +175,7 @@ func (x *exchange) stamp() error {
 	if err != nil {
 		return err
 	}
-	x.w.Header().Set("ETag", etag(at))
+	x.w.Header().Set("ETag", wire.ETag(at))
 	x.w.Header().Set("Last-Modified", at.UTC().Format(http.TimeFormat))
 	return nil
 }

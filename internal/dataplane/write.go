@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"vitrine/internal/dataplane/wire"
 	"vitrine/internal/image"
 )
 
@@ -18,20 +19,20 @@ import (
 func (x *exchange) write(f func(Pages) error) error {
 	pages, ok := x.content.(Pages)
 	if !x.grant.Write || !ok {
-		return fail(http.StatusForbidden, "AuthorizationPermissionMismatch", "This request is not authorized to perform this operation using this permission.")
+		return wire.Fail(http.StatusForbidden, "AuthorizationPermissionMismatch", "This request is not authorized to perform this operation using this permission.")
 	}
 	for _, name := range []string{"x-ms-lease-id", "x-ms-encryption-key", "x-ms-copy-source", "x-ms-if-sequence-number-le",
 		"x-ms-if-sequence-number-lt", "x-ms-if-sequence-number-eq", "x-ms-content-crc64", "x-ms-structured-body"} {
 		if x.r.Header.Get(name) != "" {
-			return fail(http.StatusBadRequest, "UnsupportedHeader", "One of the HTTP headers specified in the request is not supported: "+name+".")
+			return wire.Fail(http.StatusBadRequest, "UnsupportedHeader", "One of the HTTP headers specified in the request is not supported: "+name+".")
 		}
 	}
 	err := f(pages)
 	if errors.Is(err, image.ErrUpload) { // it was ended meanwhile
-		return noBlob().because(err)
+		return wire.NoBlob().Because(err)
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
-		return busy("The server's disk is full.").because(err)
+		return wire.Busy("The server's disk is full.").Because(err)
 	}
 	return err
 }
@@ -52,24 +53,24 @@ func (x *exchange) putBlob(p Pages) error {
 	h := x.r.Header
 	switch kind := h.Get("x-ms-blob-type"); {
 	case kind == "":
-		return missingHeader("x-ms-blob-type")
+		return wire.MissingHeader("x-ms-blob-type")
 	case !strings.EqualFold(kind, "PageBlob"):
-		return fail(http.StatusConflict, "InvalidBlobType", "The blob type is invalid for this operation: a disk is a PageBlob.")
+		return wire.Fail(http.StatusConflict, "InvalidBlobType", "The blob type is invalid for this operation: a disk is a PageBlob.")
 	case h.Get("x-ms-blob-content-length") == "":
-		return missingHeader("x-ms-blob-content-length")
+		return wire.MissingHeader("x-ms-blob-content-length")
 	case x.r.ContentLength > 0:
-		return badHeader("Content-Length")
+		return wire.BadHeader("Content-Length")
 	}
 	size, err := strconv.ParseInt(h.Get("x-ms-blob-content-length"), 10, 64)
 	if err != nil || size < 0 || size%512 != 0 {
-		return badHeader("x-ms-blob-content-length")
+		return wire.BadHeader("x-ms-blob-content-length")
 	}
 	if size != p.Size() {
-		return fail(http.StatusBadRequest, "OutOfRangeInput", "One of the request inputs is out of range: x-ms-blob-content-length is "+
+		return wire.Fail(http.StatusBadRequest, "OutOfRangeInput", "One of the request inputs is out of range: x-ms-blob-content-length is "+
 			strconv.FormatInt(size, 10)+", the disk was created for an upload of "+strconv.FormatInt(p.Size(), 10)+" bytes.")
 	}
 	if h.Get("If-None-Match") == "*" {
-		return fail(http.StatusConflict, "BlobAlreadyExists", "The specified blob already exists.")
+		return wire.Fail(http.StatusConflict, "BlobAlreadyExists", "The specified blob already exists.")
 	}
 	if err := x.conditions(); err != nil {
 		return err
@@ -80,36 +81,8 @@ func (x *exchange) putBlob(p Pages) error {
 	return x.created()
 }
 
-// pages reads the range of a Put Page.
-func (x *exchange) pages(size int64) (off, n int64, err error) {
-	h := x.r.Header
-	text := h.Get("x-ms-range")
-	if text == "" {
-		text = h.Get("Range")
-	}
-	if text == "" {
-		return 0, 0, missingHeader("x-ms-range")
-	}
-	if strings.HasSuffix(text, "-") {
-		return 0, 0, badHeader("x-ms-range")
-	}
-	invalid := fail(http.StatusRequestedRangeNotSatisfiable, "InvalidPageRange", "The page range specified is invalid.")
-	off, n, _, err = parseRange(http.Header{"X-Ms-Range": {text}}, 1<<62) // the size must not shorten what is asked
-	if err != nil {
-		var e *Error
-		if errors.As(err, &e) && e.status == http.StatusRequestedRangeNotSatisfiable {
-			return 0, 0, invalid
-		}
-		return 0, 0, err
-	}
-	if off%512 != 0 || n%512 != 0 || off >= size || n > size-off {
-		return 0, 0, invalid
-	}
-	return off, n, nil
-}
-
 func (x *exchange) putPage(p Pages) error {
-	off, n, err := x.pages(p.Size())
+	off, n, err := wire.PageRange(x.r.Header, p.Size())
 	if err != nil {
 		return err
 	}
@@ -119,25 +92,25 @@ func (x *exchange) putPage(p Pages) error {
 	x.w.Header().Set("x-ms-blob-sequence-number", "0")
 	switch how := x.r.Header.Get("x-ms-page-write"); {
 	case how == "":
-		return missingHeader("x-ms-page-write")
+		return wire.MissingHeader("x-ms-page-write")
 	case strings.EqualFold(how, "clear"):
 		if x.r.ContentLength > 0 {
-			return badHeader("Content-Length")
+			return wire.BadHeader("Content-Length")
 		}
 		if err := p.ClearIf(x.still, off, n); err != nil {
 			return err
 		}
 		return x.created()
 	case !strings.EqualFold(how, "update"):
-		return badHeader("x-ms-page-write")
+		return wire.BadHeader("x-ms-page-write")
 	}
 	switch {
 	case n > maxPut:
-		return fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit: one Put Page has 4 MiB at most.")
+		return wire.Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit: one Put Page has 4 MiB at most.")
 	case x.r.ContentLength < 0:
-		return fail(http.StatusLengthRequired, "MissingContentLengthHeader", "The content length header was not specified.")
+		return wire.Fail(http.StatusLengthRequired, "MissingContentLengthHeader", "The content length header was not specified.")
 	case x.r.ContentLength != n:
-		return badHeader("Content-Length")
+		return wire.BadHeader("Content-Length")
 	}
 	return x.update(p, off, n)
 }
@@ -158,16 +131,16 @@ func (x *exchange) update(p Pages, off, n int64) error {
 	defer x.writes.free(buffer)
 	body := buffer[:n]
 	if _, err := io.ReadFull(x.r.Body, body); err != nil {
-		return fail(http.StatusBadRequest, "IncompleteBody", "The request body ended before its Content-Length.").because(err)
+		return wire.Fail(http.StatusBadRequest, "IncompleteBody", "The request body ended before its Content-Length.").Because(err)
 	}
 	if sent := x.r.Header.Get("Content-MD5"); sent != "" {
 		sum := md5.Sum(body)
 		want, err := base64.StdEncoding.DecodeString(sent)
 		if err != nil || len(want) != len(sum) {
-			return fail(http.StatusBadRequest, "InvalidMd5", "The MD5 value specified in the request is invalid. The MD5 value must be 128 bits and Base64-encoded.")
+			return wire.Fail(http.StatusBadRequest, "InvalidMd5", "The MD5 value specified in the request is invalid. The MD5 value must be 128 bits and Base64-encoded.")
 		}
 		if !bytes.Equal(want, sum[:]) {
-			return fail(http.StatusBadRequest, "Md5Mismatch", "The MD5 value specified in the request did not match with the MD5 value calculated by the server.")
+			return wire.Fail(http.StatusBadRequest, "Md5Mismatch", "The MD5 value specified in the request did not match with the MD5 value calculated by the server.")
 		}
 		x.w.Header().Set("Content-MD5", sent)
 	}

@@ -1,6 +1,10 @@
 package dataplane
 
-import "sync"
+import (
+	"sync"
+
+	"vitrine/internal/dataplane/wire"
+)
 
 const (
 	maxWrites = 256 // Put Page requests at once, each with a body of up to 4 MiB
@@ -21,10 +25,10 @@ func (w *writes) enter(grant string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.byGrant[grant] >= maxShare {
-		return busy("Too many writes by this signed URL are under way. Please try again after some time.")
+		return wire.Busy("Too many writes by this signed URL are under way. Please try again after some time.")
 	}
 	if w.all >= maxWrites {
-		return busy("The server is busy with other writes. Please try again after some time.")
+		return wire.Busy("The server is busy with other writes. Please try again after some time.")
 	}
 	w.all++
 	w.byGrant[grant]++

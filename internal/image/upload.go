@@ -19,6 +19,9 @@ import (
 
 const page = 512 // what a page blob is written in
 
+// KeptPrefix begins the names of uploads that are kept: page blobs of storage accounts. The rest are disks being uploaded.
+const KeptPrefix = "blob-"
+
 // UploadInfo describes an upload.
 type UploadInfo struct {
 	ID       string

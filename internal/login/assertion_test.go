@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -72,6 +73,16 @@ func signed(t *testing.T, alg jose.SignatureAlgorithm, key any, header map[strin
 	return raw
 }
 
+// standard writes base64url in the standard alphabet, padded.
+func standard(t *testing.T, s string) string {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(raw)
+}
+
 const bearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 func (p *people) assert(raw string, changes ...string) url.Values {
@@ -106,6 +117,7 @@ func TestCertificate(t *testing.T) {
 		{"RS256, x5t", jose.RS256, key, x5t, nil, 0},
 		{"PS256, x5t#S256", jose.PS256, key, map[string]string{"x5t#S256": c.X5TS256}, nil, 0},
 		{"padded x5t", jose.RS256, key, map[string]string{"x5t": c.X5T + "="}, nil, 0},
+		{"thumbprint in the other alphabet, as MSAL for Go writes it", jose.PS256, key, map[string]string{"x5t#S256": standard(t, c.X5TS256)}, nil, 0},
 		{"kid is the thumbprint", jose.RS256, key, map[string]string{"kid": c.Thumbprint()}, nil, 0},
 		{"audience is the v1 endpoint", jose.RS256, key, x5t, map[string]any{"aud": "https://login.microsoftonline.com/" + tenant2 + "/oauth2/token"}, 0},
 		{"audiences", jose.RS256, key, x5t, map[string]any{"aud": []string{"x", "https://login.microsoftonline.com/" + tenant2 + "/v2.0"}}, 0},

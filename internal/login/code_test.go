@@ -139,6 +139,29 @@ func refreshForm(secret string, changes ...string) url.Values {
 	return f
 }
 
+// A client that names no scope renews what the person signed in for (RFC 6749, 6), also after it asked for something else in between.
+func TestRefreshWithoutScope(t *testing.T) {
+	p := newPeople(t)
+	v1, v2 := "/"+tenant1+"/oauth2/token", "/"+tenant1+"/oauth2/v2.0/token"
+	audience := func(name string, got answer, want string) string {
+		t.Helper()
+		if c, err := p.tokens.Verify(t.Context(), got.text("access_token")); err != nil || c.Audience != want {
+			t.Fatalf("%s: %d %s: for %q, want %q, %v", name, got.status, got.raw, c.Audience, want, err)
+		}
+		return got.text("refresh_token")
+	}
+	secret := audience("code", p.post(v2, codeForm(p.azCode(tenant1))), armHost)
+	secret = audience("Graph", p.post(v2, refreshForm(secret, "scope", "https://graph.microsoft.com/.default")), "https://graph.microsoft.com")
+	f := refreshForm(secret)
+	f.Del("scope")
+	secret = audience("no scope", p.post(v2, f), armHost)
+	f.Set("refresh_token", secret)
+	secret = audience("version 1, no resource", p.post(v1, f), armHost)
+	f.Set("refresh_token", secret)
+	f.Set("resource", "https://graph.microsoft.com")
+	audience("version 1, Graph", p.post(v1, f), "https://graph.microsoft.com")
+}
+
 // Refresh tokens rotate; one that is sent again ends the family, but for a retry at once from the same place.
 func TestRefreshRotation(t *testing.T) {
 	p := newPeople(t)

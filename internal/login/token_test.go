@@ -59,6 +59,18 @@ func TestAsMSAL(t *testing.T) {
 	}
 }
 
+// MSAL for Go sends the scopes of OpenID Connect for every grant.
+func TestAsMSALForGo(t *testing.T) {
+	w := newWorld(t)
+	got := w.post("/"+tenant1+"/oauth2/v2.0/token", w.form("scope", "https://management.azure.com/.default openid offline_access profile"))
+	if c, err := w.tokens.Verify(t.Context(), got.text("access_token")); err != nil || c.Audience != "https://management.azure.com" {
+		t.Errorf("%d %s: %+v, %v", got.status, got.raw, c, err)
+	}
+	if got.text("id_token")+got.text("refresh_token") != "" {
+		t.Errorf("an application got what is a person's: %s", got.raw)
+	}
+}
+
 // The v1 endpoint has its numbers as strings and repeats the resource.
 func TestVersion1Reply(t *testing.T) {
 	w := newWorld(t)
@@ -145,6 +157,8 @@ func TestTokenErrors(t *testing.T) {
 		{"no scope", v2, w.form("scope", "-"), 400, "invalid_request", 900144, "parameter: 'scope'."},
 		{"no resource", v1, w.form(), 400, "invalid_request", 900144, "parameter: 'resource'."},
 		{"empty body", v2, url.Values{}, 400, "invalid_request", 900144, "parameter: 'grant_type'."},
+		{"scopes of OpenID Connect alone", v2, w.form("scope", "openid offline_access profile"), 400, "invalid_scope", 1002012, "The provided value for scope openid offline_access profile is not valid."},
+		{"scope of a person, as MSAL for Go sends it", v2, w.form("scope", "https://graph.microsoft.com/User.Read openid offline_access profile"), 400, "invalid_scope", 1002012, "scope https://graph.microsoft.com/User.Read is not valid"},
 		{"two scopes", v2, w.form("scope", "a/.default b/.default"), 400, "invalid_scope", 70011, "The scope a/.default b/.default is not valid."},
 		{"scope without .default", v2, w.form("scope", "https://graph.microsoft.com/User.Read"), 400, "invalid_scope", 1002012, "The provided value for scope https://graph.microsoft.com/User.Read is not valid."},
 		{".default alone", v2, w.form("scope", "/.default"), 400, "invalid_scope", 1002012, ""},

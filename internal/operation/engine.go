@@ -48,6 +48,10 @@ type Engine struct {
 	kick  chan struct{}
 	time  timing
 
+	// Starting is asked in the transaction in which an operation's work starts; an *arm.Error of it ends the operation before
+	// its first step. Nil: nobody is asked. It is set before Run.
+	Starting func(tx store.Tx, o *Operation) error
+
 	// Ended is told the end of each operation in the transaction that ends it; nil: nobody is. It is set before Run.
 	Ended func(tx store.Tx, o *Operation) error
 }

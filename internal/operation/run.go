@@ -87,8 +87,10 @@ func (r *Run) advance(ctx context.Context) error {
 		return r.conclude(ctx, work)
 	}
 	if r.Status == Pending {
-		r.Status = Running
-		if err := r.record(ctx, time.Now(), nil); err != nil {
+		if err := r.start(ctx); err != nil {
+			if visible, ok := errors.AsType[*arm.Error](err); ok {
+				return r.end(ctx, work, visible)
+			}
 			return err
 		}
 	}
@@ -108,6 +110,16 @@ func (r *Run) advance(ctx context.Context) error {
 		}
 	}
 	return r.end(ctx, work, nil)
+}
+
+func (r *Run) start(ctx context.Context) error {
+	r.Status = Running
+	return r.record(ctx, time.Now(), func(tx store.Tx) error {
+		if r.engine.Starting == nil {
+			return nil
+		}
+		return r.engine.Starting(tx, &r.Operation)
+	})
 }
 
 // setback decides what a step's error means.

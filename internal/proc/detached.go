@@ -34,6 +34,16 @@ type Identity struct {
 	Boot  string `json:"boot"`  // the kernel's boot_id, because ticks begin again with every boot
 }
 
+// helperVariable marks the processes that a server starts of its own program.
+const helperVariable = "VITRINE_HELPER"
+
+// HelperEnv is our environment with a mark, for a process of our own program that must never be a server itself.
+func HelperEnv() []string { return append(os.Environ(), helperVariable+"=1") }
+
+// IsHelper says whether this process was started with HelperEnv. Where the program is a test binary, such a process would run the
+// tests, start a server and helpers of it, and so on without end; whoever makes a server asks first.
+func IsHelper() bool { return os.Getenv(helperVariable) != "" }
+
 // Start starts a process in a session of its own, with no descriptor of ours but its output file.
 func Start(d Detached) (Identity, error) {
 	out, err := openOutput(d.Output)

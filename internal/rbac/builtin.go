@@ -32,7 +32,7 @@ func general() []Role {
 		{"4d97b98b-1d4f-4787-a291-c67834d212e7", "Network Contributor", "Lets you manage networks, but not access to them.",
 			allow("Microsoft.Authorization/*/read", "Microsoft.Insights/alertRules/*", "Microsoft.Network/*", "Microsoft.ResourceHealth/availabilityStatuses/read",
 				"Microsoft.Resources/deployments/*", "Microsoft.Resources/subscriptions/resourceGroups/read", "Microsoft.Support/*")},
-		{"959f8984-c045-4866-89c7-12bf9737be2e", "Data Operator for Managed Disks", "Provides permissions to upload data to empty managed disks, read, or export data of managed disks and snapshots using SAS URIs and Azure AD authentication.",
+		{"959f8984-c045-4866-89c7-12bf9737be2e", "Data Operator for Managed Disks", "Provides permissions to upload data to empty managed disks, read, or export data of managed disks (not attached to running VMs) and snapshots using SAS URIs and Azure AD authentication.",
 			[]Permission{{DataActions: []string{"Microsoft.Compute/disks/download/action", "Microsoft.Compute/disks/upload/action",
 				"Microsoft.Compute/snapshots/download/action", "Microsoft.Compute/snapshots/upload/action"}}}},
 		{"1c0163c0-47e6-4577-8991-ea5c82e286e4", "Virtual Machine Administrator Login", "View Virtual Machines in the portal and login as administrator.", login("Microsoft.Compute/virtualMachines/login/action", "Microsoft.Compute/virtualMachines/loginAsAdmin/action")},
@@ -48,7 +48,10 @@ func special() []Role {
 		{"66f75aeb-eabe-4b70-9f1e-c350c4c9ad04", "Virtual Machine Data Access Administrator (preview)", "Manage access to Virtual Machines by adding or removing role assignments for the Virtual Machine Administrator Login and Virtual Machine User Login roles. Includes an ABAC condition to constrain role assignments.",
 			dataAccessAdministrator()},
 		{"3e5e47e6-65f7-47ef-90b5-e5dd4d455f24", "Disk Backup Reader", "Provides permission to backup vault to perform disk backup.",
-			allow("Microsoft.Authorization/*/read", "Microsoft.Resources/subscriptions/resourceGroups/read", "Microsoft.Compute/disks/read", "Microsoft.Compute/disks/beginGetAccess/action")},
+			allow("Microsoft.Authorization/*/read", "Microsoft.Compute/disks/read", "Microsoft.Compute/disks/beginGetAccess/action")},
+		{"60fc6e62-5479-42d4-8bf4-67625fcc2840", "Disk Pool Operator", "Used by the StoragePool Resource Provider to manage Disks added to a Disk Pool.",
+			allow("Microsoft.Compute/disks/write", "Microsoft.Compute/disks/read", "Microsoft.Authorization/*/read", "Microsoft.Insights/alertRules/*",
+				"Microsoft.Resources/deployments/*", "Microsoft.Resources/subscriptions/resourceGroups/read")},
 		{"b50d9833-a0cb-478e-945f-707fcc997c13", "Disk Restore Operator", "Provides permission to backup vault to perform disk restore.",
 			allow("Microsoft.Authorization/*/read", "Microsoft.Resources/subscriptions/resourceGroups/read", "Microsoft.Compute/disks/write", "Microsoft.Compute/disks/read")},
 		{"7efff54f-a5b4-42b5-a1c5-5411624893ce", "Disk Snapshot Contributor", "Provides permission to backup vault to manage disk snapshots.",
@@ -88,9 +91,9 @@ func special() []Role {
 			allow("*/read", "Microsoft.OperationalInsights/workspaces/search/action", "Microsoft.Support/*")},
 		{"5d58bcaf-24a5-4b20-bdb6-eed9f69fbe4c", "Management Group Contributor", "Management Group Contributor Role",
 			allow("Microsoft.Management/managementGroups/delete", "Microsoft.Management/managementGroups/read", "Microsoft.Management/managementGroups/subscriptions/delete",
-				"Microsoft.Management/managementGroups/subscriptions/write", "Microsoft.Management/managementGroups/write", "Microsoft.Management/managementGroups/subscriptions/read")},
+				"Microsoft.Management/managementGroups/subscriptions/write", "Microsoft.Management/managementGroups/write", "Microsoft.Management/managementGroups/subscriptions/read", "Microsoft.Authorization/*/read")},
 		{"ac63b705-f282-497d-ac71-919bf39d939d", "Management Group Reader", "Management Group Reader Role",
-			allow("Microsoft.Management/managementGroups/read", "Microsoft.Management/managementGroups/subscriptions/read")},
+			allow("Microsoft.Management/managementGroups/read", "Microsoft.Management/managementGroups/subscriptions/read", "Microsoft.Authorization/*/read")},
 		{"4a9ae827-6dc8-4573-8ac7-8239d42aa03f", "Tag Contributor", "Lets you manage tags on entities, without providing access to the entities themselves.",
 			allow("Microsoft.Authorization/*/read", "Microsoft.Resources/subscriptions/resourceGroups/read", "Microsoft.Resources/subscriptions/resourceGroups/resources/read",
 				"Microsoft.Resources/subscriptions/resources/read", "Microsoft.Resources/deployments/*", "Microsoft.Insights/alertRules/*", "Microsoft.Support/*", "Microsoft.Resources/tags/*")},
@@ -103,15 +106,14 @@ func allow(actions ...string) []Permission { return []Permission{{Actions: actio
 
 func login(data ...string) []Permission {
 	return []Permission{{Actions: []string{"Microsoft.Network/publicIPAddresses/read", "Microsoft.Network/virtualNetworks/read",
-		"Microsoft.Network/networkInterfaces/read", "Microsoft.Compute/virtualMachines/*/read"}, DataActions: data}}
+		"Microsoft.Network/loadBalancers/read", "Microsoft.Network/networkInterfaces/read", "Microsoft.Compute/virtualMachines/*/read"}, DataActions: data}}
 }
 
 func publisher() []Permission {
 	return []Permission{{Actions: []string{"Microsoft.Compute/galleries/*", "Microsoft.Compute/locations/capsOperations/read",
 		"Microsoft.Compute/locations/communityGalleries/*", "Microsoft.Compute/locations/sharedGalleries/*", "Microsoft.Compute/images/*",
-		"Microsoft.Compute/virtualMachines/write", "Microsoft.Compute/disks/write", "Microsoft.Compute/snapshots/write",
-		"Microsoft.Resources/deployments/*", "Microsoft.Resources/subscriptions/resourceGroups/read",
-		"Microsoft.Authorization/roleAssignments/read", "Microsoft.Authorization/roleDefinitions/read"},
+		"Microsoft.Compute/virtualMachines/write", "Microsoft.Compute/disks/write", "Microsoft.Authorization/*/read", "Microsoft.Insights/alertRules/*",
+		"Microsoft.Resources/deployments/*", "Microsoft.Resources/subscriptions/resourceGroups/read"},
 		NotActions: []string{"Microsoft.Compute/galleries/share/action"}}}
 }
 
@@ -138,7 +140,11 @@ const (
 // dataAccessAdministrator may assign the two roles of signing in to machines, and no other.
 func dataAccessAdministrator() []Permission {
 	const roles = " ForAnyOfAnyValues:GuidEquals {1c0163c0-47e6-4577-8991-ea5c82e286e4, fb879df8-f326-4884-b1cf-06f3ad86be52}))"
-	return []Permission{{Actions: []string{"Microsoft.Authorization/roleAssignments/write", "Microsoft.Authorization/roleAssignments/delete", "*/read", "Microsoft.Support/*"},
+	return []Permission{{Actions: []string{"Microsoft.Authorization/roleAssignments/write", "Microsoft.Authorization/roleAssignments/delete", "Microsoft.Authorization/*/read",
+		"Microsoft.Resources/subscriptions/resourceGroups/read", "Microsoft.Resources/subscriptions/read", "Microsoft.Management/managementGroups/read",
+		"Microsoft.Network/publicIPAddresses/read", "Microsoft.Network/virtualNetworks/read", "Microsoft.Network/loadBalancers/read",
+		"Microsoft.Network/networkInterfaces/read", "Microsoft.Compute/virtualMachines/*/read", "Microsoft.HybridCompute/machines/*/read",
+		"Microsoft.Resources/deployments/*", "Microsoft.Support/*"},
 		Version: "2.0",
 		Condition: "((!(ActionMatches{'Microsoft.Authorization/roleAssignments/write'})) OR (@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId]" + roles +
 			" AND ((!(ActionMatches{'Microsoft.Authorization/roleAssignments/delete'})) OR (@Resource[Microsoft.Authorization/roleAssignments:RoleDefinitionId]" + roles}}

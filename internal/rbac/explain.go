@@ -174,19 +174,38 @@ func (x explaining) grantors() ([]Grantor, error) {
 	return out, err
 }
 
-// smallest finds the built-in role that gives an action and as little else as possible.
+// smallest finds the built-in role that gives an action, in lower case, and as little else as possible.
 func smallest(action string, data bool) (Role, bool) {
 	var best Role
-	least := -1
+	least, meant := -1, false
 	for _, r := range BuiltIn() {
 		if compile(r).match(action, data) == nil {
 			continue
 		}
-		if w := weight(r); least < 0 || w < least {
-			best, least = r, w
+		m := !data && readsFor(r, action)
+		if w := weight(r); least < 0 || m && !meant || m == meant && w < least {
+			best, least, meant = r, w, m
 		}
 	}
 	return best, least >= 0
+}
+
+// readsFor tells whether a role is for those who want to read what an action reads. Roles of services, such as the one for disk
+// backups, let read groups and the like by the way; nobody should be told to hand one out for that.
+func readsFor(r Role, action string) bool {
+	service, _, _ := strings.Cut(action, "/")
+	for _, p := range r.Permissions {
+		for _, a := range p.Actions {
+			of, _, _ := strings.Cut(a, "/")
+			if strings.EqualFold(a, "Microsoft.Authorization/*/read") { // stands in most roles beside what they are for
+				continue
+			}
+			if !strings.HasSuffix(a, "/read") || of != "*" && !strings.EqualFold(of, service) {
+				return false
+			}
+		}
+	}
+	return strings.HasSuffix(action, "/read")
 }
 
 // weight orders roles by how much they give: a wildcard of everything weighs most.

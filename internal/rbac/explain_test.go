@@ -152,3 +152,23 @@ func TestWhyAndWhoCan(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestSmallest(t *testing.T) {
+	for action, want := range map[string]string{
+		"Microsoft.Compute/galleries/images/versions/read":       "Compute Gallery Image Reader",
+		"Microsoft.Resources/subscriptions/resourceGroups/read":  "Reader", // a backup service's role gives it too
+		"Microsoft.Compute/disks/read":                           "Reader",
+		"Microsoft.Management/managementGroups/read":             "Management Group Reader",
+		"Microsoft.Resources/subscriptions/resourceGroups/write": "Contributor",
+		"Microsoft.Compute/galleries/share/action":               "Compute Gallery Sharing Admin",
+		"Microsoft.Authorization/roleAssignments/write":          "Role Based Access Control Administrator",
+		"Microsoft.Network/networkInterfaces/join/action":        "Network Contributor",
+	} {
+		if r, ok := smallest(strings.ToLower(action), false); !ok || r.Name != want {
+			t.Errorf("%s: %s, want %s", action, r.Name, want)
+		}
+	}
+	if r, ok := smallest("microsoft.storage/storageaccounts/blobservices/containers/blobs/read", true); !ok || r.Name != "Storage Blob Data Reader" {
+		t.Errorf("data: %s", r.Name)
+	}
+}

@@ -68,14 +68,18 @@ func CustomRole(tx store.Tx, tenant, guid string) (Role, error) {
 	return Role{GUID: strings.ToLower(guid), Name: p.RoleName, Description: p.Description, Permissions: p.Permissions}, nil
 }
 
-// Check answers nil or Azure's AuthorizationFailed. It says nothing about whether the scope exists.
+// Check answers nil, Azure's AuthorizationFailed, or its ScopeLocked: whoever asks for a right asks the locks too, so nobody can
+// forget them. It says nothing about whether the scope exists.
 func (e *Engine) Check(tx store.Tx, p authn.Principal, action string, scope arm.ID) error {
 	return e.CheckWith(tx, p, action, scope, nil)
 }
 
 // CheckWith is Check for a request whose attributes conditions may ask about; they are read only if one does.
 func (e *Engine) CheckWith(tx store.Tx, p authn.Principal, action string, scope arm.ID, attributes func() Attributes) error {
-	return e.refuse(tx, p, scope, action, question{action: strings.ToLower(action), scope: scope, attributes: attributes})
+	if err := e.refuse(tx, p, scope, action, question{action: strings.ToLower(action), scope: scope, attributes: attributes}); err != nil {
+		return err
+	}
+	return Unlocked(tx, scope, action)
 }
 
 // CheckData is Check for a data action.
@@ -121,7 +125,8 @@ type Link struct {
 }
 
 // Linked checks the links of a resource that the caller may write by action. Each link is judged as the principal of the
-// tenant that owns it; the wordings are those that clients parse (errors.md 5, A and B).
+// tenant that owns it; the wordings are those that clients parse (errors.md 5, A and B). What the write does to another resource
+// — a disk that is attached, a subnet that is joined, an interface that goes with its machine — its locks can stop.
 func (e *Engine) Linked(tx store.Tx, caller authn.Caller, written arm.ID, action string, links []Link) error {
 	var lacking []explaining
 	for _, l := range links {
@@ -144,10 +149,19 @@ func (e *Engine) Linked(tx store.Tx, caller authn.Caller, written arm.ID, action
 			lacking = append(lacking, explaining{e, tx, p, g, q, d, l.Action, used(caller)})
 		}
 	}
-	if len(lacking) == 0 {
-		return nil
+	if len(lacking) > 0 {
+		return lackingError(caller, written, action, lacking)
 	}
-	return lackingError(caller, written, action, lacking)
+	later := !strings.HasSuffix(strings.ToLower(action), "/delete") // deletions that a write lists are promises, such as a disk's deleteOption
+	for _, l := range links {                                       // after every right: who may not use it learns nothing of its locks
+		if later && strings.HasSuffix(strings.ToLower(l.Action), "/delete") {
+			continue
+		}
+		if err := Unlocked(tx, l.ID, l.Action); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func lackingError(caller authn.Caller, written arm.ID, action string, lacking []explaining) error {

@@ -370,6 +370,7 @@ func TestBuiltInRoles(t *testing.T) {
 		"Virtual Machine Local User Login":                    "602da2ba-a5c2-41da-b01d-5360126ab525",
 		"Virtual Machine Data Access Administrator (preview)": "66f75aeb-eabe-4b70-9f1e-c350c4c9ad04",
 		"Disk Backup Reader":                                  "3e5e47e6-65f7-47ef-90b5-e5dd4d455f24",
+		"Disk Pool Operator":                                  "60fc6e62-5479-42d4-8bf4-67625fcc2840",
 		"Disk Restore Operator":                               "b50d9833-a0cb-478e-945f-707fcc997c13",
 		"Disk Snapshot Contributor":                           "7efff54f-a5b4-42b5-a1c5-5411624893ce",
 		"VM Scanner Operator":                                 "d24ecba3-c1f4-40fa-a7bb-4588a071e8fd",

@@ -6,31 +6,29 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"vitrine/internal/client"
+	"vitrine/test/harness"
 )
 
-// step is one command. {name} in it stands for what an earlier one left.
+// step is a harness.Step that is short to write.
 type step struct {
-	args string            // of az, cut at spaces
-	want map[string]string // path in az's JSON → value; "" for what must be null or absent, "len:n" for a list's length, "*" for anything
-	save map[string]string // name → path
+	args string
+	want want
+	save save
 	exit int
-	says string // in what az prints to its standard error or, with -o table, to its output
+	says string
 }
 
 type (
-	want = map[string]string
-	save = map[string]string
+	want = harness.Want
+	save = harness.Save
 )
 
 // administrator are the commands of a tenant's administrator, in order.
@@ -181,29 +179,30 @@ func nobody() []step {
 }
 
 func TestAz(t *testing.T) {
-	azPath(t)
-	s := start(t)
+	harness.Az(t)
+	s := harness.Start(t, harness.Config{})
+	az := s.Shell(t, "az")
 	var one, two client.Tenant
-	s.vitrine(&one, "tenant", "create", "contoso")
-	s.vitrine(&two, "tenant", "create", "fabrikam")
+	s.Vitrine(t, &one, "tenant", "create", "contoso")
+	s.Vitrine(t, &two, "tenant", "create", "fabrikam")
 	names := map[string]string{"tenant": one.TenantID, "subscription": one.SubscriptionID, "admin": one.AppID,
 		"certificate": certificate(t), "roles": file(t, "roles.json", `[{"allowedMemberTypes":["Application"],"description":"d","displayName":"Read images","id":"0b0f1d34-43d6-4f6b-9d5c-9d2c0b0a0d11","isEnabled":true,"value":"Images.Read"}]`),
 		"federated":  file(t, "f1.json", `{"name":"github","issuer":"https://token.actions.githubusercontent.com","subject":"repo:contoso/images:ref:refs/heads/main","audiences":["api://AzureADTokenExchange"]}`),
 		"federated2": file(t, "f2.json", `{"issuer":"https://token.actions.githubusercontent.com","subject":"repo:contoso/other:ref:refs/heads/main","audiences":["api://AzureADTokenExchange"]}`),
 		"invitation": file(t, "i.json", `{"invitedUserEmailAddress":"carol@fabrikam.onmicrosoft.com","inviteRedirectUrl":"https://portal.azure.com","sendInvitationMessage":false}`)}
-	s.login(one.AppID, one.Password, one.TenantID)
-	s.walk("administrator", administrator(), names)
+	az.Login(t, one.AppID, one.Password, one.TenantID)
+	walk(t, az, "administrator", administrator(), names)
 
 	var app client.App
-	s.vitrine(&app, "app", "create", "worker", "--tenant", "contoso")
-	s.login(app.AppID, app.Password, one.TenantID)
-	s.walk("nobody", nobody(), map[string]string{"admin": one.AppID, "me": app.ObjectID, "app": app.AppID})
+	s.Vitrine(t, &app, "app", "create", "worker", "--tenant", "contoso")
+	az.Login(t, app.AppID, app.Password, one.TenantID)
+	walk(t, az, "nobody", nobody(), map[string]string{"admin": one.AppID, "me": app.ObjectID, "app": app.AppID})
 
 	// A multi-tenant application becomes known in another tenant by az ad sp create, as in the how-to.
 	var shared client.App
-	s.vitrine(&shared, "app", "create", "shared", "--tenant", "contoso", "--multi-tenant")
-	s.login(two.AppID, two.Password, two.TenantID)
-	s.walk("other tenant", []step{
+	s.Vitrine(t, &shared, "app", "create", "shared", "--tenant", "contoso", "--multi-tenant")
+	az.Login(t, two.AppID, two.Password, two.TenantID)
+	walk(t, az, "other tenant", []step{
 		{args: "ad app list --all", want: want{"": "len:1"}},
 		{args: "ad app list --app-id {shared}", want: want{"": "len:0"}},
 		{args: "ad sp show --id {single}", exit: 3, says: "does not exist"},
@@ -213,81 +212,13 @@ func TestAz(t *testing.T) {
 	}, map[string]string{"shared": shared.AppID, "single": app.AppID, "home": one.TenantID, "object": app.ObjectID})
 }
 
-func (s *server) login(app, password, tenant string) {
-	s.t.Helper()
-	if r := s.run(azPath(s.t), "login", "--service-principal", "-u", app, "-p", password, "--tenant", tenant, "--allow-no-subscriptions"); r.code != 0 {
-		s.t.Fatalf("az login: %s", r.err)
-	}
-}
-
-func (s *server) walk(who string, steps []step, names map[string]string) {
+func walk(t *testing.T, az *harness.Shell, who string, steps []step, names map[string]string) {
+	t.Helper()
+	var all []harness.Step
 	for _, st := range steps {
-		line := fill(st.args, names)
-		args := strings.Fields(line)
-		for i := range args {
-			args[i] = strings.ReplaceAll(args[i], "%20", " ")
-		}
-		if !strings.Contains(line, "-o table") {
-			args = append(args, "-o", "json")
-		}
-		r := s.run(azPath(s.t), args...)
-		where := who + ": az " + line
-		if r.code != st.exit || !strings.Contains(r.out+r.err, fill(st.says, names)) {
-			s.t.Errorf("%s: exit %d, want %d and %q\n%s%s", where, r.code, st.exit, st.says, r.out, r.err)
-			if st.save != nil {
-				s.t.FailNow()
-			}
-			continue
-		}
-		s.judge(where, r.out, st, names)
+		all = append(all, harness.Step{Args: st.args, Want: st.want, Save: st.save, Exit: st.exit, Says: st.says})
 	}
-}
-
-func (s *server) judge(where, out string, st step, names map[string]string) {
-	if st.want == nil && st.save == nil {
-		return
-	}
-	var v any
-	if err := json.Unmarshal([]byte(out), &v); err != nil {
-		s.t.Errorf("%s: %v\n%s", where, err, out)
-		return
-	}
-	for path, want := range st.want {
-		got := v
-		if path != "" {
-			got = at(map[string]any{"": v}, "."+path)
-			if strings.HasPrefix(path, "@odata.") {
-				got = v.(map[string]any)[path]
-			}
-		}
-		if !fits(got, fill(want, names)) {
-			s.t.Errorf("%s: %s is %v, want %s\n%s", where, path, got, fill(want, names), out)
-		}
-	}
-	for name, path := range st.save {
-		names[name] = fmt.Sprint(at(map[string]any{"": v}, "."+path))
-	}
-}
-
-func fits(got any, want string) bool {
-	if n, ok := strings.CutPrefix(want, "len:"); ok {
-		list, isList := got.([]any)
-		return isList && fmt.Sprint(len(list)) == n
-	}
-	switch want {
-	case "":
-		return got == nil
-	case "*":
-		return got != nil
-	}
-	return fmt.Sprint(got) == want
-}
-
-func fill(text string, names map[string]string) string {
-	for name, value := range names {
-		text = strings.ReplaceAll(text, "{"+name+"}", value)
-	}
-	return text
+	az.Walk(t, who, all, names)
 }
 
 func file(t *testing.T, name, text string) string {

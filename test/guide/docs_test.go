@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"vitrine/test/playbook"
 )
 
 // pages are all pages for readers, by their path from the root.
@@ -16,7 +18,7 @@ func pages(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	read := func(path string) {
-		raw, err := os.ReadFile(filepath.Join(root(t), path))
+		raw, err := os.ReadFile(filepath.Join(playbook.Root(t), path))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +26,7 @@ func pages(t *testing.T) map[string]string {
 	}
 	read("README.md")
 	read("CONTRIBUTING.md")
-	err := fs.WalkDir(os.DirFS(root(t)), "docs", func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(playbook.Root(t)), "docs", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".md") {
 			read(path)
 		}
@@ -50,7 +52,7 @@ func TestLinks(t *testing.T) {
 			if path != "" {
 				target = filepath.Join(filepath.Dir(page), path)
 			}
-			if _, err := os.Stat(filepath.Join(root(t), target)); err != nil {
+			if _, err := os.Stat(filepath.Join(playbook.Root(t), target)); err != nil {
 				t.Errorf("%s: %s is not there", page, m[1])
 			} else if anchor != "" && !slices.Contains(anchors(all[target]), anchor) {
 				t.Errorf("%s: %s has no heading %q", page, target, anchor)
@@ -119,7 +121,7 @@ func parse(words []string) (command string, flags []string) {
 		case strings.HasPrefix(w, "--"):
 			name, _, _ := strings.Cut(w, "=")
 			flags = append(flags, name)
-		case command == "" && w != "vitrine" && regexp.MustCompile(`^[a-z]+$`).MatchString(w):
+		case command == "" && w != "vitrine" && regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(w):
 			command = w
 		case slices.Contains(groups, command) && regexp.MustCompile(`^[a-z]+$`).MatchString(w):
 			command += " " + w

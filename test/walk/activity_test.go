@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,7 @@ func TestActivityLog(t *testing.T) {
 	if some := s.activity(tenant.SubscriptionID, "", "--query", "{value:value[?eventName.value=='EndRequest']}"); len(some.Value) == 0 {
 		t.Error("no request ended")
 	}
+	s.deploymentInTheLog(tenant)
 	s.proved(3)
 	s.kill()
 	s.run()
@@ -72,6 +74,59 @@ func TestActivityLog(t *testing.T) {
 	}
 	if raw, err := os.ReadFile(s.log.Name()); err != nil || strings.Contains(string(raw), "activity log:") {
 		t.Errorf("the server complains of its log: %v", err)
+	}
+}
+
+// deploymentInTheLog finds what a deployment and the deletion of its group did by their correlation IDs, and narrows it down.
+func (s *server) deploymentInTheLog(tenant client.Tenant) {
+	s.t.Helper()
+	s.azOK(nil, "login", "--service-principal", "-u", tenant.AppID, "-p", tenant.Password, "--tenant", tenant.TenantID)
+	file := filepath.Join(s.t.TempDir(), "template.json")
+	template := `{"$schema":"https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#","contentVersion":"1.0.0.0","resources":[` +
+		`{"type":"Microsoft.Network/networkSecurityGroups","apiVersion":"2021-02-01","name":"by-template","location":"eastus"}]}`
+	if err := os.WriteFile(file, []byte(template), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	var d struct {
+		Properties struct{ CorrelationID string }
+	}
+	s.azOK(&d, "deployment", "group", "create", "-g", "g", "-n", "d", "--template-file", file)
+	nsg := "/subscriptions/" + tenant.SubscriptionID + "/resourceGroups/g/providers/Microsoft.Network/networkSecurityGroups/by-template"
+	of := " and correlationId eq '" + d.Properties.CorrelationID + "'"
+	s.counts(tenant.SubscriptionID, map[string][]string{
+		of:                                      {"Microsoft.Resources/deployments/write", "Microsoft.Network/networkSecurityGroups/write"},
+		of + " and status eq 'Succeeded'":       {"Microsoft.Resources/deployments/write", "Microsoft.Network/networkSecurityGroups/write"},
+		of + " and resourceId eq '" + nsg + "'": {"Microsoft.Network/networkSecurityGroups/write"},
+		of + " and resourceGroupName eq 'g' and status eq 'Failed'": nil,
+		of + " and resourceGroupName eq 'elsewhere'":                nil,
+		of + " and caller eq '" + tenant.ObjectID + "'":             {"Microsoft.Resources/deployments/write", "Microsoft.Network/networkSecurityGroups/write"},
+		of + " and caller eq 'somebody'":                            nil,
+	})
+	s.azOK(nil, "group", "delete", "-n", "g", "--yes")
+	gone := s.activity(tenant.SubscriptionID, " and resourceId eq '"+nsg+"'")
+	if len(gone.Value) == 0 || gone.Value[0].OperationName.Value != "Microsoft.Network/networkSecurityGroups/delete" {
+		s.t.Fatalf("%+v", gone)
+	}
+	s.counts(tenant.SubscriptionID, map[string][]string{" and correlationId eq '" + gone.Value[0].CorrelationID + "' and status eq 'Succeeded'": {
+		"Microsoft.Resources/subscriptions/resourceGroups/delete", "Microsoft.Network/networkSecurityGroups/delete", "Microsoft.Resources/deployments/delete"}})
+}
+
+// counts wants the lines of each filter to be of these operations.
+func (s *server) counts(subscription string, filters map[string][]string) {
+	s.t.Helper()
+	for filter, want := range filters {
+		seen := map[string]bool{}
+		for _, v := range s.activity(subscription, filter).Value {
+			seen[v.OperationName.Value] = true
+		}
+		if len(seen) != len(want) {
+			s.t.Errorf("%s: %v, want %v", filter, seen, want)
+		}
+		for _, name := range want {
+			if !seen[name] {
+				s.t.Errorf("%s: %v, want %v", filter, seen, want)
+			}
+		}
 	}
 }
 

@@ -151,22 +151,27 @@ func (g *Grants) certificates(ctx context.Context, q Request, app directory.Appl
 func names(a assertion, c directory.Certificate) bool {
 	switch {
 	case a.header("x5t#S256") != "":
-		return strings.TrimRight(a.header("x5t#S256"), "=") == c.X5TS256
+		return base64URL(a.header("x5t#S256")) == c.X5TS256
 	case a.header("x5t") != "":
-		return strings.TrimRight(a.header("x5t"), "=") == c.X5T
+		return base64URL(a.header("x5t")) == c.X5T
 	}
 	kid := a.header("kid")
 	return kid != "" && (strings.EqualFold(kid, c.Thumbprint()) || strings.EqualFold(kid, c.KeyID) || kid == c.X5T || kid == c.X5TS256)
 }
 
+// base64URL writes either alphabet of base64 as JWTs should: MSAL for Go names its certificate in the other one, and Entra takes it.
+func base64URL(s string) string {
+	return strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(s)
+}
+
 // thumbprint shows which key a client used, in hexadecimal.
 func thumbprint(a assertion) string {
 	for _, name := range []string{"x5t#S256", "x5t", "kid"} {
-		if v := strings.TrimRight(a.header(name), "="); v != "" {
+		if v := base64URL(a.header(name)); v != "" {
 			if raw, err := base64.RawURLEncoding.DecodeString(v); err == nil && len(raw) <= 32 && name != "kid" {
 				return strings.ToUpper(hex.EncodeToString(raw))
 			}
-			return printable(v)
+			return printable(a.header(name))
 		}
 	}
 	return ""

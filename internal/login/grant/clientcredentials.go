@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"vitrine/internal/directory"
@@ -53,10 +54,14 @@ func (q Request) wantedResource() (string, error) {
 		}
 		return q.Form["resource"], nil
 	}
-	scopes := strings.Fields(q.Form["scope"])
+	if strings.TrimSpace(q.Form["scope"]) == "" {
+		return "", aadsts.MissingParameter("scope")
+	}
+	// MSAL for Go sends "openid offline_access profile" here too, and Entra gives the token: there is nobody whom they could be about.
+	scopes := slices.DeleteFunc(strings.Fields(q.Form["scope"]), openIDScope)
 	switch {
 	case len(scopes) == 0:
-		return "", aadsts.MissingParameter("scope")
+		scopes = []string{q.Form["scope"]}
 	case len(scopes) > 1:
 		return "", aadsts.Fail(400, "invalid_scope", 70011,
 			"The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is "+

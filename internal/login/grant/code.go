@@ -60,6 +60,7 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 		return Reply{}, err
 	}
 	var c Code
+	var wanted asked
 	var family, refresh string
 	err = g.Store.Update(ctx, func(tx store.Tx) error {
 		family, refresh = "", ""
@@ -74,7 +75,10 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 			family = c.Family
 			return token.End(tx, c.Family) // who came second may be the thief or the owner, so neither keeps anything
 		}
-		family, refresh, err = g.begin(tx, app, acr, c.Account)
+		if wanted, err = c.asked(q); err != nil {
+			return err
+		}
+		family, refresh, err = g.begin(tx, app, acr, c.Account, wanted)
 		if err != nil {
 			return err
 		}
@@ -89,6 +93,11 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 		return Reply{}, aadsts.Fail(400, "invalid_grant", 54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid "+
 			"code or use an existing refresh token.")
 	}
+	return g.answer(ctx, sign{q: q, app: app, acr: acr, asked: wanted, family: family, refresh: refresh, nonce: c.Nonce}, c.Account, c.Tenant)
+}
+
+// asked is what a code is redeemed for: what it was made for, unless the one who redeems it says something else.
+func (c Code) asked(q Request) (asked, error) {
 	resource, scope := c.Resource, c.Scope
 	if q.Version == 1 && q.Form["resource"] != "" {
 		resource = q.Form["resource"]
@@ -96,11 +105,7 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 	if q.Version == 2 && q.Form["scope"] != "" {
 		scope = q.Form["scope"]
 	}
-	a, err := parseAsked(q.Version, resource, scope)
-	if err != nil {
-		return Reply{}, err
-	}
-	return g.answer(ctx, sign{q: q, app: app, acr: acr, asked: a, family: family, refresh: refresh, nonce: c.Nonce}, c.Account, c.Tenant)
+	return parseAsked(q.Version, resource, scope)
 }
 
 // proveCode proves the client of a code. What the code was made for decides, never what the one who redeems it says: a code that

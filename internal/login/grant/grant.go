@@ -215,8 +215,7 @@ func parseAsked(version int, resource, scope string) (asked, error) {
 		return a, nil
 	}
 	for _, s := range strings.Fields(scope) {
-		switch strings.ToLower(s) {
-		case "openid", "profile", "email", "offline_access":
+		if openIDScope(s) {
 			a.openid = a.openid || !strings.EqualFold(s, "offline_access")
 			a.offline = a.offline || strings.EqualFold(s, "offline_access")
 			a.extra = append(a.extra, strings.ToLower(s))
@@ -234,6 +233,15 @@ func parseAsked(version int, resource, scope string) (asked, error) {
 		a.resource = graphResource
 	}
 	return a, nil
+}
+
+// openIDScope says whether a scope is one of OpenID Connect's own, which are of no resource.
+func openIDScope(s string) bool {
+	switch strings.ToLower(s) {
+	case "openid", "profile", "email", "offline_access":
+		return true
+	}
+	return false
 }
 
 // graphResource is meant by a scope that names no resource.
@@ -270,6 +278,15 @@ func (a asked) rights(r token.Resource, app directory.Application) []string {
 		return []string{"User.Read"}
 	}
 	return []string{"user_impersonation"}
+}
+
+// words are the scopes that ask for the same once more.
+func (a asked) words() string {
+	scopes := a.scopes
+	if len(scopes) == 0 {
+		scopes = []string{a.resource + "/.default"}
+	}
+	return strings.Join(slices.Concat(scopes, a.extra), " ")
 }
 
 // granted is the member scope of the reply. MSAL looks tokens up by it, so what was asked for must be in it, word for word.

@@ -41,7 +41,7 @@ func (g *Grants) signedIn(ctx context.Context, s sign, account Account) (Reply, 
 		return Reply{}, err
 	}
 	err := g.Store.Update(ctx, func(tx store.Tx) (err error) {
-		s.family, s.refresh, err = g.begin(tx, s.app, s.acr, account)
+		s.family, s.refresh, err = g.begin(tx, s.app, s.acr, account, s.asked)
 		return err
 	})
 	if err != nil {

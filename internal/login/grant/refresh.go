@@ -20,19 +20,20 @@ type refresh struct {
 	Client  string    `json:"client"`
 	Family  string    `json:"family"`
 	Account Account   `json:"account"`
-	ACR     string    `json:"acr,omitempty"` // how the client proved itself when the person signed in
+	ACR     string    `json:"acr,omitempty"`   // how the client proved itself when the person signed in
+	Scope   string    `json:"scope,omitempty"` // what the person signed in for; empty: of a version that did not note it
 	Used    time.Time `json:"used,omitzero"`
 	UsedBy  string    `json:"usedBy,omitempty"`
 }
 
 // begin starts a family for a person at a client, with its first refresh token.
-func (g *Grants) begin(tx store.Tx, app directory.Application, acr string, a Account) (family, secret string, err error) {
+func (g *Grants) begin(tx store.Tx, app directory.Application, acr string, a Account, wanted asked) (family, secret string, err error) {
 	family, err = token.Begin(tx, token.Session{Client: app.AppID, HomeTenant: a.Tenant, HomeObject: a.Object, Begun: g.Now().UTC()}, g.Now().Add(familyLife))
 	if err != nil {
 		return "", "", err
 	}
 	secret = token.NewSecret()
-	return family, secret, token.Keep(tx, refreshRoom, secret, refresh{Client: app.AppID, Family: family, Account: a, ACR: acr}, g.Now().Add(familyLife))
+	return family, secret, token.Keep(tx, refreshRoom, secret, refresh{Client: app.AppID, Family: family, Account: a, ACR: acr, Scope: wanted.words()}, g.Now().Add(familyLife))
 }
 
 // refreshToken rotates a refresh token: the old one is spent. One that is sent again later, or from elsewhere, shows that two
@@ -47,15 +48,14 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	a, err := parseAsked(q.Version, q.Form["resource"], q.Form["scope"])
+	acr, r, err := g.proveRefresh(ctx, q, app, secret)
 	if err != nil {
 		return Reply{}, err
 	}
-	acr, err := g.proveRefresh(ctx, q, app, secret)
+	a, err := r.asked(q)
 	if err != nil {
 		return Reply{}, err
 	}
-	var r refresh
 	var next string
 	reused := false
 	err = g.Store.Update(ctx, func(tx store.Tx) error {
@@ -81,7 +81,7 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 				return err
 			}
 		}
-		return token.Keep(tx, refreshRoom, next, refresh{Client: r.Client, Family: r.Family, Account: r.Account, ACR: r.ACR}, g.Now().Add(familyLife))
+		return token.Keep(tx, refreshRoom, next, refresh{Client: r.Client, Family: r.Family, Account: r.Account, ACR: r.ACR, Scope: r.Scope}, g.Now().Add(familyLife))
 	})
 	if err != nil {
 		return Reply{}, err
@@ -94,11 +94,22 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 	return g.answer(ctx, sign{q: q, app: app, acr: acr, asked: a, family: r.Family, refresh: next}, r.Account, q.tenantFor(r.Account))
 }
 
+// asked is what a refresh token is used for: what the request names, else what the person signed in for (RFC 6749, 6).
+func (r refresh) asked(q Request) (asked, error) {
+	if q.Form["scope"] != "" && q.Version == 2 || q.Form["resource"] != "" && q.Version == 1 {
+		return parseAsked(q.Version, q.Form["resource"], q.Form["scope"])
+	}
+	began, err := parseAsked(2, "", r.Scope)
+	if err != nil || q.Version == 2 {
+		return began, err
+	}
+	return parseAsked(1, began.resource, "")
+}
+
 // proveRefresh lets a client without a secret renew only what it got as a public one. What began with a proof needs one each time
 // (RFC 6749, 6), also where the application is a public client besides.
-func (g *Grants) proveRefresh(ctx context.Context, q Request, app directory.Application, secret string) (string, error) {
-	var r refresh
-	err := g.Store.View(ctx, func(tx store.Tx) (err error) {
+func (g *Grants) proveRefresh(ctx context.Context, q Request, app directory.Application, secret string) (acr string, r refresh, err error) {
+	err = g.Store.View(ctx, func(tx store.Tx) (err error) {
 		r, _, err = token.Kept[refresh](tx, refreshRoom, secret, g.Now())
 		return err
 	})
@@ -106,13 +117,15 @@ func (g *Grants) proveRefresh(ctx context.Context, q Request, app directory.Appl
 		err = token.ErrUnknownSecret
 	}
 	if err != nil {
-		return "", badRefresh(err)
+		return "", r, badRefresh(err)
 	}
 	began := r.ACR == unprovedACR && (app.PublicClient || len(app.Native) > 0 || len(app.SPA) > 0)
 	if began || r.ACR == "" && app.PublicClient { // empty: of a version that did not note it
-		return g.provePublic(ctx, q, app)
+		acr, err = g.provePublic(ctx, q, app)
+	} else {
+		acr, err = g.prove(ctx, q, app)
 	}
-	return g.prove(ctx, q, app)
+	return acr, r, err
 }
 
 func badRefresh(err error) error {

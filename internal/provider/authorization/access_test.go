@@ -151,6 +151,13 @@ func TestLocks(t *testing.T) {
 	if list := w.ok(200, owner, "GET", sub+locks, nil)["value"].([]any); len(list) != 2 {
 		t.Errorf("%v", list)
 	}
+	above := thing[:strings.LastIndex(thing, "/providers/")] // a resource's list has what is below it too
+	for query, n := range map[string]int{above + locks: 2, thing + locks: 1, thing + locks + "?$filter=atScope()": 2, group + locks + "?$filter=atScope()": 1} {
+		if list := w.ok(200, owner, "GET", query, nil)["value"].([]any); len(list) != n {
+			t.Errorf("%s: %d, want %d", query, len(list), n)
+		}
+	}
+	w.refused(400, "UnsupportedQuery", "'level eq 1'", owner, "GET", sub+locks+"?$filter=level%20eq%201", nil)
 	w.ok(200, owner, "DELETE", group+locks+"/l", nil)
 	w.ok(204, owner, "DELETE", group+locks+"/l", nil)
 	w.refused(404, "LockNotFound", "The lock 'l' could not be found.", owner, "GET", group+locks+"/l", nil)
@@ -193,6 +200,14 @@ func TestRootAndLastAdministrator(t *testing.T) {
 	w.ok(201, user, "PUT", at+"/"+name1, assignment(reader, guest))
 	if !w.may(guest, "x/read", thing) {
 		t.Error("a right at the root is not inherited")
+	}
+	// An inherited assignment names its role as the place that is asked does: az finds names of roles by these IDs.
+	for _, where := range []string{sub, ""} {
+		for _, v := range w.ok(200, user, "GET", where+at, nil)["value"].([]any) {
+			if id := fmt.Sprint(v.(map[string]any)["properties"].(map[string]any)["roleDefinitionId"]); !strings.HasPrefix(id, where+"/providers/Microsoft.Authorization/roleDefinitions/") {
+				t.Errorf("asked at %q: %s", where, id)
+			}
+		}
 	}
 	w.ok(200, owner, "DELETE", first, nil) // now there is another administrator above
 	if w.may(owner, "x/read", thing) {

@@ -340,6 +340,8 @@ func (p *provider) list(_ context.Context, l *control.Listing) ([]*resource, err
 	for _, r := range found {
 		if key := r.ParsedID().Key(); !seen[key] && (f.principal == "" || slices.Contains(who, strings.ToLower(r.Properties.PrincipalID))) {
 			seen[key] = true
+			// The role is named as the place that is asked names it: az looks the ID up in that place's own list of roles.
+			r.Properties.RoleDefinitionID = RoleDefinitionID(l.Scope.Subscription, rbac.GUIDOf(r.Properties.RoleDefinitionID))
 			kept = append(kept, r)
 		}
 	}

@@ -2,11 +2,14 @@ package authorization
 
 import (
 	"context"
+	"strings"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
 	"vitrine/internal/control"
+	"vitrine/internal/operation"
 	"vitrine/internal/rbac"
+	"vitrine/internal/store"
 )
 
 // Lock is the properties of a management lock.
@@ -27,6 +30,17 @@ type LockOwner struct {
 // Terms lets rbac find the lock.
 func (l *Lock) Terms() []string { return []string{rbac.LockTerm(l.Scope)} }
 
+// staying refuses a lock on what is being deleted: it would be taken along, and whoever put it would believe that it holds.
+func staying(tx store.Tx, scope arm.ID) error {
+	open, err := operation.Open(tx, scope.Key())
+	for _, o := range open {
+		if strings.HasSuffix(o.Action, "/delete") {
+			return arm.Errorf(409, "Conflict", "The scope '%s' is being deleted and cannot be locked any more.", scope)
+		}
+	}
+	return err
+}
+
 func registerLocks(c *control.Control) {
 	control.Register(c, control.Spec[Lock]{
 		Type: "Microsoft.Authorization/locks", Level: control.Extension, Versions: []arm.Version{"2020-05-01", "2017-04-01", "2016-09-01", "2015-01-01"},
@@ -42,11 +56,33 @@ func registerLocks(c *control.Control) {
 				return arm.Errorf(400, "InvalidLockScope", "A lock can be put on a subscription, a resource group or a resource, not on '%s'.", scope)
 			}
 			w.New.Properties.Scope = scope.Key()
-			return scopeExists(w.Tx, scope)
+			if err := scopeExists(w.Tx, scope); err != nil {
+				return err
+			}
+			return staying(w.Tx, scope)
 		},
 		Delete: func(context.Context, *control.Write[Lock]) error { return nil },
+		List:   listLocks,
 		Missing: func(id arm.ID) *arm.Error {
 			return arm.Errorf(404, "LockNotFound", "The lock '%s' could not be found.", id.Name())
 		},
 	})
+}
+
+// listLocks gives the locks at a scope and at all that is in it; with atScope(), those at it and above. Source: ManagementLocks,
+// List At Resource Level ("for a resource or any level below resource").
+func listLocks(_ context.Context, l *control.Listing) ([]*control.Resource[Lock], error) {
+	scope := l.Scope.Parent() // l.Scope ends in the namespace of the collection
+	q := store.Query{Kind: rbac.LockKind, Prefix: strings.TrimSuffix(scope.Key(), "/") + "/"}
+	switch filter := strings.TrimSpace(l.Query.Get("$filter")); {
+	case filter == "":
+	case strings.EqualFold(filter, "atScope()"):
+		q.Prefix = ""
+		for _, key := range scope.Scopes() {
+			q.Any = append(q.Any, rbac.LockTerm(key))
+		}
+	default:
+		return nil, arm.Errorf(400, "UnsupportedQuery", "The filter '%.300s' is not supported. The supported filter is 'atScope()'.", filter)
+	}
+	return control.Select[Lock](l.Tx, q)
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/image"
 	"vitrine/internal/store"
 )
 
@@ -107,7 +109,7 @@ func (p *Provider) sweepFiles(ctx context.Context) error {
 	}
 	uploads, err := p.Images.Uploads()
 	for _, u := range uploads {
-		if !live[u.ID] && p.Now().Sub(u.Modified) > young {
+		if !strings.HasPrefix(u.ID, image.KeptPrefix) && !live[u.ID] && p.Now().Sub(u.Modified) > young {
 			err = errors.Join(err, p.Images.RemoveUpload(u.ID))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/control/throttle"
 	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/store"
 )
@@ -110,4 +111,27 @@ func (p *Provider) listUsages(_ context.Context, c *control.Call) (any, error) {
 		list = append(list, usage{Unit: "Count", Current: n, Limit: t.limit, Name: usageName{t.name, t.text}})
 	}
 	return control.Values(list), nil
+}
+
+// What a subscription may ask for in three and in thirty minutes (recorded from Azure, real-azure-behaviour.md 1).
+func galleryRates() map[string]throttle.Limit {
+	return map[string]throttle.Limit{
+		"write": {Name: "CreateUpdateGallery", Short: 50, Long: 300}, "read": {Name: "GetGallery", Short: 350, Long: 2500},
+		"delete": {Name: "DeleteGallery", Short: 50, Long: 300}, "list": {Name: "ListGalleryInResourceGroup", Short: 100, Long: 1000},
+		"share": {Name: "PostShareGallery", Short: 10, Long: 60},
+	}
+}
+
+func definitionRates() map[string]throttle.Limit {
+	return map[string]throttle.Limit{
+		"write": {Name: "CreateUpdateGalleryImage", Short: 150, Long: 750}, "read": {Name: "GetGalleryImage", Short: 600, Long: 3000},
+		"delete": {Name: "DeleteGalleryImage", Short: 50, Long: 300}, "list": {Name: "ListGalleryImagesInGallery", Short: 600, Long: 3000},
+	}
+}
+
+func versionRates() map[string]throttle.Limit {
+	return map[string]throttle.Limit{
+		"write": {Name: "CreateUpdateGalleryImageVersion", Short: 375, Long: 1200}, "read": {Name: "GetGalleryImageVersion", Short: 2000, Long: 10000},
+		"delete": {Name: "DeleteGalleryImageVersion", Short: 150, Long: 1000}, "list": {Name: "ListGalleryImageVersionsInGalleryImage", Short: 1500, Long: 10000},
+	}
 }

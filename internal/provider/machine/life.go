@@ -83,15 +83,7 @@ func (p *Provider) mayTakeAlong(w *control.Write[Properties]) error {
 	if err != nil {
 		return err
 	}
-	if err := p.rbac.Linked(w.Tx, w.Caller, w.ID, Type+"/delete", links); err != nil {
-		return err
-	}
-	for _, l := range links {
-		if err := rbac.Unlocked(w.Tx, l.ID, l.Action); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.rbac.Linked(w.Tx, w.Caller, w.ID, Type+"/delete", links)
 }
 
 // along lists the deletions that release makes when the machine is deleted.

@@ -4,10 +4,12 @@
 // assignment at a group covers. The tenant's root group is always there and has the tenant's ID as its name.
 //
 //	PUT managementGroups/{g} ─▶ document with its parent;  PUT managementGroups/{g}/subscriptions/{s} ─▶ membership
+//	GET managementGroups/{g}?$expand=children, POST getEntities ─▶ the tree, as far as the caller sees it
 package management
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"regexp"
 	"strings"
@@ -40,7 +42,17 @@ type Group struct {
 	TenantID    string          `json:"tenantId" arm:"readonly"`
 	DisplayName string          `json:"displayName"`
 	Details     *Details        `json:"details"`
+	Children    []Child         `json:"children" arm:"readonly"`
 	Unknown     armjson.Unknown `json:"-"`
+}
+
+// Child is a group or subscription in a group, as $expand=children shows it.
+type Child struct {
+	Type        string  `json:"type"`
+	ID          string  `json:"id"`
+	Name        string  `json:"name"`
+	DisplayName string  `json:"displayName"`
+	Children    []Child `json:"children"`
 }
 
 // Details holds the group's place.
@@ -78,8 +90,8 @@ func Register(c *control.Control, cfg Config) {
 	p := &provider{cfg, c.RBAC()}
 	versions := []arm.Version{"2023-04-01", "2021-04-01", "2020-05-01", "2020-02-01"}
 	control.Register(c, control.Spec[Group]{
-		Type: groupType, Level: control.InTenant, Versions: versions, Async: control.Async{Create: 200},
-		Name: checkName, Get: get, Put: p.put, Delete: remove, Patch: true,
+		Type: groupType, Level: control.InTenant, Versions: versions, Async: control.Async{Create: 200, Delete: 204}, Reader: unfold,
+		Name: checkName, Get: get, Put: p.put, Delete: remove, Patch: true, List: list, View: p.view,
 		Missing: func(id arm.ID) *arm.Error {
 			return arm.Errorf(404, "NotFound", "Management group '%s' not found.", id.Name())
 		},
@@ -88,6 +100,32 @@ func Register(c *control.Control, cfg Config) {
 		Type: memberType, Level: control.InTenant, Versions: versions, Async: control.Async{Create: 200},
 		Put: p.join, Delete: p.leave,
 	})
+	p.routes(c)
+}
+
+// unfold brings the body of a PATCH into the form of a PUT: Azure's PatchManagementGroupRequest has displayName and parentGroupId
+// beside each other and no properties. An absent or null member stays as it is.
+func unfold(raw []byte) ([]byte, error) {
+	var flat struct {
+		DisplayName *string         `json:"displayName"`
+		Parent      *string         `json:"parentGroupId"`
+		Properties  json.RawMessage `json:"properties"`
+	}
+	err := json.Unmarshal(raw, &flat)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+		return nil, arm.Errorf(400, "BadRequest", "The member '%s' is not a string.", wrong.Field)
+	}
+	if err != nil || flat.Properties != nil || flat.DisplayName == nil && flat.Parent == nil {
+		return raw, nil // what is no JSON is refused by the next reader
+	}
+	properties := map[string]any{}
+	if flat.DisplayName != nil {
+		properties["displayName"] = *flat.DisplayName
+	}
+	if flat.Parent != nil {
+		properties["details"] = map[string]any{"parent": map[string]string{"id": *flat.Parent}}
+	}
+	return json.Marshal(map[string]any{"properties": properties})
 }
 
 func checkName(name string) *arm.Error {

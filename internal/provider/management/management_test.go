@@ -1,10 +1,12 @@
 package management_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -170,4 +172,105 @@ func TestLeavingNeedsBothRights(t *testing.T) {
 	w.expect(403, mallory, "DELETE", "prod/subscriptions/"+sub, "") // denied at the group itself
 	w.update(func(tx store.Tx) error { return tx.Delete("deny", 0) })
 	w.expect(200, mallory, "DELETE", "prod/subscriptions/"+sub, "")
+}
+
+// answer sends a request that must succeed and decodes what comes back.
+func (w *world) answer(c authn.Caller, method, path, query, body string) map[string]any {
+	w.t.Helper()
+	q, err := url.ParseQuery("api-version=2021-04-01&" + query)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r, err := w.control.Do(w.t.Context(), control.Request{Method: method, Path: path, Query: q, Header: http.Header{}, Body: []byte(body), Caller: c})
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(r.Body, &v); err != nil {
+		w.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return v
+}
+
+// az sends a PATCH whose members lie beside each other (PatchManagementGroupRequest).
+func TestPatchIsFlat(t *testing.T) {
+	w := newWorld(t)
+	got := w.answer(admin, "PATCH", groups+"prod", "", `{"displayName":"Production"}`)
+	if got["displayName"] != nil || member(got, "properties", "displayName") != "Production" || member(got, "properties", "details", "parent", "name") != "plat" {
+		t.Errorf("renamed: %v", got)
+	}
+	got = w.answer(admin, "PATCH", groups+"prod", "", `{"parentGroupId":"`+groups+`sandbox","displayName":null}`)
+	if member(got, "properties", "displayName") != "Production" || member(got, "properties", "details", "parent", "name") != "sandbox" {
+		t.Errorf("moved: %v", got)
+	}
+	w.grant(group("prod"), owner, malloryID)
+	w.expect(403, mallory, "PATCH", "prod", `{"parentGroupId":"`+groups+`plat"}`) // the same rights as a PUT's
+	w.expect(400, admin, "PATCH", "prod", `{"parentGroupId":7}`)
+}
+
+func member(v any, names ...string) any {
+	for _, name := range names {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = m[name]
+	}
+	return v
+}
+
+func names(list any, name string) string {
+	var out []string
+	all, _ := list.([]any)
+	for _, v := range all {
+		out = append(out, fmt.Sprint(member(v, name)))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestTreeShowsWhatTheCallerSees(t *testing.T) {
+	const free = "bbbbbbbb-0000-4000-8000-00000000000b"
+	w := newWorld(t)
+	w.update(func(tx store.Tx) error {
+		return control.WriteSubscription(tx, control.Subscription{ID: free, Tenant: tenant, Name: "free"})
+	})
+	root := w.answer(admin, "GET", groups+tenant, "$expand=children&$recurse=true", "")
+	below := member(root, "properties", "children")
+	if names(below, "name") != "plat "+free {
+		t.Fatalf("below the root group: %v", below)
+	}
+	if inner := member(below.([]any)[0], "children"); names(inner, "name") != "prod sandbox" || names(member(inner.([]any)[0], "children"), "name") != sub {
+		t.Errorf("below plat: %v", inner)
+	}
+	if plain := w.answer(admin, "GET", groups+"plat", "", ""); member(plain, "properties", "children") != nil {
+		t.Errorf("children that were not asked for: %v", plain)
+	}
+	flat := w.answer(admin, "GET", groups+"plat", "$expand=children", "")
+	if below := member(flat, "properties", "children"); names(below, "name") != "prod sandbox" || member(below.([]any)[0], "children") != nil {
+		t.Errorf("one level: %v", below)
+	}
+	if all := w.answer(admin, "GET", strings.TrimSuffix(groups, "/"), "", ""); names(all["value"], "name") != tenant+" plat prod sandbox" {
+		t.Errorf("groups: %v", names(all["value"], "name"))
+	}
+	all := w.answer(admin, "POST", "/providers/Microsoft.Management/getEntities", "", "")
+	if got := names(all["value"], "name"); got != tenant+" plat prod "+sub+" sandbox "+free {
+		t.Errorf("entities: %s", got)
+	}
+
+	// Who may read one group learns nothing of those above or beside it.
+	w.grant(group("prod"), contributor, malloryID)
+	some := w.answer(mallory, "POST", "/providers/Microsoft.Management/getEntities", "", "")
+	list := some["value"].([]any)
+	if names(list, "name") != "prod "+sub || member(list[0], "properties", "permissions") != "delete" || len(member(list[0], "properties", "parentNameChain").([]any)) != 0 ||
+		len(member(list[0], "properties", "parent").(map[string]any)) != 0 {
+		t.Errorf("what mallory sees: %v", list)
+	}
+}
+
+func TestDeleteAnswers204(t *testing.T) {
+	w := newWorld(t)
+	w.expect(204, admin, "DELETE", "sandbox", "") // az takes 202 and 204 only
+	w.expect(204, admin, "DELETE", "sandbox", "")
+	w.expect(400, admin, "DELETE", "prod", "") // it holds a subscription
+	w.expect(400, admin, "DELETE", "plat", "")
 }

@@ -165,7 +165,7 @@ func (p *Provider) putDeployment(_ context.Context, w *control.Write[Deployment]
 	if err := p.preflight(plan.Plan); err != nil {
 		return plan.veil.err(err)
 	}
-	describe(d, plan, w.Now)
+	describe(d, plan, w.Correlation, w.Now)
 	d.Sealed, err = load.seal(p.sealer, w.ID.Key())
 	if err != nil {
 		return err
@@ -180,10 +180,14 @@ func (p *Provider) putDeployment(_ context.Context, w *control.Write[Deployment]
 	return nil
 }
 
-// describe fills in what is known of a deployment before it runs, and clears what a run before it left.
-func describe(d *Deployment, plan expanded, now time.Time) {
+// describe fills in what is known of a deployment before it runs, and clears what a run before it left. The correlation ID is
+// the request's: the activity log has everything that the deployment does under it.
+func describe(d *Deployment, plan expanded, correlation string, now time.Time) {
+	if correlation == "" {
+		correlation = uuid.NewString()
+	}
 	*d = Deployment{TemplateHash: plan.hash, Parameters: plan.Echo(), Mode: d.Mode, Timestamp: now.UTC().Format(stamp), Duration: iso(0),
-		CorrelationID: uuid.NewString(), Providers: hidden(plan.veil, plan.Providers()), Dependencies: hidden(plan.veil, plan.Dependencies()),
+		CorrelationID: correlation, Providers: hidden(plan.veil, plan.Providers()), Dependencies: hidden(plan.veil, plan.Dependencies()),
 		Begun: now.UTC().Format(time.RFC3339Nano), Unknown: d.Unknown}
 }
 

@@ -98,7 +98,7 @@ func (p *Provider) job(ctx context.Context, r *operation.Run) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{progress: &progress{}, client: client{p.control, in.Caller}, plan: plan}
+	j := &job{progress: &progress{}, client: client{p.control, in.Caller, r}, plan: plan}
 	if err := r.Recall(j.progress); err != nil {
 		return nil, err
 	}

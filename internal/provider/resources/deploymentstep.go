@@ -239,6 +239,7 @@ func settled(state string) bool {
 type client struct {
 	control *control.Control
 	caller  authn.Caller
+	run     *operation.Run // whose requests these are
 }
 
 const base = "https://management.azure.com"
@@ -248,7 +249,8 @@ func (c client) do(ctx context.Context, method, path, version string, body []byt
 }
 
 func (c client) send(ctx context.Context, method, path string, query url.Values, body []byte) (*control.Response, error) {
-	answer, err := c.control.Do(ctx, control.Request{Method: method, Path: path, Query: query, Header: http.Header{}, Body: body, Caller: c.caller, Base: base})
+	request := control.Request{Method: method, Path: path, Query: query, Body: body, Caller: c.caller, Base: base}
+	answer, err := c.control.Do(ctx, control.Following(&c.run.Operation, request))
 	if err == nil && answer.Header == nil {
 		answer.Header = http.Header{}
 	}

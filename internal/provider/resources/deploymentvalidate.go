@@ -48,7 +48,7 @@ func (p *Provider) validate(_ context.Context, c *control.Call) (any, error) {
 	}
 	r := control.Make[Deployment](id, "", now)
 	r.Properties.Mode = "Incremental"
-	describe(&r.Properties, plan, now)
+	describe(&r.Properties, plan, c.Correlation, now)
 	r.SetState(arm.Succeeded)
 	r.Properties.ValidatedResources = []resourceID{}
 	for _, x := range plan.Resources {

@@ -121,14 +121,22 @@ func (p *Provider) empty(ctx context.Context, r *operation.Run) error {
 	if err := r.Recall(&state); err != nil {
 		return err
 	}
-	ids, err := p.contents(ctx, r)
-	if err != nil || len(ids) == 0 {
+	ids, going, err := p.contents(ctx, r)
+	if err != nil {
 		return err
+	}
+	if len(ids) == 0 { // locks are asked for each resource that goes, and last for the group: one may have come to the subscription
+		return r.View(ctx, func(tx store.Tx) error { return p.control.Starting(tx, &r.Operation) })
 	}
 	blocked := arm.Errorf(409, "ResourceGroupDeletionBlocked", "Deletion of resource group '%s' failed as resources with identifiers '%s' could not be deleted. The provisioning state of the resource group will be rolled back.", last(r.Resource), strings.Join(ids, ","))
 	progress := false
 	for _, id := range ids {
-		_, err := p.control.Do(ctx, control.Request{Method: http.MethodDelete, Path: id, Query: url.Values{"api-version": {string(versions[0])}}, Header: http.Header{}, Caller: caller})
+		if going[id] { // asking once is enough, and one event in the activity log
+			progress = true
+			continue
+		}
+		_, err := p.control.Do(ctx, control.Following(&r.Operation, control.Request{Method: http.MethodDelete, Path: id,
+			Query: url.Values{"api-version": {string(versions[0])}}, Caller: caller}))
 		var visible *arm.Error
 		switch {
 		case err == nil:
@@ -161,15 +169,15 @@ func detailed(e, detail *arm.Error) *arm.Error {
 func last(id string) string { return id[strings.LastIndexByte(id, '/')+1:] }
 
 // contents lists the resources of the group that are left, the longest IDs first, so that children
-// go before what holds them. Machines come first of all, since disks and interfaces hang on them.
-func (p *Provider) contents(ctx context.Context, r *operation.Run) ([]string, error) {
-	var ids []string
-	err := r.View(ctx, func(tx store.Tx) error {
+// go before what holds them, and which of them are being deleted. Machines come first of all, since disks and interfaces hang
+// on them.
+func (p *Provider) contents(ctx context.Context, r *operation.Run) (ids []string, going map[string]bool, err error) {
+	err = r.View(ctx, func(tx store.Tx) error {
 		docs, err := tx.List(store.Query{Prefix: r.Resource + "/providers/"})
 		if err != nil {
 			return err
 		}
-		ids = nil
+		ids, going = nil, map[string]bool{}
 		for _, d := range docs {
 			if slices.Contains(rbac.Kinds(), d.Kind) { // they go with what they hang on, whoever deletes it
 				continue
@@ -179,13 +187,18 @@ func (p *Provider) contents(ctx context.Context, r *operation.Run) ([]string, er
 				return err
 			}
 			ids = append(ids, head.ID)
+			open, err := operation.Open(tx, d.Key)
+			if err != nil {
+				return err
+			}
+			going[head.ID] = slices.ContainsFunc(open, func(o *operation.Operation) bool { return strings.HasSuffix(o.Action, "/delete") })
 		}
 		return nil
 	})
 	sort.SliceStable(ids, func(i, j int) bool {
 		return rank(ids[i]) < rank(ids[j])
 	})
-	return ids, err
+	return ids, going, err
 }
 
 func rank(id string) int {

@@ -33,10 +33,12 @@ func (p *Provider) routes() {
 }
 
 type tenantView struct {
-	ID          string `json:"id"`
-	TenantID    string `json:"tenantId"`
-	Category    string `json:"tenantCategory"`
-	DisplayName string `json:"displayName,omitempty"`
+	ID          string   `json:"id"`
+	TenantID    string   `json:"tenantId"`
+	Category    string   `json:"tenantCategory"`
+	DisplayName string   `json:"displayName,omitempty"`
+	Domain      string   `json:"defaultDomain,omitempty"`
+	Domains     []string `json:"domains,omitempty"`
 }
 
 // tenants lists where the caller is: a service principal in its own tenant only, a person at home and wherever a tenant has it as a
@@ -52,7 +54,18 @@ func (p *Provider) tenants(_ context.Context, c *control.Call) (any, error) {
 	}
 	var views []tenantView
 	for _, t := range found {
-		views = append(views, tenantView{ID: "/tenants/" + t.ID, TenantID: t.ID, Category: "Home", DisplayName: t.Name})
+		v := tenantView{ID: "/tenants/" + t.ID, TenantID: t.ID, Category: "Home", DisplayName: t.Name}
+		domains, err := p.directory.DomainsIn(c.Tx, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range domains {
+			v.Domains = append(v.Domains, d.Name)
+		}
+		if len(domains) > 0 {
+			v.Domain = v.Domains[0]
+		}
+		views = append(views, v)
 	}
 	return control.Values(views), nil
 }

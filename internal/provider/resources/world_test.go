@@ -16,6 +16,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/audit"
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
@@ -67,6 +68,8 @@ type world struct {
 	stop     func()                   // ends the engine
 	waiting  map[string]chan struct{} // closed when an operation on the fake has been looked at
 	engine   *operation.Engine
+
+	correlation string // of the requests; empty: they have none
 }
 
 func principal(tenant, object string) authn.Principal {
@@ -90,7 +93,8 @@ func newWorld(t *testing.T) *world {
 	log := slog.New(slog.NewTextHandler(&locked{mu: &w.mu, to: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	w.must(err)
-	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: w.kick})
+	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: w.kick,
+		Audit: audit.New(audit.Config{Store: w.store, Sealer: sealer, Owner: "test", Log: log})})
 	w.works = resources.Register(w.control, resources.Config{Sealer: sealer}).Works()
 	w.fakes()
 	w.start(log)
@@ -124,6 +128,7 @@ func (w *world) kick() {
 func (w *world) start(log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
 	engine := operation.New(w.store, "test", w.works, log)
+	engine.Ended = w.control.Ended
 	w.mu.Lock()
 	w.engine = engine
 	w.mu.Unlock()
@@ -277,7 +282,7 @@ func (w *world) do(as authn.Caller, method, path, body string) (*control.Respons
 	if !query.Has("api-version") {
 		query.Set("api-version", "2021-04-01")
 	}
-	return w.control.Do(context.Background(), control.Request{Method: method, Path: p, Query: query, Header: http.Header{}, Body: []byte(body), Caller: as, Base: "https://management.azure.com"})
+	return w.control.Do(context.Background(), control.Request{Method: method, Path: p, Query: query, Header: http.Header{"X-Ms-Correlation-Request-Id": {w.correlation}}, Peer: "192.0.2.7:4711", Body: []byte(body), Caller: as, Base: "https://management.azure.com"})
 }
 
 func (w *world) ok(as authn.Caller, method, path, body string) *control.Response {

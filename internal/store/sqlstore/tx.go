@@ -125,6 +125,9 @@ func (t *tx) Put(d store.Document) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if d.ETag == 0 {
+		return t.insert(d)
+	}
 	old, err := t.Get(d.Key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return 0, err
@@ -136,13 +139,30 @@ func (t *tx) Put(d store.Document) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := t.write(d, revision, old.ETag == 0); err != nil {
+	if _, err := t.write(d, revision, `UPDATE documents SET kind = $2, etag = $3, terms = $4, body = $5, due = $6 WHERE key = $1`); err != nil {
 		return 0, err
 	}
 	return revision, t.index(old, d)
 }
 
-func (t *tx) write(d store.Document, revision int64, isNew bool) error {
+// insert writes a new document without reading first whether there is one: the database tells.
+func (t *tx) insert(d store.Document) (int64, error) {
+	n, err := t.write(d, t.revision+1, `INSERT INTO documents (key, kind, etag, created, terms, body, due) VALUES ($1, $2, $3, $3, $4, $5, $6) ON CONFLICT (key) DO NOTHING`)
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 {
+		return 0, store.ErrConflict
+	}
+	revision, err := t.log(store.Change{Key: d.Key, Kind: d.Kind})
+	if err != nil {
+		return 0, err
+	}
+	return revision, t.index(store.Document{}, d)
+}
+
+// write gives the number of rows that it changed.
+func (t *tx) write(d store.Document, revision int64, statement string) (int64, error) {
 	var due int64
 	if !d.Due.IsZero() {
 		due = d.Due.UnixMicro()
@@ -151,14 +171,15 @@ func (t *tx) write(d store.Document, revision int64, isNew bool) error {
 	if len(d.Terms) > 0 {
 		var err error
 		if terms, err = json.Marshal(d.Terms); err != nil {
-			return fmt.Errorf("terms of %s: %w", d.Key, err)
+			return 0, fmt.Errorf("terms of %s: %w", d.Key, err)
 		}
 	}
-	statement := `UPDATE documents SET kind = $2, etag = $3, terms = $4, body = $5, due = $6 WHERE key = $1`
-	if isNew {
-		statement = `INSERT INTO documents (key, kind, etag, created, terms, body, due) VALUES ($1, $2, $3, $3, $4, $5, $6)`
+	result, err := t.tx.ExecContext(t.ctx, statement, d.Key, d.Kind, revision, string(terms), string(d.Body), due)
+	if err != nil {
+		return 0, t.fail("put "+d.Key, err)
 	}
-	return t.exec("put "+d.Key, statement, d.Key, d.Kind, revision, string(terms), string(d.Body), due)
+	n, err := result.RowsAffected()
+	return n, t.fail("put "+d.Key, err)
 }
 
 // index changes the rows of the terms table from those of old to those of d.

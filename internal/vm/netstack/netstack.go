@@ -155,7 +155,7 @@ func (n *Networks) start(ctx context.Context, id string) error {
 		return err
 	}
 	process, err := proc.Start(proc.Detached{
-		Path: n.cfg.Self[0], Args: append(slices.Clone(n.cfg.Self[1:]), "--dir", dir), Dir: dir, Output: log})
+		Path: n.cfg.Self[0], Args: append(slices.Clone(n.cfg.Self[1:]), "--dir", dir), Env: proc.HelperEnv(), Dir: dir, Output: log})
 	if err != nil {
 		return fmt.Errorf("network %s: %w", id, err)
 	}

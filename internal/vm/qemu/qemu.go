@@ -120,7 +120,7 @@ func (r *Runtime) Start(ctx context.Context, m vm.Machine) error {
 		return err
 	}
 	id, err := proc.Start(proc.Detached{
-		Path: r.cfg.Self[0], Args: append(slices.Clone(r.cfg.Self[1:]), "--dir", dir), Dir: dir, Output: log})
+		Path: r.cfg.Self[0], Args: append(slices.Clone(r.cfg.Self[1:]), "--dir", dir), Env: proc.HelperEnv(), Dir: dir, Output: log})
 	if err != nil {
 		return fmt.Errorf("machine %s: supervisor: %w", m.ID, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/store"
@@ -93,4 +94,10 @@ func (p *Provider) Version(tx store.Tx, subscription, id, region string) (versio
 		return "", "", err
 	}
 	return versionID, ref.prefix + ref.name(g) + "/Images/" + d.Name + "/Versions/" + exact, nil
+}
+
+// Source is Version for who makes a version of another gallery; who that is does not count.
+func (p *Provider) Source(tx store.Tx, _ authn.Caller, subscription, id, region string) (versionID string, err error) {
+	versionID, _, err = p.Version(tx, subscription, id, region)
+	return versionID, err
 }

@@ -1,0 +1,228 @@
+package account
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"vitrine/internal/authn"
+	"vitrine/internal/dataplane/wire"
+	"vitrine/internal/provider/storage"
+	"vitrine/internal/provider/storage/content"
+	"vitrine/internal/rbac"
+	"vitrine/internal/store"
+)
+
+// Config is what the door works with.
+type Config struct {
+	Accounts *storage.Provider
+	Blobs    *content.Store
+	Store    *store.Store
+	RBAC     *rbac.Engine
+	Authn    *authn.Authenticator // for the audience Storage
+	Now      func() time.Time     // nil: time.Now
+}
+
+type door struct {
+	Config
+	bodies chan struct{} // a token for each body that is in memory
+}
+
+// MaxBody is the most that one request may send: a Put Blob of the service has 5,000 MiB.
+const MaxBody = 5000 << 20
+
+const maxBodies = 64 // pieces in memory at once, each of 8 MiB at most
+
+// New gives the door's handler. The server before it must bound how long a body may take.
+func New(c Config) http.Handler {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	d := &door{Config: c, bodies: make(chan struct{}, maxBodies)}
+	return wire.Handler(c.Now, d.serve)
+}
+
+// exchange is one request to an account.
+type exchange struct {
+	*door
+	w         http.ResponseWriter
+	r         *http.Request
+	query     url.Values
+	account   storage.Account
+	container string
+	blob      string
+	proof     proof
+}
+
+func (x *exchange) now() time.Time { return x.Now() }
+
+func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
+	wire.SetHeaders(w.Header(), r, d.Now())
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badQuery("")
+	}
+	x := &exchange{door: d, w: w, r: r, query: query}
+	if err := x.locate(); err != nil {
+		return err
+	}
+	if x.proof, err = x.prove(); err != nil {
+		challenge(w.Header(), err, x.account)
+		return err
+	}
+	err = x.dispatch()
+	var refused *content.Error
+	if errors.As(err, &refused) {
+		err = worded(refused.Code).Because(err)
+	}
+	challenge(w.Header(), err, x.account)
+	return err
+}
+
+// challenge says where a token is to be had, with a refusal for want of one.
+func challenge(h http.Header, err error, a storage.Account) {
+	var e *wire.Error
+	if errors.As(err, &e) && e.Status() == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize resource_id=https://storage.azure.com")
+	}
+}
+
+// locate finds the account by the host, and container and blob by the path.
+func (x *exchange) locate() error {
+	host, _, _ := strings.Cut(x.r.Host, ":")
+	name, _, _ := strings.Cut(strings.ToLower(host), ".")
+	var err error
+	x.account, err = x.Accounts.Find(x.r.Context(), name)
+	if errors.Is(err, store.ErrNotFound) {
+		// Azure's name would not resolve; here the proxy has answered for every name below the domain.
+		return wire.Fail(http.StatusNotFound, "AccountNotFound", "The storage account '"+printable(name)+"' does not exist.")
+	}
+	if err != nil {
+		return err
+	}
+	path, err := url.PathUnescape(strings.TrimPrefix(x.r.URL.EscapedPath(), "/"))
+	if err != nil {
+		return wire.Fail(http.StatusBadRequest, "InvalidUri", "The requested URI does not represent any resource on the server.")
+	}
+	x.container, x.blob, _ = strings.Cut(path, "/")
+	if x.blob == "" && x.container != "" && x.query.Get("restype") != "container" { // a blob at the top is in $root
+		x.container, x.blob = "$root", x.container
+	}
+	return nil
+}
+
+func printable(name string) string {
+	if len(name) > 63 {
+		name = name[:63]
+	}
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return -1
+	}, name)
+}
+
+func (x *exchange) may(r right) error { return x.proof.may(x, r) }
+
+// dispatch finds the operation by method, restype and comp.
+func (x *exchange) dispatch() error {
+	for _, name := range []string{"snapshot", "versionid", "prevsnapshot", "deletetype"} {
+		if x.query.Get(name) != "" {
+			return unsupportedQuery(name)
+		}
+	}
+	comp := x.query.Get("comp")
+	what := "blob"
+	switch restype := x.query.Get("restype"); {
+	case restype == "container":
+		what = "container"
+	case restype == "service" || restype == "" && x.container == "" && comp == "list", restype == "account":
+		what = "service"
+	case restype != "" || x.container == "":
+		return unsupportedQuery("restype")
+	}
+	if x.query.Get("restype") == "account" {
+		what = "account"
+	}
+	method := x.r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	known := operations(x)
+	if do := known[what+" "+method+" "+comp]; do != nil {
+		return do()
+	}
+	for name := range known {
+		if f := strings.Split(name, " "); f[0] == what && f[2] == comp {
+			return wire.Fail(http.StatusMethodNotAllowed, "UnsupportedHttpVerb", "The resource doesn't support specified Http Verb.")
+		}
+	}
+	return unsupportedQuery("comp=" + comp)
+}
+
+// operations are what the door serves; HEAD goes the way of GET.
+func operations(x *exchange) map[string]func() error {
+	return map[string]func() error{
+		"service GET list":               x.listContainers,
+		"service POST userdelegationkey": x.userDelegationKey,
+		"service GET properties":         x.serviceProperties,
+		"account GET properties":         x.accountInformation,
+		"container PUT ":                 x.createContainer,
+		"container GET ":                 x.getContainer,
+		"container GET metadata":         x.getContainer,
+		"container PUT metadata":         x.setContainerMetadata,
+		"container DELETE ":              x.deleteContainer,
+		"container PUT lease":            x.leaseContainer,
+		"container GET list":             x.listBlobs,
+		"container GET acl":              x.getACL,
+		"container PUT acl":              x.setACL,
+		"blob GET ":                      x.getBlob,
+		"blob GET metadata":              x.getBlobMetadata,
+		"blob PUT ":                      x.putBlob,
+		"blob DELETE ":                   x.deleteBlob,
+		"blob PUT metadata":              x.setBlobMetadata,
+		"blob PUT properties":            x.setBlobProperties,
+		"blob PUT lease":                 x.leaseBlob,
+		"blob PUT block":                 x.putBlock,
+		"blob PUT blocklist":             x.putBlockList,
+		"blob GET blocklist":             x.getBlockList,
+		"blob PUT page":                  x.putPage,
+		"blob GET pagelist":              x.getPages,
+		"blob PUT copy":                  x.abortCopy,
+	}
+}
+
+func unsupportedQuery(name string) error {
+	return wire.Fail(http.StatusBadRequest, "UnsupportedQueryParameter", "One of the query parameters specified in the request URI is not supported: "+name+".")
+}
+
+func badQuery(name string) error {
+	return wire.Fail(http.StatusBadRequest, "InvalidQueryParameterValue", "Value for one of the query parameters specified in the request URI is invalid. "+name)
+}
+
+const maxDocument = 8 << 20 // bytes of a block list: 50,000 blocks of 160
+
+// document reads the request's XML.
+func (x *exchange) document(v any) error {
+	raw, err := io.ReadAll(io.LimitReader(x.r.Body, maxDocument+1))
+	if err != nil {
+		return err
+	}
+	if len(raw) > maxDocument {
+		return wire.Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit.")
+	}
+	if err := xml.Unmarshal(raw, v); err != nil {
+		return wire.Fail(http.StatusBadRequest, "InvalidXmlDocument", "XML specified is not syntactically valid.").Because(err)
+	}
+	return nil
+}
+
+// box reads the container that the request names.
+func (x *exchange) box() (storage.Box, error) {
+	return x.Accounts.Container(x.r.Context(), x.account, x.container)
+}

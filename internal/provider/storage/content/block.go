@@ -1,0 +1,404 @@
+package content
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"vitrine/internal/store"
+)
+
+// Part is one block of a blob, as its list names it.
+type Part struct {
+	ID   string `json:"id,omitempty"` // base64, as the client gave it; empty for a blob that came in one piece
+	UID  string `json:"uid"`          // names its bytes
+	Size int64  `json:"size"`
+}
+
+const (
+	listKind  = "vitrine.storage/lists"  // the blocks of a blob
+	blockKind = "vitrine.storage/blocks" // blocks that no list has named yet
+	maxID     = 64                       // bytes of a block's ID
+)
+
+func listKey(b *Blob) string { return listKind + "/" + b.Container + "/" + b.UID }
+
+func putList(tx store.Tx, b *Blob, parts []Part) error {
+	body, err := json.Marshal(parts)
+	if err != nil {
+		return err
+	}
+	b.Blocks, b.Size = len(parts), 0
+	for _, p := range parts {
+		b.Size += p.Size
+	}
+	_, err = tx.Put(store.Document{Key: listKey(b), Kind: listKind, Body: body})
+	return err
+}
+
+func parts(tx store.Tx, b *Blob) ([]Part, error) {
+	d, err := tx.Get(listKey(b))
+	if err != nil {
+		return nil, err
+	}
+	var list []Part
+	err = json.Unmarshal(d.Body, &list)
+	return list, err
+}
+
+// blockPrefix holds a blob's blocks that wait: its name is hashed, since it may fill a key by itself.
+func blockPrefix(container, name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return blockKind + "/" + container + "/" + hex.EncodeToString(sum[:]) + "/"
+}
+
+// waiting is a block that no list has named yet.
+type waiting struct {
+	Part
+	Region string    `json:"region"`
+	At     time.Time `json:"at"`
+}
+
+// PutBlock keeps a block of n bytes for a list that will name it. check sees the blob as it is now, if any.
+func (s *Store) PutBlock(ctx context.Context, at Address, id string, r io.Reader, n int64, check Check) error {
+	raw, err := base64.StdEncoding.DecodeString(id)
+	if err != nil || len(raw) == 0 || len(raw) > maxID {
+		return refuse("InvalidQueryParameterValue")
+	}
+	part, err := s.store(ctx, at.Container, r, n)
+	if err != nil {
+		return err
+	}
+	part.ID = id
+	err = s.Store.Update(ctx, func(tx store.Tx) error {
+		if _, err := s.current(tx, at, check); err != nil {
+			return err
+		}
+		k := blockPrefix(at.UID, at.Name) + hex.EncodeToString(raw)
+		body, err := json.Marshal(waiting{part, at.Region, s.Now()})
+		if err != nil {
+			return err
+		}
+		next := store.Document{Key: k, Kind: blockKind, Body: body}
+		old, err := tx.Get(k)
+		switch {
+		case err == nil:
+			next.ETag = old.ETag
+			if err := s.leaveBlock(tx, at.UID, old); err != nil {
+				return err
+			}
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		default:
+			if err := s.fewer(tx, at, len(raw)); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Put(next)
+		return err
+	})
+	if err != nil {
+		s.drop(at.Container, part)
+	}
+	return err
+}
+
+// fewer checks the count of the blocks that wait, and that the new one's ID is as long as theirs (the service's rule).
+func (s *Store) fewer(tx store.Tx, at Address, length int) error {
+	q := store.Query{Kind: blockKind, Prefix: blockPrefix(at.UID, at.Name), Limit: 1}
+	first, err := tx.List(q)
+	if err != nil {
+		return err
+	}
+	if len(first) > 0 && len(first[0].Key)-len(q.Prefix) != 2*length {
+		return refuse("InvalidBlobOrBlock")
+	}
+	q.Limit = 2 * MaxBlocks
+	if len(first) == 0 {
+		return nil
+	}
+	// Counting costs a listing, so only one in 64 puts does it: the limit may be passed by as many.
+	if id := uuid.New(); id[0]%64 != 0 {
+		return nil
+	}
+	all, err := tx.List(q)
+	if err == nil && len(all) >= 2*MaxBlocks {
+		return refuse("RequestEntityTooLargeBlockCountExceedsLimit")
+	}
+	return err
+}
+
+// store keeps n bytes of r as one part, in pieces. What an error leaves is removed.
+func (s *Store) store(ctx context.Context, c Container, r io.Reader, n int64) (Part, error) {
+	bucket, err := s.Bucket(c.Region)
+	if err != nil {
+		return Part{}, err
+	}
+	part := Part{UID: uuid.NewString(), Size: n}
+	buffer := make([]byte, min(n, pieceBytes))
+	for off, i := int64(0), 0; off < n; i++ {
+		piece := buffer[:min(n-off, pieceBytes)]
+		if _, err = io.ReadFull(r, piece); err != nil {
+			err = fmt.Errorf("%w: %w", refuse("IncompleteBody"), err)
+			break
+		}
+		if _, err = bucket.Put(ctx, pieceKey(c.UID, part.UID, i), piece); err != nil {
+			break
+		}
+		off += int64(len(piece))
+	}
+	if err != nil {
+		s.drop(c, part)
+	}
+	return part, err
+}
+
+func pieceKey(container, uid string, i int) string {
+	return "storage/" + container + "/" + uid + "/" + strconv.Itoa(i)
+}
+
+// drop removes the pieces of parts that nothing names. What fails here, Sweep cannot know of: it is looked for by name
+// when the container goes.
+func (s *Store) drop(c Container, list ...Part) {
+	bucket, err := s.Bucket(c.Region)
+	if err != nil {
+		return
+	}
+	for _, p := range list {
+		_ = erase(context.WithoutCancel(context.Background()), bucket, c.UID, p)
+	}
+}
+
+// PutBlob stores a block blob that comes in one request.
+func (s *Store) PutBlob(ctx context.Context, c Container, next *Blob, r io.Reader, n int64, check Check) error {
+	part, err := s.store(ctx, c, r, n)
+	if err != nil {
+		return err
+	}
+	list := []Part{part}
+	if n == 0 {
+		list = []Part{}
+	}
+	next.Kind, next.UID = Block, uuid.NewString()
+	if err := s.replace(ctx, c, next, check, just(list...)); err != nil {
+		s.drop(c, part)
+		return err
+	}
+	return nil
+}
+
+// From says where Put Block List looks for a block.
+type From int
+
+// The places.
+const (
+	Latest From = iota // uncommitted first
+	Committed
+	Uncommitted
+)
+
+// Item is one entry of a client's block list.
+type Item struct {
+	ID   string
+	From From
+}
+
+// PutBlockList makes a blob of blocks. Blocks that the list does not name are gone afterwards, as in the service.
+func (s *Store) PutBlockList(ctx context.Context, c Container, next *Blob, items []Item, check Check) error {
+	if len(items) > MaxBlocks {
+		return refuse("BlockListTooLong")
+	}
+	next.Kind, next.UID = Block, uuid.NewString()
+	return s.replace(ctx, c, next, check, func(tx store.Tx, old *Blob) ([]Part, error) {
+		if old != nil && old.Kind != Block {
+			return nil, refuse("InvalidBlobType")
+		}
+		return s.choose(tx, Address{c, next.Name}, old, items)
+	})
+}
+
+// choose finds the blocks that a list names.
+func (s *Store) choose(tx store.Tx, at Address, old *Blob, items []Item) ([]Part, error) {
+	committed, fresh, err := s.known(tx, at, old)
+	if err != nil {
+		return nil, err
+	}
+	chosen := make([]Part, 0, len(items))
+	for _, it := range items {
+		part, ok := fresh[it.ID]
+		if it.From == Committed || !ok && it.From == Latest {
+			part, ok = committed[it.ID]
+		}
+		if !ok {
+			return nil, refuse("InvalidBlockList")
+		}
+		chosen = append(chosen, part)
+	}
+	return chosen, nil
+}
+
+func (s *Store) known(tx store.Tx, at Address, old *Blob) (committed, fresh map[string]Part, err error) {
+	committed, fresh = map[string]Part{}, map[string]Part{}
+	if old != nil && old.Kind == Block {
+		list, err := parts(tx, old)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, p := range list {
+			committed[p.ID] = p
+		}
+	}
+	docs, err := tx.List(store.Query{Kind: blockKind, Prefix: blockPrefix(at.UID, at.Name)})
+	for _, d := range docs {
+		var w waiting
+		if err := json.Unmarshal(d.Body, &w); err != nil {
+			return nil, nil, err
+		}
+		fresh[w.ID] = w.Part
+	}
+	return committed, fresh, err
+}
+
+// settle removes the documents of the blocks that waited, and notes the bytes of those that were not chosen.
+func (s *Store) settle(tx store.Tx, at Address, chosen []Part) error {
+	docs, err := tx.List(store.Query{Kind: blockKind, Prefix: blockPrefix(at.UID, at.Name)})
+	if err != nil {
+		return err
+	}
+	var unused []Part
+	for _, d := range docs {
+		var w waiting
+		if err := json.Unmarshal(d.Body, &w); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(chosen, func(p Part) bool { return p.UID == w.UID }) {
+			unused = append(unused, w.Part)
+		}
+		if err := tx.Delete(d.Key, 0); err != nil {
+			return err
+		}
+	}
+	return s.note(tx, leftover{Container: at.UID, Region: at.Region, Parts: unused})
+}
+
+// Blocks lists a blob's blocks: those of the blob, and those that wait. BlobNotFound when there are neither.
+func (s *Store) Blocks(ctx context.Context, at Address) (committed, fresh []Part, err error) {
+	err = s.Store.View(ctx, func(tx store.Tx) error {
+		committed, fresh = nil, nil
+		b, err := load(tx, at.UID, at.Name)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if err == nil {
+			if b.Kind != Block {
+				return refuse("InvalidBlobType")
+			}
+			if committed, err = parts(tx, b); err != nil {
+				return err
+			}
+		}
+		_, byID, err := s.known(tx, at, nil)
+		for _, p := range byID {
+			fresh = append(fresh, p)
+		}
+		if err == nil && b == nil && len(fresh) == 0 {
+			return refuse("BlobNotFound")
+		}
+		return err
+	})
+	slices.SortFunc(fresh, func(a, b Part) int { return strings.Compare(a.ID, b.ID) })
+	return committed, fresh, err
+}
+
+// Reader reads a block blob at any offset.
+type Reader struct {
+	ctx       context.Context
+	s         *Store
+	container Container
+	parts     []Part
+	starts    []int64 // where each part begins
+	size      int64
+	key       string // of the piece that is at hand
+	piece     []byte
+}
+
+// Open prepares to read a block blob. It is for one reader at a time.
+func (s *Store) Open(ctx context.Context, b *Blob) (*Reader, error) {
+	r := &Reader{ctx: ctx, s: s, container: Container{b.Container, b.Region}, size: b.Size}
+	err := s.Store.View(ctx, func(tx store.Tx) (err error) {
+		r.parts, err = parts(tx, b)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) { // replaced since it was looked up
+		return nil, refuse("BlobNotFound")
+	}
+	var at int64
+	for _, p := range r.parts {
+		r.starts = append(r.starts, at)
+		at += p.Size
+	}
+	return r, err
+}
+
+// Size of the blob in bytes.
+func (r *Reader) Size() int64 { return r.size }
+
+// ReadAt implements io.ReaderAt.
+func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
+	n := 0
+	for n < len(p) {
+		if off >= r.size {
+			return n, io.EOF
+		}
+		i, _ := slices.BinarySearch(r.starts, off+1)
+		i--
+		within := off - r.starts[i]
+		piece, err := r.load(r.parts[i], int(within/pieceBytes))
+		if err != nil {
+			return n, err
+		}
+		k := copy(p[n:], piece[within%pieceBytes:])
+		n, off = n+k, off+int64(k)
+	}
+	return n, nil
+}
+
+// load reads a piece, unless it is at hand.
+func (r *Reader) load(part Part, i int) ([]byte, error) {
+	k := pieceKey(r.container.UID, part.UID, i)
+	if k == r.key {
+		return r.piece, nil
+	}
+	bucket, err := r.s.Bucket(r.container.Region)
+	if err != nil {
+		return nil, err
+	}
+	piece, err := bucket.Get(r.ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	if want := min(part.Size-int64(i)*pieceBytes, pieceBytes); int64(len(piece)) != want {
+		return nil, fmt.Errorf("piece %s has %d bytes, not %d", k, len(piece), want)
+	}
+	r.key, r.piece = k, piece
+	return piece, nil
+}
+
+// WriteTo sends n bytes from an offset.
+func (r *Reader) WriteTo(w io.Writer, off, n int64) error {
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, io.NewSectionReader(r, off, n), make([]byte, 256<<10))
+	return err
+}
+
+var _ io.ReaderAt = (*Reader)(nil)

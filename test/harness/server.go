@@ -1,0 +1,251 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vitrine/internal/client"
+)
+
+// Need skips a test for want of something, or with VITRINE_FULL=1, where everything must be there, fails it.
+func Need(t *testing.T, there bool, what string) {
+	t.Helper()
+	switch {
+	case there:
+	case os.Getenv("VITRINE_FULL") != "":
+		t.Fatalf("VITRINE_FULL is set, but %s", what)
+	default:
+		t.Skipf("not tested: %s", what)
+	}
+}
+
+// Az is the judge: az 2.74 of its own root, by scripts/az, or whatever VITRINE_AZ names. One that happens to be on PATH is not
+// asked: Debian 12's does not match its own SDK.
+func Az(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("VITRINE_AZ")
+	Need(t, path != "", "VITRINE_AZ names no az (make test sets it)")
+	return path
+}
+
+// Server is a running vitrine with a data folder of its own.
+type Server struct {
+	t         *testing.T
+	bin, data string
+	dir       string
+	where     client.Server
+}
+
+// Config is how a server is started.
+type Config struct {
+	Args []string // of "serve", beyond data folder and address
+	Env  []string // beyond this process's own
+}
+
+// Start builds the program and runs it on a free port until the test ends.
+func Start(t *testing.T, cfg Config) *Server {
+	t.Helper()
+	dir := t.TempDir()
+	s := &Server{t: t, dir: dir, bin: filepath.Join(dir, "vitrine"), data: filepath.Join(dir, "data")}
+	build := exec.Command("go", "build", "-o", s.bin, "vitrine/cmd/vitrine")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	ready, log := filepath.Join(dir, "ready"), filepath.Join(dir, "log")
+	sink, err := os.Create(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := exec.Command(s.bin, append([]string{"serve", "--data", s.data, "--listen", "127.0.0.1:0", "--accel", "tcg", "--ready-file", ready}, cfg.Args...)...)
+	serve.Stdout, serve.Stderr, serve.Env = sink, sink, append(os.Environ(), cfg.Env...)
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- serve.Wait() }()
+	t.Cleanup(func() {
+		if err := serve.Process.Signal(syscall.SIGTERM); err == nil {
+			if err := <-ended; err != nil {
+				t.Errorf("the server's end: %v", err)
+			}
+		}
+		if err := sink.Close(); err != nil {
+			t.Error(err)
+		}
+		if raw, err := os.ReadFile(log); t.Failed() && err == nil {
+			t.Logf("the server's last words:\n%s", raw[max(0, len(raw)-4000):])
+		}
+	})
+	s.await(ready, ended)
+	if s.where, err = client.ReadServer(s.data); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *Server) await(ready string, ended chan error) {
+	s.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(2 * time.Minute)
+	for {
+		if _, err := os.Stat(ready); err == nil {
+			return
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			s.t.Fatalf("the server ended: %v", err)
+		case <-tick.C:
+		case <-deadline:
+			s.t.Fatal("the server does not get ready")
+		}
+	}
+}
+
+// Where is how clients reach the server.
+func (s *Server) Where() client.Server { return s.where }
+
+// Result is what a command left.
+type Result struct {
+	Out, Err string
+	Code     int
+}
+
+// run runs a command.
+func run(t *testing.T, env []string, name string, args ...string) Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, name, args...)
+	var out, errOut bytes.Buffer
+	c.Stdout, c.Stderr, c.Env = &out, &errOut, env
+	err := c.Run()
+	r := Result{Out: out.String(), Err: errOut.String()}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		r.Code = exit.ExitCode()
+	} else if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return r
+}
+
+// Vitrine runs our own command line and decodes its JSON.
+func (s *Server) Vitrine(t *testing.T, out any, args ...string) {
+	t.Helper()
+	r := run(t, s.environ(s.dir), s.bin, append(append([]string{"--data", s.data}, args...), "-o", "json")...)
+	if r.Code != 0 {
+		t.Fatalf("vitrine %s: exit %d\n%s", strings.Join(args, " "), r.Code, r.Err)
+	}
+	if out == nil {
+		return
+	}
+	if err := json.Unmarshal([]byte(r.Out), out); err != nil {
+		t.Fatalf("vitrine %s: %v\n%s", strings.Join(args, " "), err, r.Out)
+	}
+}
+
+// environ leads a client with this home to the server.
+func (s *Server) environ(home string) []string {
+	env := []string{"HOME=" + home, "AZURE_CONFIG_DIR=" + filepath.Join(home, ".azure"), "PYTHONWARNINGS=ignore", "LC_ALL=C.UTF-8",
+		"HTTPS_PROXY=" + s.where.Proxy, "https_proxy=" + s.where.Proxy, "NO_PROXY=127.0.0.1,localhost", "REQUESTS_CA_BUNDLE=" + s.where.Bundle,
+		"SSL_CERT_FILE=" + s.where.Bundle, "AZURE_CORE_COLLECT_TELEMETRY=no", "AZURE_CORE_NO_COLOR=1", "AZURE_CORE_SURVEY_MESSAGE=no"}
+	for _, name := range []string{"PATH", "VITRINE_AZ_ROOT", "VITRINE_CACHE", "XDG_CACHE_HOME"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	if _, ok := os.LookupEnv("VITRINE_CACHE"); !ok { // HOME is a private one; the az root is not in it
+		if cache, err := os.UserCacheDir(); err == nil {
+			env = append(env, "VITRINE_CACHE="+filepath.Join(cache, "vitrine"))
+		}
+	}
+	return env
+}
+
+// Shell is an az with folders of its own, so that several can run at a time.
+type Shell struct {
+	s    *Server
+	az   string
+	home string
+	env  []string
+}
+
+// Shell makes one; its name is that of its folder.
+func (s *Server) Shell(t *testing.T, name string) *Shell {
+	t.Helper()
+	return s.ShellOf(t, name, Az(t))
+}
+
+// ShellOf makes one of another az.
+func (s *Server) ShellOf(t *testing.T, name, az string) *Shell {
+	t.Helper()
+	home := filepath.Join(s.dir, "homes", name)
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return &Shell{s: s, az: az, home: home, env: s.environ(home)}
+}
+
+// Setenv adds to the environment of the shell's commands.
+func (h *Shell) Setenv(name, value string) { h.env = append(h.env, name+"="+value) }
+
+// Az runs az.
+func (h *Shell) Az(t *testing.T, args ...string) Result {
+	t.Helper()
+	return run(t, h.env, h.az, args...)
+}
+
+// Command is an az that the test starts and ends itself.
+func (h *Shell) Command(ctx context.Context, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, h.az, args...)
+	c.Env = h.env
+	return c
+}
+
+// Login signs a service principal in by its secret.
+func (h *Shell) Login(t *testing.T, app, password, tenant string) {
+	t.Helper()
+	if r := h.Az(t, "login", "--service-principal", "-u", app, "-p", password, "--tenant", tenant, "--allow-no-subscriptions"); r.Code != 0 {
+		t.Fatalf("az login: %s", r.Err)
+	}
+}
+
+// File writes one in the shell's home.
+func (h *Shell) File(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(h.home, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// at walks a decoded JSON value: "a.0.b".
+func at(v any, path string) any {
+	for _, name := range strings.Split(path, ".") {
+		switch x := v.(type) {
+		case map[string]any:
+			v = x[name]
+		case []any:
+			var i int
+			if _, err := fmt.Sscanf(name, "%d", &i); err != nil || i >= len(x) {
+				return nil
+			}
+			v = x[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}
