@@ -38,7 +38,7 @@ func (p *Provider) resolve(w *control.Write[Properties], r *ImageReference) (Ima
 		return p.Images.Resolve(w.Tx, r.ID, w.New.Location)
 	}
 	if p.Foreign == nil {
-		return Image{}, invalid("imageReference", "Images of shared and community galleries are not supported by this server; name the image version by its resource ID.")
+		return Image{}, invalid("imageReference", "'sharedGalleryImageId' and 'communityGalleryImageId' are not supported by this server; name the image version by its resource ID.")
 	}
 	version, shown, err := p.Foreign(w.Tx, w.ID.Subscription, id, w.New.Location)
 	if err != nil {

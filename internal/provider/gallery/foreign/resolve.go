@@ -13,7 +13,7 @@ import (
 )
 
 // ids is the form of a consumer's ID (gallery.md 14): without a version it means the latest one.
-var ids = regexp.MustCompile(`(?i)^/(shared|community)galleries/([a-z0-9_.-]{1,160})/images/([a-z0-9_.-]{1,80})(?:/versions/(latest|[0-9.]{5,32}))?$`)
+var ids = regexp.MustCompile(`(?i)^/(shared|community)galleries/([a-z0-9][a-z0-9_.-]{0,159})/images/([a-z0-9][a-z0-9_.-]{0,79})(?:/versions/(latest|[0-9.]{5,32}))?$`)
 
 // parsed is a consumer's ID in its parts; version is empty for the latest.
 type parsed struct {

@@ -17,9 +17,9 @@ import (
 type Consumer struct {
 	Type     string `json:"type"`         // Subscriptions, AADTenants, Community
 	ID       string `json:"id,omitempty"` // of the subscription or tenant
-	Machines int    `json:"virtualMachines"`
-	Disks    int    `json:"disks"`
-	Versions int    `json:"imageVersions"`
+	Machines int    `json:"virtualMachines" arm:"always"`
+	Disks    int    `json:"disks" arm:"always"`
+	Versions int    `json:"imageVersions" arm:"always"`
 	More     bool   `json:"more,omitempty"` // there are more than were counted
 }
 
