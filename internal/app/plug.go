@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/dataplane"
 	"vitrine/internal/directory"
-	"vitrine/internal/image"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery"
 	"vitrine/internal/provider/machine"
@@ -46,29 +44,6 @@ func (p principals) members(tx store.Tx, tenant, group string) ([]string, error)
 		return nil, nil
 	}
 	return ids, err
-}
-
-// sources shows managed disks to provider/gallery.
-type sources struct{ a *App }
-
-// Source implements gallery.Sources.
-func (s sources) Source(tx store.Tx, id arm.ID) (gallery.Source, error) {
-	if !strings.EqualFold(id.Type(), disk.Type) {
-		return gallery.Source{}, arm.Errorf(400, "NotSupported", "A resource of type '%s' as the source of an image version is not supported by this installation yet.", id.Type())
-	}
-	d, err := s.a.rooms.disks.Source(tx, id)
-	return gallery.Source{Location: d.Location, OSType: d.OSType, Generation: d.Generation, Architecture: d.Architecture,
-		Disks: []gallery.SourceDisk{{LUN: -1, ID: id, Ref: d.Ref, SizeGB: d.SizeGB}}}, err
-}
-
-// Freeze implements gallery.Sources.
-func (s sources) Freeze(ctx context.Context, id arm.ID) (ref image.Ref, err error) {
-	err = s.a.store.View(ctx, func(tx store.Tx) error {
-		d, err := s.a.rooms.disks.Source(tx, id)
-		ref = d.Ref
-		return err
-	})
-	return ref, err
 }
 
 // images shows galleries to provider/machine.

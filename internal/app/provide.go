@@ -20,6 +20,7 @@ import (
 	"vitrine/internal/provider/gallery"
 	"vitrine/internal/provider/insights"
 	"vitrine/internal/provider/machine"
+	"vitrine/internal/provider/managed"
 	"vitrine/internal/provider/management"
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
@@ -36,6 +37,7 @@ type rooms struct {
 	images   *image.Store
 	gallery  *gallery.Provider
 	disks    *disk.Provider
+	managed  *managed.Provider
 	machines *machine.Provider
 	networks *network.Provider
 	runtime  vm.Runtime
@@ -111,11 +113,13 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	insights.Register(a.control)
 	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
 	outside := a.outside()
-	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: sources{a}, Foreign: outside.Source})
+	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Foreign: outside.Source})
 	r.gallery = galleries
-	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: galleries, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay, Now: a.cfg.Now})
+	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
+		Grow: r.runtime.GrowDisk, Live: r.live, Now: a.cfg.Now})
+	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}})
 	var err error
-	r.machines, err = machine.Register(a.control, machine.Config{Images: images{galleries}, Foreign: outside.Version, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
+	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Foreign: outside.Version, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
 	if err != nil {
 		return nil, err
@@ -126,7 +130,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	if a.host {
 		r.blobs = dataplane.New(grants{r.disks}, a.cfg.Now)
 	}
-	return merge(groups.Works(), galleries.Works(), r.disks.Works(), r.networks.Works(), r.machines.Works()), nil
+	return merge(groups.Works(), galleries.Works(), r.disks.Works(), r.managed.Works(), r.networks.Works(), r.machines.Works()), nil
 }
 
 // openRooms makes the back-ends: image bytes by region, machines, networks.

@@ -143,6 +143,21 @@ func (a *Authenticator) application(ctx context.Context, claims token.Claims, wh
 		Kind: ServicePrincipal, HomeTenant: sp.HomeTenant, TokenID: claims.UniqueID}, nil
 }
 
+// client looks whether the application that holds a person's token is still in the tenant and enabled there. The CLI is in every tenant.
+func (a *Authenticator) client(ctx context.Context, claims token.Claims, which string) error {
+	if claims.Client() == directory.AzureCLI {
+		return nil
+	}
+	sp, err := a.cfg.Directory.Principal(ctx, claims.TenantID, claims.Client())
+	switch {
+	case errors.Is(err, directory.ErrPrincipalNotFound) || err == nil && !sp.AccountEnabled:
+		return a.invalid(claims, which, fmt.Sprintf("its application '%s' is not in tenant '%s' any more, or is disabled there", claims.Client(), claims.TenantID))
+	case err != nil:
+		return fmt.Errorf("authn: look up client: %w", err)
+	}
+	return nil
+}
+
 // user is the person behind a token. It must exist and be enabled, at home too, and the sign-in that the token comes from must not
 // have ended.
 func (a *Authenticator) user(ctx context.Context, claims token.Claims, which string) (Principal, error) {
@@ -155,6 +170,9 @@ func (a *Authenticator) user(ctx context.Context, claims token.Claims, which str
 	case err != nil:
 		return Principal{}, fmt.Errorf("authn: look up user: %w", err)
 	}
+	if err := a.client(ctx, claims, which); err != nil {
+		return Principal{}, err
+	}
 	alive, err := a.cfg.Tokens.Alive(ctx, claims)
 	if err != nil {
 		return Principal{}, fmt.Errorf("authn: look up sign-in: %w", err)
@@ -163,5 +181,5 @@ func (a *Authenticator) user(ctx context.Context, claims token.Claims, which str
 		return Principal{}, a.invalid(claims, which, "the sign-in that it comes from was revoked")
 	}
 	return Principal{TenantID: u.TenantID, ObjectID: u.ObjectID, AppID: claims.Client(), Name: home.UserPrincipalName, Kind: User,
-		HomeTenant: home.TenantID, HomeObject: home.ObjectID, TokenID: claims.UniqueID}, nil
+		HomeTenant: home.TenantID, HomeObject: home.ObjectID, TokenID: claims.UniqueID, Scope: claims.Scope}, nil
 }

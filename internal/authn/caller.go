@@ -21,6 +21,7 @@ type Principal struct {
 	HomeTenant string `json:"homeTenant"`           // of the application or the user
 	HomeObject string `json:"homeObject,omitempty"` // of a user, in the home tenant: the same person in every tenant
 	TokenID    string `json:"tokenId"`              // uti of the token, for the log
+	Scope      string `json:"-"`                    // of a user: what the client may do for them by this token, names separated by spaces
 }
 
 // Client is how Azure's messages name the principal: "The client '<app ID>' with object id …", or a user by its name.

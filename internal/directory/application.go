@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -25,8 +26,8 @@ const (
 // AzureCLI is the client ID under which az signs in users. It is a public client of every installation.
 const AzureCLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 
-// microsoftServices is the tenant in which Microsoft's own applications are at home. No tenant here may have its ID.
-const microsoftServices = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
+// MicrosoftServices is the tenant in which Microsoft's own applications are at home. No tenant here may have its ID.
+const MicrosoftServices = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
 
 // Application is an application registration, the same in every tenant.
 type Application struct {
@@ -98,7 +99,7 @@ func (d *Directory) RegisterApplicationIn(tx store.Tx, a Application) (Applicati
 		a.SignInAudience = SingleTenant
 	}
 	a.Secrets = nil
-	if free, err := absent(tx, applicationKey(a.AppID)); err != nil {
+	if free, err := record.Absent(tx, applicationKey(a.AppID)); err != nil {
 		return Application{}, err
 	} else if !free || firstParty(a.AppID) {
 		return Application{}, fmt.Errorf("application %s: %w", a.AppID, ErrExists)
@@ -106,7 +107,7 @@ func (d *Directory) RegisterApplicationIn(tx store.Tx, a Application) (Applicati
 	if err := d.checkApplication(tx, Application{}, &a); err != nil {
 		return Application{}, err
 	}
-	return a, write(tx, store.Document{Key: applicationKey(a.AppID), Kind: KindApplication, Terms: a.terms()}, a)
+	return a, record.Write(tx, store.Document{Key: applicationKey(a.AppID), Kind: KindApplication, Terms: a.terms()}, a)
 }
 
 // checkApplication finds what is wrong with an application that replaces old (empty: nothing).
@@ -153,10 +154,10 @@ func (d *Directory) application(tx store.Tx, appID string) (Application, store.D
 		return Application{}, store.Document{}, missing
 	}
 	if id == AzureCLI {
-		return Application{AppID: AzureCLI, TenantID: microsoftServices, DisplayName: "Microsoft Azure CLI",
+		return Application{AppID: AzureCLI, TenantID: MicrosoftServices, DisplayName: "Microsoft Azure CLI",
 			SignInAudience: MultiTenant, PublicClient: true}, store.Document{}, nil
 	}
-	return read[Application](tx, applicationKey(id), missing)
+	return record.Read[Application](tx, applicationKey(id), missing)
 }
 
 // ApplicationByObjectIn returns the application of a tenant whose registration has an object ID, or ErrApplicationNotFound.
@@ -166,7 +167,7 @@ func (d *Directory) ApplicationByObjectIn(tx store.Tx, tenantID, objectID string
 	if t == "" || o == "" {
 		return Application{}, missing
 	}
-	return one[Application](tx, store.Query{Kind: KindApplication, All: []string{"object:" + o, "tenant:" + t}}, missing)
+	return record.One[Application](tx, store.Query{Kind: KindApplication, All: []string{"object:" + o, "tenant:" + t}}, missing)
 }
 
 // ChangeApplicationIn changes an application by its client ID: change gets a copy to work on, and the result is checked as a
@@ -180,7 +181,7 @@ func (d *Directory) ChangeApplicationIn(tx store.Tx, appID string, change func(*
 		return old, fmt.Errorf("application %s is not registered here: %w", old.AppID, ErrInvalid)
 	}
 	var a Application
-	if err := decode(doc, &a); err != nil {
+	if err := record.Decode(doc, &a); err != nil {
 		return a, err
 	}
 	if err := change(&a); err != nil {
@@ -191,7 +192,7 @@ func (d *Directory) ChangeApplicationIn(tx store.Tx, appID string, change func(*
 		return old, err
 	}
 	doc.Terms = a.terms()
-	if err := write(tx, doc, a); err != nil {
+	if err := record.Write(tx, doc, a); err != nil {
 		return old, err
 	}
 	if a.DisplayName == old.DisplayName {
@@ -211,7 +212,7 @@ func (d *Directory) Applications(ctx context.Context, tenantID string) ([]Applic
 
 // ApplicationsIn is Applications as a part of tx.
 func (d *Directory) ApplicationsIn(tx store.Tx, tenantID string) ([]Application, error) {
-	return list[Application](tx, store.Query{Kind: KindApplication, All: []string{"tenant:" + rule.CanonicalID(tenantID)}})
+	return record.List[Application](tx, store.Query{Kind: KindApplication, All: []string{"tenant:" + rule.CanonicalID(tenantID)}})
 }
 
 // firstParty says whether a client ID belongs to Microsoft's services and clients, which every installation knows: the

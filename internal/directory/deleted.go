@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -32,12 +33,26 @@ func deletedKey(tenantID, objectID string) string {
 
 func (d *Directory) bury(tx store.Tx, item Deleted) error {
 	item.DeletedTime = d.now().UTC()
-	return write(tx, store.Document{Key: deletedKey(item.TenantID, item.ObjectID), Kind: KindDeleted,
+	return record.Write(tx, store.Document{Key: deletedKey(item.TenantID, item.ObjectID), Kind: KindDeleted,
 		Terms: []string{"tenant:" + item.TenantID, "type:" + item.Type}}, item)
 }
 
-// leaveGroups ends the memberships of an object and tells which there were.
-func (d *Directory) leaveGroups(tx store.Tx, tenantID, objectID string) ([]string, error) {
+// PartyTerm is the index term by which what was granted to an object, or at it, is found.
+func PartyTerm(tenantID, objectID string) string { return "party:" + tenantID + "/" + objectID }
+
+// leave ends what was granted to an object or at it, and its memberships; it tells which of those there were.
+func (d *Directory) leave(tx store.Tx, tenantID, objectID string) ([]string, error) {
+	for _, kind := range []string{KindPermissionGrant, KindAppRoleAssignment} {
+		docs, err := tx.List(store.Query{Kind: kind, All: []string{PartyTerm(tenantID, objectID)}})
+		if err != nil {
+			return nil, fmt.Errorf("directory: list what %s takes part in: %w", objectID, err)
+		}
+		for _, doc := range docs {
+			if err := tx.Delete(doc.Key, doc.ETag); err != nil {
+				return nil, fmt.Errorf("directory: end a grant: %w", err)
+			}
+		}
+	}
 	groups, err := d.DirectMemberOf(tx, tenantID, objectID)
 	if err != nil {
 		return nil, err
@@ -81,7 +96,7 @@ func (d *Directory) removePrincipal(tx store.Tx, sp ServicePrincipal, doc store.
 	if err := d.keepsAdministrator(tx, Object{ServicePrincipal: &sp}); err != nil {
 		return nil, err
 	}
-	groups, err := d.leaveGroups(tx, sp.TenantID, sp.ObjectID)
+	groups, err := d.leave(tx, sp.TenantID, sp.ObjectID)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +128,7 @@ func (d *Directory) DeleteUserIn(tx store.Tx, tenantID, objectID string) error {
 	if err := d.keepsAdministrator(tx, Object{User: &u}); err != nil {
 		return err
 	}
-	groups, err := d.leaveGroups(tx, u.TenantID, u.ObjectID)
+	groups, err := d.leave(tx, u.TenantID, u.ObjectID)
 	if err != nil {
 		return err
 	}
@@ -129,7 +144,7 @@ func (d *Directory) DeleteGroupIn(tx store.Tx, tenantID, objectID string) error 
 	if err != nil {
 		return err
 	}
-	if _, err := d.leaveGroups(tx, g.TenantID, g.ObjectID); err != nil {
+	if _, err := d.leave(tx, g.TenantID, g.ObjectID); err != nil {
 		return err
 	}
 	members, err := tx.List(store.Query{Kind: KindMember, Prefix: memberKey(g.TenantID, g.ObjectID, "")})
@@ -151,7 +166,7 @@ func (d *Directory) DeletedIn(tx store.Tx, tenantID, objectID string) (Deleted, 
 	if t == "" || o == "" {
 		return Deleted{}, missing
 	}
-	item, _, err := read[Deleted](tx, deletedKey(t, o), missing)
+	item, _, err := record.Read[Deleted](tx, deletedKey(t, o), missing)
 	if err == nil && !d.now().Before(item.DeletedTime.Add(Retention)) {
 		return Deleted{}, missing
 	}
@@ -160,7 +175,7 @@ func (d *Directory) DeletedIn(tx store.Tx, tenantID, objectID string) (Deleted, 
 
 // AllDeletedIn lists a tenant's deleted objects of a type.
 func (d *Directory) AllDeletedIn(tx store.Tx, tenantID, typ string) ([]Deleted, error) {
-	found, err := list[Deleted](tx, store.Query{Kind: KindDeleted, All: []string{"type:" + typ, "tenant:" + rule.CanonicalID(tenantID)}})
+	found, err := record.List[Deleted](tx, store.Query{Kind: KindDeleted, All: []string{"type:" + typ, "tenant:" + rule.CanonicalID(tenantID)}})
 	var out []Deleted
 	for _, item := range found {
 		if d.now().Before(item.DeletedTime.Add(Retention)) {
@@ -185,13 +200,13 @@ func (d *Directory) RestoreIn(tx store.Tx, tenantID, objectID string) (Deleted, 
 		if err := d.checkURIs(tx, Application{}, *a); err != nil {
 			return item, err
 		}
-		if err := put(tx, store.Document{Key: applicationKey(a.AppID), Kind: KindApplication, Terms: a.terms()}, a); err != nil {
+		if err := record.Put(tx, store.Document{Key: applicationKey(a.AppID), Kind: KindApplication, Terms: a.terms()}, a); err != nil {
 			return item, err
 		}
 	}
 	if sp := item.Principal; sp != nil {
 		member = sp.ObjectID
-		if err := put(tx, store.Document{Key: principalKey(sp.TenantID, sp.AppID), Kind: KindServicePrincipal, Terms: sp.terms()}, sp); err != nil {
+		if err := record.Put(tx, store.Document{Key: principalKey(sp.TenantID, sp.AppID), Kind: KindServicePrincipal, Terms: sp.terms()}, sp); err != nil {
 			return item, err
 		}
 	}
@@ -201,7 +216,7 @@ func (d *Directory) RestoreIn(tx store.Tx, tenantID, objectID string) (Deleted, 
 			return item, err
 		}
 		u.SessionsFrom = d.now().UTC()
-		if err := put(tx, store.Document{Key: userKey(u.TenantID, u.ObjectID), Kind: KindUser, Terms: u.terms()}, u); err != nil {
+		if err := record.Put(tx, store.Document{Key: userKey(u.TenantID, u.ObjectID), Kind: KindUser, Terms: u.terms()}, u); err != nil {
 			return item, err
 		}
 	}
@@ -211,16 +226,6 @@ func (d *Directory) RestoreIn(tx store.Tx, tenantID, objectID string) (Deleted, 
 		}
 	}
 	return item, nil
-}
-
-// put writes a document that must not exist yet.
-func put(tx store.Tx, doc store.Document, v any) error {
-	if free, err := absent(tx, doc.Key); err != nil {
-		return err
-	} else if !free {
-		return fmt.Errorf("%s: %w", doc.Key, ErrExists)
-	}
-	return write(tx, doc, v)
 }
 
 // PurgeIn removes a deleted object for good.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/registration"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
@@ -58,7 +59,7 @@ func (d *Directory) checkURIs(tx store.Tx, old, a Application) error {
 		if !own {
 			return fmt.Errorf("Failed to add identifier URI %s. All newly added URIs must contain a tenant verified domain, tenant ID, or app ID, as per the default tenant policy of your organization: %w", uri, ErrInvalid)
 		}
-		taken, err := list[Application](tx, store.Query{Kind: KindApplication, Any: []string{uriTerm(uri)}, Limit: 2})
+		taken, err := record.List[Application](tx, store.Query{Kind: KindApplication, Any: []string{uriTerm(uri)}, Limit: 2})
 		if err != nil {
 			return err
 		}
@@ -95,5 +96,5 @@ func (d *Directory) ApplicationByURIIn(tx store.Tx, uri string) (Application, er
 	if uri == "" || len(uri) > maxIdentifier || strings.ContainsFunc(uri, rule.IsSpaceOrControl) || !store.Storable(uri) {
 		return Application{}, missing
 	}
-	return one[Application](tx, store.Query{Kind: KindApplication, Any: []string{uriTerm(uri)}}, missing)
+	return record.One[Application](tx, store.Query{Kind: KindApplication, Any: []string{uriTerm(uri)}}, missing)
 }

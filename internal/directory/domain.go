@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -31,7 +32,7 @@ func (d *Directory) initialDomain(tx store.Tx, t Tenant) error {
 	}, strings.ToLower(t.Name))
 	label = label[:min(len(label), 27)]
 	name := label + ".onmicrosoft.com"
-	free, err := absent(tx, domainKey(name))
+	free, err := record.Absent(tx, domainKey(name))
 	if err != nil {
 		return err
 	}
@@ -42,7 +43,7 @@ func (d *Directory) initialDomain(tx store.Tx, t Tenant) error {
 }
 
 func addDomain(tx store.Tx, d Domain) error {
-	return write(tx, store.Document{Key: domainKey(d.Name), Kind: KindDomain, Terms: []string{"tenant:" + d.TenantID}}, d)
+	return record.Write(tx, store.Document{Key: domainKey(d.Name), Kind: KindDomain, Terms: []string{"tenant:" + d.TenantID}}, d)
 }
 
 // AddDomainIn gives a tenant a domain name, on the operator's word that it is theirs. Twice is once; ErrExists when another
@@ -67,7 +68,7 @@ func (d *Directory) domainOwner(tx store.Tx, name string) (string, error) {
 	if !rule.IsDomain(name) {
 		return "", nil
 	}
-	found, _, err := read[Domain](tx, domainKey(name), ErrObjectNotFound)
+	found, _, err := record.Read[Domain](tx, domainKey(name), ErrObjectNotFound)
 	if errors.Is(err, ErrObjectNotFound) {
 		return "", nil
 	}
@@ -76,7 +77,7 @@ func (d *Directory) domainOwner(tx store.Tx, name string) (string, error) {
 
 // DomainsIn lists a tenant's domains, the initial one first.
 func (d *Directory) DomainsIn(tx store.Tx, tenantID string) ([]Domain, error) {
-	found, err := list[Domain](tx, store.Query{Kind: KindDomain, All: []string{"tenant:" + rule.CanonicalID(tenantID)}})
+	found, err := record.List[Domain](tx, store.Query{Kind: KindDomain, All: []string{"tenant:" + rule.CanonicalID(tenantID)}})
 	for i, domain := range found {
 		if domain.Initial {
 			found[0], found[i] = found[i], found[0]

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -88,7 +89,7 @@ func (d *Directory) CreateGroupIn(tx store.Tx, g Group) (Group, error) {
 			return Group{}, fmt.Errorf("The directory object quota limit for the Principal has been exceeded. Please ask your administrator to increase the quota limit or delete objects to reduce the used quota: %w", ErrQuota)
 		}
 	}
-	return g, write(tx, store.Document{Key: groupKey(t.ID, g.ObjectID), Kind: KindGroup, Terms: g.terms()}, g)
+	return g, record.Write(tx, store.Document{Key: groupKey(t.ID, g.ObjectID), Kind: KindGroup, Terms: g.terms()}, g)
 }
 
 // GroupIn returns the group with an object ID in a tenant, or ErrGroupNotFound.
@@ -103,12 +104,12 @@ func (d *Directory) group(tx store.Tx, tenantID, objectID string) (Group, store.
 	if t == "" || o == "" {
 		return Group{}, store.Document{}, missing
 	}
-	return read[Group](tx, groupKey(t, o), missing)
+	return record.Read[Group](tx, groupKey(t, o), missing)
 }
 
 // Groups lists the groups of a tenant, in the order of their object IDs.
 func (d *Directory) Groups(tx store.Tx, tenantID string) ([]Group, error) {
-	return list[Group](tx, store.Query{Kind: KindGroup, Prefix: groupKey(rule.CanonicalID(tenantID), "")})
+	return record.List[Group](tx, store.Query{Kind: KindGroup, Prefix: groupKey(rule.CanonicalID(tenantID), "")})
 }
 
 // ChangeGroupIn changes a group; its IDs stay as they were.
@@ -127,7 +128,7 @@ func (d *Directory) ChangeGroupIn(tx store.Tx, tenantID, objectID string, change
 		return old, err
 	}
 	doc.Terms = g.terms()
-	return g, write(tx, doc, g)
+	return g, record.Write(tx, doc, g)
 }
 
 // AddMemberIn makes an object of the same tenant (user, service principal, group) a direct member. ErrExists: it is one already. Circles are
@@ -145,13 +146,22 @@ func (d *Directory) AddMemberIn(tx store.Tx, tenantID, groupID, memberID string)
 		return fmt.Errorf("object %s cannot be a member of group %s: %w", o.ID(), g.ObjectID, ErrInvalid)
 	}
 	key := memberKey(g.TenantID, g.ObjectID, o.ID())
-	if free, err := absent(tx, key); err != nil {
+	if free, err := record.Absent(tx, key); err != nil {
 		return err
 	} else if !free {
 		return fmt.Errorf("One or more added object references already exist for the following modified properties: 'members': %w", ErrExists)
 	}
-	return write(tx, store.Document{Key: key, Kind: KindMember, Terms: []string{memberTerm(g.TenantID, o.ID())}}, Membership{GroupID: g.ObjectID, MemberID: o.ID()})
+	if err := d.checkNesting(tx, g, o); err != nil {
+		return err
+	}
+	terms := []string{memberTerm(g.TenantID, o.ID())}
+	if o.Group != nil {
+		terms = append(terms, nestsTerm(g.TenantID, g.ObjectID))
+	}
+	return record.Write(tx, store.Document{Key: key, Kind: KindMember, Terms: terms}, Membership{GroupID: g.ObjectID, MemberID: o.ID()})
 }
+
+func nestsTerm(tenantID, groupID string) string { return "nests:" + tenantID + "/" + groupID }
 
 func memberTerm(tenantID, memberID string) string { return "member:" + tenantID + "/" + memberID }
 
@@ -184,7 +194,7 @@ func (d *Directory) MembersIn(tx store.Tx, tenantID, groupID string, transitive 
 	seen := map[string]bool{g.ObjectID: true}
 	var out []string
 	for queue := []string{g.ObjectID}; len(queue) > 0; queue = queue[1:] {
-		found, err := list[Membership](tx, store.Query{Kind: KindMember, Prefix: memberKey(g.TenantID, queue[0], "")})
+		found, err := record.List[Membership](tx, store.Query{Kind: KindMember, Prefix: memberKey(g.TenantID, queue[0], "")})
 		if err != nil {
 			return nil, err
 		}
@@ -217,35 +227,11 @@ func (d *Directory) DirectMemberOf(tx store.Tx, tenantID, objectID string) ([]st
 const termsAtOnce = 500 // below the store's limit
 
 func (d *Directory) memberOf(tx store.Tx, tenantID, objectID string, transitive bool) ([]string, error) {
-	t, o := rule.CanonicalID(tenantID), rule.CanonicalID(objectID)
-	if t == "" || o == "" {
-		return nil, nil
+	levels := 1
+	if transitive {
+		levels = -1
 	}
-	seen := map[string]bool{o: true}
-	var out []string
-	for level := []string{o}; len(level) > 0; {
-		var next []string
-		for part := range slices.Chunk(level, termsAtOnce) {
-			var terms []string
-			for _, id := range part {
-				terms = append(terms, memberTerm(t, id))
-			}
-			found, err := list[Membership](tx, store.Query{Kind: KindMember, Any: terms})
-			if err != nil {
-				return nil, err
-			}
-			for _, m := range found {
-				if !seen[m.GroupID] {
-					seen[m.GroupID] = true
-					next = append(next, m.GroupID)
-				}
-			}
-		}
-		out = append(out, next...)
-		if level = next; !transitive {
-			break
-		}
-	}
+	out, _, err := walk(tx, tenantID, objectID, up, levels)
 	slices.Sort(out)
-	return out, nil
+	return out, err
 }

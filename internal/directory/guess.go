@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -55,7 +56,7 @@ func (d *Directory) Reprove(ctx context.Context, tenantID, objectID, text string
 
 // guess counts one, or refuses it; each beyond the limit doubles the time of the lock.
 func (d *Directory) guess(tx store.Tx, key string) error {
-	g, doc, err := read[guesses](tx, key, store.ErrNotFound)
+	g, doc, err := record.Read[guesses](tx, key, store.ErrNotFound)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
@@ -71,7 +72,7 @@ func (d *Directory) guess(tx store.Tx, key string) error {
 		g.Locked = now.Add(min(guessLock<<min(g.Failed-guessesAllowed, 6), guessLockMost))
 	}
 	doc.Key, doc.Kind = key, KindGuesses
-	return write(tx, doc, g)
+	return record.Write(tx, doc, g)
 }
 
 // sweepGuesses drops the counts that are forgotten.
@@ -82,7 +83,7 @@ func (d *Directory) sweepGuesses(tx store.Tx) error {
 	}
 	for _, doc := range docs {
 		var g guesses
-		if err := decode(doc, &g); err != nil {
+		if err := record.Decode(doc, &g); err != nil {
 			return err
 		}
 		if d.now().Sub(g.Last) <= guessesKept {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -25,7 +26,7 @@ func (d *Directory) InviteIn(tx store.Tx, tenantID, name, displayName string) (U
 	if !ok || local == "" || !rule.IsDomain(domain) || len(name) > maxUPN || rule.CheckName("name", name) != nil {
 		return User{}, fmt.Errorf("invited name %.120q is not of the form name@domain: %w", name, ErrInvalid)
 	}
-	there, err := one[User](tx, store.Query{Kind: KindUser, All: []string{"invited:" + invited, "tenant:" + t.ID}}, ErrUserNotFound)
+	there, err := record.One[User](tx, store.Query{Kind: KindUser, All: []string{"invited:" + invited, "tenant:" + t.ID}}, ErrUserNotFound)
 	if err == nil || !errors.Is(err, ErrUserNotFound) {
 		return there, err
 	}
@@ -55,7 +56,7 @@ func (d *Directory) InviteIn(tx store.Tx, tenantID, name, displayName string) (U
 	if err := d.nameFree(tx, u); err != nil {
 		return User{}, err
 	}
-	return u, write(tx, store.Document{Key: userKey(t.ID, u.ObjectID), Kind: KindUser, Terms: u.terms()}, u)
+	return u, record.Write(tx, store.Document{Key: userKey(t.ID, u.ObjectID), Kind: KindUser, Terms: u.terms()}, u)
 }
 
 // PresenceIn returns the object of a signed-in person in a tenant: the user itself at home, else the guest that was made for
@@ -69,11 +70,11 @@ func (d *Directory) PresenceIn(tx store.Tx, tenantID string, home User) (User, e
 	if t == "" || home.UserType != Member {
 		return User{}, missing
 	}
-	u, err := one[User](tx, store.Query{Kind: KindUser, All: []string{"home:" + home.TenantID + "/" + home.ObjectID, "tenant:" + t}}, missing)
+	u, err := record.One[User](tx, store.Query{Kind: KindUser, All: []string{"home:" + home.TenantID + "/" + home.ObjectID, "tenant:" + t}}, missing)
 	if !errors.Is(err, ErrUserNotFound) {
 		return u, err
 	}
-	u, err = one[User](tx, store.Query{Kind: KindUser, All: []string{"invited:" + strings.ToLower(home.UserPrincipalName), "tenant:" + t}}, missing)
+	u, err = record.One[User](tx, store.Query{Kind: KindUser, All: []string{"invited:" + strings.ToLower(home.UserPrincipalName), "tenant:" + t}}, missing)
 	if err == nil && (u.HomeObject != "" || u.HomeTenant != home.TenantID) {
 		return User{}, missing // accepted by a person who had the name before
 	}
@@ -83,7 +84,7 @@ func (d *Directory) PresenceIn(tx store.Tx, tenantID string, home User) (User, e
 // Presences lists the person's objects in all tenants: the one at home first, then the guests, accepted or not.
 func (d *Directory) Presences(ctx context.Context, home User) ([]User, error) {
 	return view(ctx, d, func(tx store.Tx) ([]User, error) {
-		guests, err := list[User](tx, store.Query{Kind: KindUser,
+		guests, err := record.List[User](tx, store.Query{Kind: KindUser,
 			Any: []string{"home:" + home.TenantID + "/" + home.ObjectID, "invited:" + strings.ToLower(home.UserPrincipalName)}})
 		out := []User{home}
 		for _, g := range guests {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/store"
 )
 
@@ -29,7 +30,7 @@ func (d *Directory) TenantsOfIn(tx store.Tx, homeTenant, homeObject string) ([]T
 	if err != nil {
 		return nil, err
 	}
-	guests, err := list[User](tx, store.Query{Kind: KindUser,
+	guests, err := record.List[User](tx, store.Query{Kind: KindUser,
 		Any: []string{"home:" + home.TenantID + "/" + home.ObjectID, "invited:" + strings.ToLower(home.UserPrincipalName)}})
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -117,15 +118,15 @@ func (d *Directory) OwnedIn(tx store.Tx, tenantID, objectID string) ([]Object, e
 		return nil, nil
 	}
 	terms := []string{"owner:" + o, "tenant:" + t}
-	apps, err := list[Application](tx, store.Query{Kind: KindApplication, All: terms})
+	apps, err := record.List[Application](tx, store.Query{Kind: KindApplication, All: terms})
 	if err != nil {
 		return nil, err
 	}
-	sps, err := list[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: terms})
+	sps, err := record.List[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: terms})
 	if err != nil {
 		return nil, err
 	}
-	groups, err := list[Group](tx, store.Query{Kind: KindGroup, All: terms})
+	groups, err := record.List[Group](tx, store.Query{Kind: KindGroup, All: terms})
 	if err != nil {
 		return nil, err
 	}

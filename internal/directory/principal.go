@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -23,7 +24,7 @@ type ServicePrincipal struct {
 	HomeTenant     string   `json:"homeTenant"` // where the application is registered
 	AccountEnabled bool     `json:"accountEnabled"`
 	DirectoryRoles []string `json:"directoryRoles,omitempty"`
-	// AssignmentRequired keeps out users who hold no app role of it; there are no such roles' assignments yet, so it keeps out all.
+	// AssignmentRequired keeps out users who hold no app role of it, themselves or through a group.
 	AssignmentRequired bool      `json:"appRoleAssignmentRequired,omitempty"`
 	Description        string    `json:"description,omitempty"`
 	Notes              string    `json:"notes,omitempty"`
@@ -77,7 +78,7 @@ func (d *Directory) CreateServicePrincipalIn(tx store.Tx, tenantID, appID string
 	}
 	sp = ServicePrincipal{ObjectID: uuid.NewString(), TenantID: t.ID, AppID: a.AppID, DisplayName: a.DisplayName,
 		HomeTenant: a.TenantID, AccountEnabled: true, Created: d.now().UTC()}
-	return sp, write(tx, store.Document{Key: principalKey(t.ID, a.AppID), Kind: KindServicePrincipal, Terms: sp.terms()}, sp)
+	return sp, record.Write(tx, store.Document{Key: principalKey(t.ID, a.AppID), Kind: KindServicePrincipal, Terms: sp.terms()}, sp)
 }
 
 // Principal returns an application's service principal in a tenant, or ErrPrincipalNotFound.
@@ -97,7 +98,7 @@ func (d *Directory) principal(tx store.Tx, tenantID, appID string) (ServicePrinc
 	if t == "" || a == "" {
 		return ServicePrincipal{}, store.Document{}, missing
 	}
-	return read[ServicePrincipal](tx, principalKey(t, a), missing)
+	return record.Read[ServicePrincipal](tx, principalKey(t, a), missing)
 }
 
 // PrincipalByObject returns the service principal with an object ID in a tenant, or ErrPrincipalNotFound, also when the
@@ -112,7 +113,7 @@ func (d *Directory) PrincipalByObjectIn(tx store.Tx, tenantID, objectID string) 
 	if t == "" || o == "" {
 		return ServicePrincipal{}, fmt.Errorf("object %.64q: %w", objectID, ErrPrincipalNotFound)
 	}
-	return one[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: []string{"object:" + o, "tenant:" + t}},
+	return record.One[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: []string{"object:" + o, "tenant:" + t}},
 		fmt.Errorf("object %s in tenant %s: %w", o, t, ErrPrincipalNotFound))
 }
 
@@ -139,7 +140,7 @@ func (d *Directory) Principals(ctx context.Context, tenantID string) ([]ServiceP
 
 // PrincipalsIn is Principals as a part of tx.
 func (d *Directory) PrincipalsIn(tx store.Tx, tenantID string) ([]ServicePrincipal, error) {
-	return list[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: []string{"tenant:" + rule.CanonicalID(tenantID)}})
+	return record.List[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: []string{"tenant:" + rule.CanonicalID(tenantID)}})
 }
 
 // SetAccountEnabled allows or stops sign-ins and tokens of a service principal.
@@ -168,7 +169,7 @@ func (d *Directory) ChangePrincipalIn(tx store.Tx, tenantID, appID string, chang
 		return old, err
 	}
 	var p ServicePrincipal
-	if err := decode(doc, &p); err != nil {
+	if err := record.Decode(doc, &p); err != nil {
 		return old, err
 	}
 	if err := change(&p); err != nil {
@@ -185,7 +186,7 @@ func (d *Directory) ChangePrincipalIn(tx store.Tx, tenantID, appID string, chang
 		return old, fmt.Errorf("too many owners or tags, or too long a description: %w", ErrInvalid)
 	}
 	doc.Terms = p.terms()
-	return p, write(tx, doc, p)
+	return p, record.Write(tx, doc, p)
 }
 
 func (d *Directory) changePrincipal(tx store.Tx, tenantID, appID string, change func(*ServicePrincipal)) error {
@@ -195,22 +196,10 @@ func (d *Directory) changePrincipal(tx store.Tx, tenantID, appID string, change 
 	}
 	change(&p)
 	doc.Terms = p.terms()
-	return write(tx, doc, p)
+	return record.Write(tx, doc, p)
 }
 
 // DeletePrincipal removes an application's service principal from a tenant. Its tokens stop working at once.
 func (d *Directory) DeletePrincipal(ctx context.Context, tenantID, appID string) error {
 	return d.store.Update(ctx, func(tx store.Tx) error { return d.DeletePrincipalIn(tx, tenantID, appID) })
-}
-
-// absent says whether a key is free.
-func absent(tx store.Tx, key string) (bool, error) {
-	_, err := tx.Get(key)
-	if errors.Is(err, store.ErrNotFound) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("directory: read %s: %w", key, err)
-	}
-	return false, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -88,11 +89,11 @@ func (d *Directory) RoleHolders(tx store.Tx, tenantID, role string) ([]Object, e
 		return nil, fmt.Errorf("directory role %.64q: %w", role, ErrObjectNotFound)
 	}
 	terms := []string{"role:" + r.Template, "tenant:" + rule.CanonicalID(tenantID)}
-	users, err := list[User](tx, store.Query{Kind: KindUser, All: terms})
+	users, err := record.List[User](tx, store.Query{Kind: KindUser, All: terms})
 	if err != nil {
 		return nil, err
 	}
-	sps, err := list[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: terms})
+	sps, err := record.List[ServicePrincipal](tx, store.Query{Kind: KindServicePrincipal, All: terms})
 	if err != nil {
 		return nil, err
 	}

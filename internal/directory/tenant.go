@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -45,14 +46,14 @@ func (d *Directory) CreateTenantIn(tx store.Tx, t Tenant) (Tenant, error) {
 	if len(same) > 0 {
 		return Tenant{}, fmt.Errorf("tenant %q: %w", t.Name, ErrExists)
 	}
-	if free, err := absent(tx, tenantKey(t.ID)); err != nil {
+	if free, err := record.Absent(tx, tenantKey(t.ID)); err != nil {
 		return Tenant{}, err
 	} else if !free {
 		return Tenant{}, fmt.Errorf("tenant %s: %w", t.ID, ErrExists)
 	}
 	t.Created = d.now().UTC()
 	doc := store.Document{Key: tenantKey(t.ID), Kind: KindTenant, Terms: []string{tenantTerm(t.Name)}}
-	if err := write(tx, doc, t); err != nil {
+	if err := record.Write(tx, doc, t); err != nil {
 		return Tenant{}, err
 	}
 	return t, d.initialDomain(tx, t)
@@ -69,7 +70,7 @@ func (d *Directory) TenantIn(tx store.Tx, id string) (Tenant, error) {
 	if rule.CanonicalID(id) == "" {
 		return Tenant{}, missing
 	}
-	t, _, err := read[Tenant](tx, tenantKey(id), missing)
+	t, _, err := record.Read[Tenant](tx, tenantKey(id), missing)
 	return t, err
 }
 
@@ -87,7 +88,7 @@ func (d *Directory) FindTenantIn(tx store.Tx, idOrName string) (Tenant, error) {
 	if rule.CheckName("tenant name", idOrName) != nil { // nor would the store take it as an index term
 		return Tenant{}, missing
 	}
-	found, err := list[Tenant](tx, store.Query{Kind: KindTenant, Any: []string{tenantTerm(idOrName)}, Limit: 1})
+	found, err := record.List[Tenant](tx, store.Query{Kind: KindTenant, Any: []string{tenantTerm(idOrName)}, Limit: 1})
 	if err != nil {
 		return Tenant{}, err
 	}
@@ -100,6 +101,6 @@ func (d *Directory) FindTenantIn(tx store.Tx, idOrName string) (Tenant, error) {
 // Tenants lists all tenants in the order of their IDs.
 func (d *Directory) Tenants(ctx context.Context) ([]Tenant, error) {
 	return view(ctx, d, func(tx store.Tx) ([]Tenant, error) {
-		return list[Tenant](tx, store.Query{Kind: KindTenant})
+		return record.List[Tenant](tx, store.Query{Kind: KindTenant})
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
 )
@@ -107,7 +108,7 @@ func (d *Directory) CreateUserIn(tx store.Tx, u User) (User, error) {
 	if err := d.checkUser(tx, User{}, u); err != nil {
 		return User{}, err
 	}
-	return u, write(tx, store.Document{Key: userKey(t.ID, u.ObjectID), Kind: KindUser, Terms: u.terms()}, u)
+	return u, record.Write(tx, store.Document{Key: userKey(t.ID, u.ObjectID), Kind: KindUser, Terms: u.terms()}, u)
 }
 
 const maxUPN = 113 // characters, Entra's limit
@@ -169,7 +170,7 @@ func (d *Directory) user(tx store.Tx, tenantID, objectID string) (User, store.Do
 	if t == "" || o == "" {
 		return User{}, store.Document{}, missing
 	}
-	return read[User](tx, userKey(t, o), missing)
+	return record.Read[User](tx, userKey(t, o), missing)
 }
 
 // UserByName returns the user with a userPrincipalName, in whatever tenant, or ErrUserNotFound: the name tells where a person
@@ -192,12 +193,12 @@ func (d *Directory) userByName(tx store.Tx, upn string) (User, error) {
 	if rule.CheckName("name", upn) != nil {
 		return User{}, missing
 	}
-	return one[User](tx, store.Query{Kind: KindUser, Any: []string{"upn:" + strings.ToLower(upn)}}, missing)
+	return record.One[User](tx, store.Query{Kind: KindUser, Any: []string{"upn:" + strings.ToLower(upn)}}, missing)
 }
 
 // Users lists the users of a tenant, in the order of their object IDs.
 func (d *Directory) Users(tx store.Tx, tenantID string) ([]User, error) {
-	return list[User](tx, store.Query{Kind: KindUser, Prefix: userKey(rule.CanonicalID(tenantID), "")})
+	return record.List[User](tx, store.Query{Kind: KindUser, Prefix: userKey(rule.CanonicalID(tenantID), "")})
 }
 
 // ChangeUserIn changes a user; IDs, type, directory roles and guesthood stay as they were. Disabling, or a new password, voids
@@ -228,7 +229,7 @@ func (d *Directory) ChangeUserIn(tx store.Tx, tenantID, objectID string, change 
 		u.SessionsFrom = d.now().UTC()
 	}
 	doc.Terms = u.terms()
-	return u, write(tx, doc, u)
+	return u, record.Write(tx, doc, u)
 }
 
 func (d *Directory) changeUser(tx store.Tx, tenantID, objectID string, change func(*User)) error {
@@ -238,5 +239,5 @@ func (d *Directory) changeUser(tx store.Tx, tenantID, objectID string, change fu
 	}
 	change(&u)
 	doc.Terms = u.terms()
-	return write(tx, doc, u)
+	return record.Write(tx, doc, u)
 }

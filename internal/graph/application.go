@@ -7,171 +7,154 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/graph/entity"
+	"vitrine/internal/graph/rest"
 	"vitrine/internal/graph/wire"
 )
 
-func (d *door) applicationRoutes() []route {
-	return []route{
-		get("applications", d.listApplications), get("applications/$count", d.counting(d.listApplications)),
-		post("applications", d.createApplication), get("applications/{}", d.getApplication),
-		patch("applications/{}", d.changeApplication), remove("applications/{}", d.deleteApplication),
-		post("applications/{}/addPassword", d.addApplicationPassword), post("applications/{}/removePassword", d.removeApplicationPassword),
-		get("applications/{}/owners", d.applicationOwners), post("applications/{}/owners/$ref", d.addApplicationOwner),
-		remove("applications/{}/owners/{}/$ref", d.removeApplicationOwner),
-		get("applications/{}/federatedIdentityCredentials", d.listFederated), post("applications/{}/federatedIdentityCredentials", d.createFederated),
-		get("applications/{}/federatedIdentityCredentials/{}", d.getFederated), patch("applications/{}/federatedIdentityCredentials/{}", d.changeFederated),
-		remove("applications/{}/federatedIdentityCredentials/{}", d.deleteFederated),
+func (d *door) applicationRoutes() []rest.Route {
+	return []rest.Route{
+		rest.Get("applications", d.listApplications), rest.Get("applications/$count", d.counting(d.listApplications)),
+		rest.Post("applications", d.createApplication), rest.Get("applications/{}", d.getApplication),
+		rest.Patch("applications/{}", d.changeApplication), rest.Remove("applications/{}", d.deleteApplication),
+		rest.Post("applications/{}/addPassword", d.addApplicationPassword), rest.Post("applications/{}/removePassword", d.removeApplicationPassword),
+		rest.Get("applications/{}/owners", d.applicationOwners), rest.Post("applications/{}/owners/$ref", d.addApplicationOwner),
+		rest.Remove("applications/{}/owners/{}/$ref", d.removeApplicationOwner),
+		rest.Get("applications/{}/federatedIdentityCredentials", d.listFederated), rest.Post("applications/{}/federatedIdentityCredentials", d.createFederated),
+		rest.Get("applications/{}/federatedIdentityCredentials/{}", d.getFederated), rest.Patch("applications/{}/federatedIdentityCredentials/{}", d.changeFederated),
+		rest.Remove("applications/{}/federatedIdentityCredentials/{}", d.deleteFederated),
 	}
 }
 
 // counting is a list as its number alone.
-func (d *door) counting(f func(*call) (answer, error)) func(*call) (answer, error) {
-	return func(c *call) (answer, error) {
+func (d *door) counting(f func(*rest.Call) (rest.Answer, error)) func(*rest.Call) (rest.Answer, error) {
+	return func(c *rest.Call) (rest.Answer, error) {
 		a, err := f(c)
-		a.count = true
+		a.Count = true
 		return a, err
 	}
 }
 
 // application finds what the first key of the path names: an object ID, or appId='…'.
-func (d *door) application(c *call) (directory.Application, error) {
-	key := c.args[0]
+func (d *door) application(c *rest.Call) (directory.Application, error) {
+	key := c.Args[0]
 	var a directory.Application
 	var err error
-	property, value, ok := alternate(key)
+	property, value, ok := rest.Alternate(key)
 	switch {
 	case !ok:
-		a, err = d.Directory.ApplicationByObjectIn(c.tx, c.who.TenantID, key)
+		a, err = d.Directory.ApplicationByObjectIn(c.Tx, c.Who.TenantID, key)
 		value = key
 	case property == "appId":
-		a, err = d.Directory.ApplicationIn(c.tx, value)
+		a, err = d.Directory.ApplicationIn(c.Tx, value)
 	default:
 		return a, wire.BadRequest("'%s' is not a key of applications.", property)
 	}
-	if err == nil && a.TenantID == c.who.TenantID {
+	if err == nil && a.TenantID == c.Who.TenantID {
 		return a, nil
 	}
 	if err != nil && !errors.Is(err, directory.ErrApplicationNotFound) {
 		return a, err
 	}
-	if err := c.mayRead(""); err != nil { // who may not read learns nothing from the difference
+	if err := c.MayRead(""); err != nil { // who may not read learns nothing from the difference
 		return a, err
 	}
 	return a, wire.Missing(value)
 }
 
-func (d *door) domain(c *call) (string, error) {
-	domains, err := d.Directory.DomainsIn(c.tx, c.who.TenantID)
+func (d *door) domain(c *rest.Call) (string, error) {
+	domains, err := d.Directory.DomainsIn(c.Tx, c.Who.TenantID)
 	if err != nil || len(domains) == 0 {
 		return "", err
 	}
 	return domains[0].Name, nil
 }
 
-func (d *door) listApplications(c *call) (answer, error) {
-	if err := c.mayRead(""); err != nil {
-		return answer{}, err
+func (d *door) listApplications(c *rest.Call) (rest.Answer, error) {
+	if err := c.MayRead(""); err != nil {
+		return rest.Answer{}, err
 	}
 	domain, err := d.domain(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	var all []directory.Application
-	if appID, ok := c.query.Filter.Pinned("appId"); ok {
-		a, err := d.Directory.ApplicationIn(c.tx, appID)
-		if err == nil && a.TenantID == c.who.TenantID {
+	if appID, ok := c.Query.Filter.Pinned("appId"); ok {
+		a, err := d.Directory.ApplicationIn(c.Tx, appID)
+		if err == nil && a.TenantID == c.Who.TenantID {
 			all = append(all, a)
 		} else if err != nil && !errors.Is(err, directory.ErrApplicationNotFound) {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
-	} else if all, err = d.Directory.ApplicationsIn(c.tx, c.who.TenantID); err != nil {
-		return answer{}, err
+	} else if all, err = d.Directory.ApplicationsIn(c.Tx, c.Who.TenantID); err != nil {
+		return rest.Answer{}, err
 	}
 	var list []*entity.Entity
 	for _, a := range all {
 		list = append(list, entity.Application(a, domain))
 	}
-	return c.listing("applications", entity.ApplicationKind(), list)
+	return c.Listing("applications", entity.ApplicationKind(), list)
 }
 
-// listing answers with a collection, once the query is known to fit its type.
-func (c *call) listing(context string, k entity.Kind, list []*entity.Entity) (answer, error) {
-	if err := c.query.Check(k.Sample); err != nil {
-		return answer{}, err
-	}
-	if err := c.noExpand(); err != nil {
-		return answer{}, err
-	}
-	return answer{isList: true, list: list, context: context}, nil
-}
-
-func (c *call) noExpand() error {
-	if len(c.query.Expand) > 0 {
-		return wire.Unsupported("$expand=" + c.query.Expand[0])
-	}
-	return nil
-}
-
-func (d *door) getApplication(c *call) (answer, error) {
+func (d *door) getApplication(c *rest.Call) (rest.Answer, error) {
 	a, err := d.application(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	if err := c.mayRead(""); err != nil {
-		return answer{}, err
+	if err := c.MayRead(""); err != nil {
+		return rest.Answer{}, err
 	}
 	return d.oneApplication(c, a, 0)
 }
 
-func (d *door) oneApplication(c *call, a directory.Application, status int) (answer, error) {
-	if err := c.noExpand(); err != nil {
-		return answer{}, err
+func (d *door) oneApplication(c *rest.Call, a directory.Application, status int) (rest.Answer, error) {
+	if err := c.NoExpand(); err != nil {
+		return rest.Answer{}, err
 	}
 	domain, err := d.domain(c)
-	out := answer{status: status, entity: entity.Application(a, domain), context: "applications"}
+	out := rest.Answer{Status: status, Entity: entity.Application(a, domain), Context: "applications"}
 	if status == http.StatusCreated {
-		out.location = "directoryObjects/" + a.ObjectID + "/Microsoft.DirectoryServices.Application"
+		out.Location = "directoryObjects/" + a.ObjectID + "/Microsoft.DirectoryServices.Application"
 	}
 	return out, err
 }
 
-func (d *door) createApplication(c *call) (answer, error) {
-	if !c.who.member() && !c.who.has(directory.ApplicationAdministrator, directory.CloudApplicationAdministrator) {
-		return answer{}, wire.Denied()
+func (d *door) createApplication(c *rest.Call) (rest.Answer, error) {
+	if !c.Who.Member() && !c.Who.Has(directory.ApplicationAdministrator, directory.CloudApplicationAdministrator) {
+		return rest.Answer{}, wire.Denied()
 	}
-	a := directory.Application{TenantID: c.who.TenantID}
-	if c.who.user != nil { // the person who registers an application owns it
-		a.Owners = []string{c.who.ObjectID}
+	a := directory.Application{TenantID: c.Who.TenantID}
+	if c.Who.User != nil { // the person who registers an application owns it
+		a.Owners = []string{c.Who.ObjectID}
 	}
 	secrets, err := d.secretsAtCreation(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	if err := c.setApplication(&a); err != nil {
-		return answer{}, err
+	if err := setApplication(c, &a); err != nil {
+		return rest.Answer{}, err
 	}
-	if a, err = d.Directory.RegisterApplicationIn(c.tx, a); err != nil {
-		return answer{}, err
+	if a, err = d.Directory.RegisterApplicationIn(c.Tx, a); err != nil {
+		return rest.Answer{}, err
 	}
 	var shown []map[string]any
 	for _, spec := range secrets {
-		words, s, err := d.Directory.AddSecretIn(c.tx, a.AppID, spec)
+		words, s, err := d.Directory.AddSecretIn(c.Tx, a.AppID, spec)
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
 		shown = append(shown, entity.Password(s, words))
 	}
 	out, err := d.oneApplication(c, a, http.StatusCreated)
 	if shown != nil {
-		out.entity.Props["passwordCredentials"] = shown
+		out.Entity.Props["passwordCredentials"] = shown
 	}
 	return out, err
 }
 
 // secretsAtCreation reads passwordCredentials, which Graph takes when an application is made, and only then.
-func (d *door) secretsAtCreation(c *call) ([]directory.SecretSpec, error) {
+func (d *door) secretsAtCreation(c *rest.Call) ([]directory.SecretSpec, error) {
 	var wanted []wire.PasswordCredential
-	if err := c.body.Into("passwordCredentials", &wanted); err != nil {
+	if err := c.Body.Into("passwordCredentials", &wanted); err != nil {
 		return nil, err
 	}
 	if len(wanted) > 2 {
@@ -185,38 +168,42 @@ func (d *door) secretsAtCreation(c *call) ([]directory.SecretSpec, error) {
 		}
 		out = append(out, spec)
 	}
-	delete(c.body, "passwordCredentials")
+	delete(c.Body, "passwordCredentials")
 	return out, nil
 }
 
-func (d *door) changeApplication(c *call) (answer, error) {
+func (d *door) changeApplication(c *rest.Call) (rest.Answer, error) {
 	a, err := d.manageable(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	_, err = d.Directory.ChangeApplicationIn(c.tx, a.AppID, c.setApplication)
-	return answer{}, err
+	_, err = d.Directory.ChangeApplicationIn(c.Tx, a.AppID, func(o *directory.Application) error { return setApplication(c, o) })
+	return rest.Answer{}, err
 }
 
 // manageable finds the application and makes sure that the caller may change it: what its service principal may do here counts too.
-func (d *door) manageable(c *call) (directory.Application, error) {
+func (d *door) manageable(c *rest.Call) (directory.Application, error) {
 	a, err := d.application(c)
 	if err != nil {
 		return a, err
 	}
-	sp, err := d.Directory.PrincipalIn(c.tx, a.TenantID, a.AppID)
+	sp, err := d.Directory.PrincipalIn(c.Tx, a.TenantID, a.AppID)
 	if err != nil && !errors.Is(err, directory.ErrPrincipalNotFound) {
 		return a, err
 	}
-	return a, c.mayManageApps(a.Owners, sp.DirectoryRoles)
+	holds, err := d.holds(c, sp)
+	if err != nil {
+		return a, err
+	}
+	return a, c.MayManageApps(a.Owners, holds)
 }
 
 // setApplication puts what a body says into an application. Members of api, web, spa and publicClient that it does not name stay.
-func (c *call) setApplication(a *directory.Application) error {
+func setApplication(c *rest.Call, a *directory.Application) error {
 	var api, web, spa, native wire.Body
 	var certificates []wire.KeyCredential
 	var ignored json.RawMessage
-	err := c.body.Fields(map[string]any{
+	err := c.Body.Fields(map[string]any{
 		"displayName": &a.DisplayName, "signInAudience": &a.SignInAudience, "identifierUris": &a.IdentifierURIs, "isFallbackPublicClient": &a.PublicClient,
 		"description": &a.Description, "notes": &a.Notes, "tags": &a.Tags, "groupMembershipClaims": &a.GroupClaims, "appRoles": &a.AppRoles,
 		"requiredResourceAccess": &a.Requires, "keyCredentials": &certificates, "api": &api, "web": &web, "spa": &spa, "publicClient": &native,
@@ -225,10 +212,10 @@ func (c *call) setApplication(a *directory.Application) error {
 	if err != nil {
 		return err
 	}
-	if err := c.body.OnlyEmpty("info", "addIns"); err != nil {
+	if err := c.Body.OnlyEmpty("info", "addIns"); err != nil {
 		return err
 	}
-	if _, there := c.body["keyCredentials"]; there {
+	if _, there := c.Body["keyCredentials"]; there {
 		if a.Certificates, err = wire.ReplaceKeys(a.Certificates, certificates); err != nil {
 			return err
 		}
@@ -279,10 +266,10 @@ func setWeb(a *directory.Application, web wire.Body) error {
 	return implicit.Fields(map[string]any{"enableAccessTokenIssuance": &a.Web.ImplicitToken, "enableIdTokenIssuance": &a.Web.ImplicitID})
 }
 
-func (d *door) deleteApplication(c *call) (answer, error) {
+func (d *door) deleteApplication(c *rest.Call) (rest.Answer, error) {
 	a, err := d.manageable(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	return answer{}, d.Directory.DeleteApplicationIn(c.tx, a.AppID)
+	return rest.Answer{}, d.Directory.DeleteApplicationIn(c.Tx, a.AppID)
 }

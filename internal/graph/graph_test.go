@@ -90,7 +90,12 @@ func (w *world) person(tenant directory.Tenant, name string) {
 // signIn makes a token for a person in the hands of an application, in a session of its own.
 func (w *world) signIn(bearer, name, app string) {
 	w.t.Helper()
-	var session string
+	w.bearer[bearer] = w.issue(token.Request{TenantID: w.tenant.ID, AppID: app, AppIDACR: "0", ObjectID: w.id[name],
+		User: &token.User{Name: name, UPN: name, HomeTenant: w.tenant.ID, Scope: "User.Read", Session: w.session(name, app)}}, "https://graph.microsoft.com")
+}
+
+func (w *world) session(name, app string) (session string) {
+	w.t.Helper()
 	err := w.store.Update(w.t.Context(), func(tx store.Tx) (err error) {
 		session, err = token.Begin(tx, token.Session{Client: app, HomeTenant: w.tenant.ID, HomeObject: w.id[name], Begun: time.Now()}, time.Now().Add(time.Hour))
 		return err
@@ -98,8 +103,7 @@ func (w *world) signIn(bearer, name, app string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.bearer[bearer] = w.issue(token.Request{TenantID: w.tenant.ID, AppID: app, AppIDACR: "0", ObjectID: w.id[name],
-		User: &token.User{Name: name, UPN: name, HomeTenant: w.tenant.ID, Scope: "User.Read", Session: session}}, "https://graph.microsoft.com")
+	return session
 }
 
 func (w *world) issue(r token.Request, resource string) string {
@@ -280,7 +284,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"GET", "/beta/users", "", 501, "NotImplemented"},
 		{"GET", "/v2.0/users", "", 400, "Request_BadRequest"},
-		{"GET", "/v1.0/oauth2PermissionGrants", "", 501, "NotImplemented"},
+		{"GET", "/v1.0/policies", "", 501, "NotImplemented"},
 		{"PUT", "/v1.0/users", "{}", 405, "Request_BadRequest"},
 		{"GET", "/v1.0/applications/00000000-0000-0000-0000-000000000001", "", 404, "Request_ResourceNotFound"},
 		{"GET", "/v1.0/applications/x%00y", "", 400, "Request_BadRequest"},

@@ -7,121 +7,122 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/graph/entity"
+	"vitrine/internal/graph/rest"
 	"vitrine/internal/graph/wire"
 )
 
-func (d *door) groupRoutes() []route {
-	return []route{
-		get("groups", d.listGroups), get("groups/$count", d.counting(d.listGroups)), post("groups", d.createGroup),
-		get("groups/{}", d.getGroup), patch("groups/{}", d.changeGroup), remove("groups/{}", d.deleteGroup),
-		get("groups/{}/members", d.groupMembers(false)), get("groups/{}/transitiveMembers", d.groupMembers(true)),
-		get("groups/{}/members/$count", d.counting(d.groupMembers(false))), get("groups/{}/transitiveMembers/$count", d.counting(d.groupMembers(true))),
-		post("groups/{}/members/$ref", d.addMember), remove("groups/{}/members/{}/$ref", d.removeMember),
-		get("groups/{}/owners", d.groupOwners), post("groups/{}/owners/$ref", d.addGroupOwner), remove("groups/{}/owners/{}/$ref", d.removeGroupOwner),
-		get("groups/{}/memberOf", d.groupGroups(false)), get("groups/{}/transitiveMemberOf", d.groupGroups(true)),
-		ask("groups/{}/getMemberGroups", d.memberGroups), ask("groups/{}/getMemberObjects", d.memberGroups),
-		ask("groups/{}/checkMemberGroups", d.checkGroups), ask("groups/{}/checkMemberObjects", d.checkGroups),
+func (d *door) groupRoutes() []rest.Route {
+	return []rest.Route{
+		rest.Get("groups", d.listGroups), rest.Get("groups/$count", d.counting(d.listGroups)), rest.Post("groups", d.createGroup),
+		rest.Get("groups/{}", d.getGroup), rest.Patch("groups/{}", d.changeGroup), rest.Remove("groups/{}", d.deleteGroup),
+		rest.Get("groups/{}/members", d.groupMembers(false)), rest.Get("groups/{}/transitiveMembers", d.groupMembers(true)),
+		rest.Get("groups/{}/members/$count", d.counting(d.groupMembers(false))), rest.Get("groups/{}/transitiveMembers/$count", d.counting(d.groupMembers(true))),
+		rest.Post("groups/{}/members/$ref", d.addMember), rest.Remove("groups/{}/members/{}/$ref", d.removeMember),
+		rest.Get("groups/{}/owners", d.groupOwners), rest.Post("groups/{}/owners/$ref", d.addGroupOwner), rest.Remove("groups/{}/owners/{}/$ref", d.removeGroupOwner),
+		rest.Get("groups/{}/memberOf", d.groupGroups(false)), rest.Get("groups/{}/transitiveMemberOf", d.groupGroups(true)),
+		rest.Ask("groups/{}/getMemberGroups", d.memberGroups), rest.Ask("groups/{}/getMemberObjects", d.memberGroups),
+		rest.Ask("groups/{}/checkMemberGroups", d.checkGroups), rest.Ask("groups/{}/checkMemberObjects", d.checkGroups),
 	}
 }
 
 // group finds what the first key of the path names.
-func (d *door) group(c *call) (directory.Group, error) {
-	if err := c.mayRead(""); err != nil {
+func (d *door) group(c *rest.Call) (directory.Group, error) {
+	if err := c.MayRead(""); err != nil {
 		return directory.Group{}, err
 	}
-	g, err := d.Directory.GroupIn(c.tx, c.who.TenantID, c.args[0])
+	g, err := d.Directory.GroupIn(c.Tx, c.Who.TenantID, c.Args[0])
 	if errors.Is(err, directory.ErrGroupNotFound) {
-		return g, wire.Missing(c.args[0])
+		return g, wire.Missing(c.Args[0])
 	}
 	return g, err
 }
 
-func (d *door) managedGroup(c *call) (directory.Group, error) {
+func (d *door) managedGroup(c *rest.Call) (directory.Group, error) {
 	g, err := d.group(c)
 	if err != nil {
 		return g, err
 	}
-	return g, c.mayManageGroups(g.Owners)
+	return g, c.MayManageGroups(g.Owners)
 }
 
-func (d *door) listGroups(c *call) (answer, error) {
-	if err := c.mayRead(""); err != nil {
-		return answer{}, err
+func (d *door) listGroups(c *rest.Call) (rest.Answer, error) {
+	if err := c.MayRead(""); err != nil {
+		return rest.Answer{}, err
 	}
-	all, err := d.Directory.Groups(c.tx, c.who.TenantID)
+	all, err := d.Directory.Groups(c.Tx, c.Who.TenantID)
 	var list []*entity.Entity
 	for _, g := range all {
 		list = append(list, entity.Group(g))
 	}
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	return c.listing("groups", entity.GroupKind(), list)
+	return c.Listing("groups", entity.GroupKind(), list)
 }
 
-func (d *door) getGroup(c *call) (answer, error) {
+func (d *door) getGroup(c *rest.Call) (rest.Answer, error) {
 	g, err := d.group(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	return answer{entity: entity.Group(g), context: "groups"}, c.noExpand()
+	return rest.Answer{Entity: entity.Group(g), Context: "groups"}, c.NoExpand()
 }
 
-func (d *door) createGroup(c *call) (answer, error) {
-	if !c.who.member() {
-		if err := c.mayManageGroups(nil); err != nil {
-			return answer{}, err
+func (d *door) createGroup(c *rest.Call) (rest.Answer, error) {
+	if !c.Who.Member() {
+		if err := c.MayManageGroups(nil); err != nil {
+			return rest.Answer{}, err
 		}
 	}
 	for _, name := range []string{"displayName", "mailEnabled", "mailNickname", "securityEnabled"} {
-		if _, ok := c.body[name]; !ok {
-			return answer{}, wire.BadRequest("A value is required for property '%s' of resource 'Group'.", name)
+		if _, ok := c.Body[name]; !ok {
+			return rest.Answer{}, wire.BadRequest("A value is required for property '%s' of resource 'Group'.", name)
 		}
 	}
-	owners, members, err := c.bound()
+	owners, members, err := bound(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	g := directory.Group{TenantID: c.who.TenantID}
-	if c.who.user != nil {
-		g.Owners = []string{c.who.ObjectID}
+	g := directory.Group{TenantID: c.Who.TenantID}
+	if c.Who.User != nil {
+		g.Owners = []string{c.Who.ObjectID}
 	}
-	if c.mayManageGroups(nil) != nil {
-		g.Creator = c.who.ObjectID // an administrator has no quota
+	if c.MayManageGroups(nil) != nil {
+		g.Creator = c.Who.ObjectID // an administrator has no quota
 	}
-	if err := c.setGroup(&g); err != nil {
-		return answer{}, err
+	if err := setGroup(c, &g); err != nil {
+		return rest.Answer{}, err
 	}
 	for _, target := range owners {
 		one := *c
-		one.body = wire.Body{"@odata.id": target}
+		one.Body = wire.Body{"@odata.id": target}
 		if g.Owners, err = d.withOwner(&one, g.Owners); err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
 	}
-	if g, err = d.Directory.CreateGroupIn(c.tx, g); err != nil {
-		return answer{}, err
+	if g, err = d.Directory.CreateGroupIn(c.Tx, g); err != nil {
+		return rest.Answer{}, err
 	}
 	for _, target := range members {
 		one := *c
-		one.body = wire.Body{"@odata.id": target}
-		id, err := one.reference()
+		one.Body = wire.Body{"@odata.id": target}
+		id, err := one.Reference()
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
-		if err := d.Directory.AddMemberIn(c.tx, g.TenantID, g.ObjectID, id); err != nil {
-			return answer{}, err
+		if err := d.Directory.AddMemberIn(c.Tx, g.TenantID, g.ObjectID, id); err != nil {
+			return rest.Answer{}, err
 		}
 	}
-	return answer{status: http.StatusCreated, entity: entity.Group(g), context: "groups",
-		location: "directoryObjects/" + g.ObjectID + "/Microsoft.DirectoryServices.Group"}, nil
+	return rest.Answer{Status: http.StatusCreated, Entity: entity.Group(g), Context: "groups",
+		Location: "directoryObjects/" + g.ObjectID + "/Microsoft.DirectoryServices.Group"}, nil
 }
 
-func (c *call) setGroup(g *directory.Group) error {
+func setGroup(c *rest.Call, g *directory.Group) error {
 	var mail, assignable bool
 	var types []string
 	var visibility *string
-	err := c.body.Fields(map[string]any{"displayName": &g.DisplayName, "description": &g.Description, "mailNickname": &g.MailNickname,
+	err := c.Body.Fields(map[string]any{"displayName": &g.DisplayName, "description": &g.Description, "mailNickname": &g.MailNickname,
 		"securityEnabled": &g.SecurityEnabled, "mailEnabled": &mail, "groupTypes": &types, "isAssignableToRole": &assignable, "visibility": &visibility})
 	switch {
 	case err != nil:
@@ -136,77 +137,77 @@ func (c *call) setGroup(g *directory.Group) error {
 	return nil
 }
 
-func (d *door) changeGroup(c *call) (answer, error) {
+func (d *door) changeGroup(c *rest.Call) (rest.Answer, error) {
 	g, err := d.managedGroup(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	_, err = d.Directory.ChangeGroupIn(c.tx, g.TenantID, g.ObjectID, c.setGroup)
-	return answer{}, err
+	_, err = d.Directory.ChangeGroupIn(c.Tx, g.TenantID, g.ObjectID, func(o *directory.Group) error { return setGroup(c, o) })
+	return rest.Answer{}, err
 }
 
-func (d *door) deleteGroup(c *call) (answer, error) {
+func (d *door) deleteGroup(c *rest.Call) (rest.Answer, error) {
 	g, err := d.managedGroup(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	return answer{}, d.Directory.DeleteGroupIn(c.tx, g.TenantID, g.ObjectID)
+	return rest.Answer{}, d.Directory.DeleteGroupIn(c.Tx, g.TenantID, g.ObjectID)
 }
 
-func (d *door) groupMembers(transitive bool) func(*call) (answer, error) {
-	return func(c *call) (answer, error) {
+func (d *door) groupMembers(transitive bool) func(*rest.Call) (rest.Answer, error) {
+	return func(c *rest.Call) (rest.Answer, error) {
 		g, err := d.group(c)
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
-		ids, err := d.Directory.MembersIn(c.tx, g.TenantID, g.ObjectID, transitive)
+		ids, err := d.Directory.MembersIn(c.Tx, g.TenantID, g.ObjectID, transitive)
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
 		return d.objects(c, ids)
 	}
 }
 
-func (d *door) addMember(c *call) (answer, error) {
+func (d *door) addMember(c *rest.Call) (rest.Answer, error) {
 	g, err := d.managedGroup(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	id, err := c.reference()
+	id, err := c.Reference()
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	err = d.Directory.AddMemberIn(c.tx, g.TenantID, g.ObjectID, id)
+	err = d.Directory.AddMemberIn(c.Tx, g.TenantID, g.ObjectID, id)
 	if errors.Is(err, directory.ErrObjectNotFound) {
 		err = wire.Missing(id)
 	}
-	return answer{}, err
+	return rest.Answer{}, err
 }
 
-func (d *door) removeMember(c *call) (answer, error) {
+func (d *door) removeMember(c *rest.Call) (rest.Answer, error) {
 	g, err := d.managedGroup(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	err = d.Directory.RemoveMemberIn(c.tx, g.TenantID, g.ObjectID, c.args[1])
+	err = d.Directory.RemoveMemberIn(c.Tx, g.TenantID, g.ObjectID, c.Args[1])
 	if errors.Is(err, directory.ErrObjectNotFound) {
-		err = wire.Missing(c.args[1])
+		err = wire.Missing(c.Args[1])
 	}
-	return answer{}, err
+	return rest.Answer{}, err
 }
 
 // bound takes the references out of a body that are to be made with the group: owners@odata.bind and members@odata.bind.
-func (c *call) bound() (owners, members []json.RawMessage, err error) {
-	if err := c.body.Into("owners@odata.bind", &owners); err != nil {
+func bound(c *rest.Call) (owners, members []json.RawMessage, err error) {
+	if err := c.Body.Into("owners@odata.bind", &owners); err != nil {
 		return nil, nil, err
 	}
-	if err := c.body.Into("members@odata.bind", &members); err != nil {
+	if err := c.Body.Into("members@odata.bind", &members); err != nil {
 		return nil, nil, err
 	}
 	if len(owners)+len(members) > 20 { // Graph's limit
 		return nil, nil, wire.BadRequest("At most 20 references can be made with a group.")
 	}
-	delete(c.body, "owners@odata.bind")
-	delete(c.body, "members@odata.bind")
+	delete(c.Body, "owners@odata.bind")
+	delete(c.Body, "members@odata.bind")
 	return owners, members, nil
 }

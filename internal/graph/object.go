@@ -6,22 +6,23 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/graph/entity"
+	"vitrine/internal/graph/rest"
 	"vitrine/internal/graph/wire"
 )
 
-func (d *door) objectRoutes() []route {
-	return []route{
-		ask("directoryObjects/getByIds", d.byIDs), get("directoryObjects/{}", d.getObject),
-		ask("directoryObjects/{}/checkMemberGroups", d.checkGroups), ask("directoryObjects/{}/checkMemberObjects", d.checkGroups),
-		ask("directoryObjects/{}/getMemberGroups", d.memberGroups), ask("directoryObjects/{}/getMemberObjects", d.memberGroups),
-		ask("servicePrincipals/{}/checkMemberGroups", d.checkGroups), ask("servicePrincipals/{}/checkMemberObjects", d.checkGroups),
-		ask("servicePrincipals/{}/getMemberGroups", d.memberGroups), ask("servicePrincipals/{}/getMemberObjects", d.memberGroups),
-		get("organization", d.organization), get("organization/{}", d.organization), get("domains", d.domains),
+func (d *door) objectRoutes() []rest.Route {
+	return []rest.Route{
+		rest.Ask("directoryObjects/getByIds", d.byIDs), rest.Get("directoryObjects/{}", d.getObject),
+		rest.Ask("directoryObjects/{}/checkMemberGroups", d.checkGroups), rest.Ask("directoryObjects/{}/checkMemberObjects", d.checkGroups),
+		rest.Ask("directoryObjects/{}/getMemberGroups", d.memberGroups), rest.Ask("directoryObjects/{}/getMemberObjects", d.memberGroups),
+		rest.Ask("servicePrincipals/{}/checkMemberGroups", d.checkGroups), rest.Ask("servicePrincipals/{}/checkMemberObjects", d.checkGroups),
+		rest.Ask("servicePrincipals/{}/getMemberGroups", d.memberGroups), rest.Ask("servicePrincipals/{}/getMemberObjects", d.memberGroups),
+		rest.Get("organization", d.organization), rest.Get("organization/{}", d.organization), rest.Get("domains", d.domains),
 	}
 }
 
 // show makes an object ready, with its type.
-func (d *door) show(c *call, o directory.Object) (*entity.Entity, error) {
+func (d *door) show(c *rest.Call, o directory.Object) (*entity.Entity, error) {
 	var e *entity.Entity
 	var err error
 	switch {
@@ -44,91 +45,94 @@ func (d *door) show(c *call, o directory.Object) (*entity.Entity, error) {
 }
 
 // objects answers with the objects of a list of IDs; those that are gone are left out.
-func (d *door) objects(c *call, ids []string) (answer, error) {
-	if err := c.mayRead(c.self()); err != nil {
-		return answer{}, err
+func (d *door) objects(c *rest.Call, ids []string) (rest.Answer, error) {
+	if err := c.MayRead(c.Self()); err != nil {
+		return rest.Answer{}, err
 	}
 	var found []directory.Object
 	for _, id := range ids {
-		o, err := d.Directory.ObjectIn(c.tx, c.who.TenantID, id)
+		o, err := d.objectIn(c, id)
 		if directory.IsMissing(err) {
 			continue
 		}
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
 		found = append(found, o)
 	}
 	return d.showAll(c, found)
 }
 
-// self is the caller's own ID when the path is about the caller, who may always ask that.
-func (c *call) self() string {
-	if len(c.args) > 0 && strings.EqualFold(c.args[0], c.who.ObjectID) {
-		return c.who.ObjectID
-	}
-	return ""
-}
-
-func (d *door) showAll(c *call, found []directory.Object) (answer, error) {
+func (d *door) showAll(c *rest.Call, found []directory.Object) (rest.Answer, error) {
 	var list []*entity.Entity
 	for _, o := range found {
 		e, err := d.show(c, o)
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
 		list = append(list, e)
 	}
-	return c.listing("directoryObjects", entity.ObjectKind(), list)
+	return c.Listing("directoryObjects", entity.ObjectKind(), list)
 }
 
-func (d *door) object(c *call) (directory.Object, error) {
-	if err := c.mayRead(c.self()); err != nil {
-		return directory.Object{}, err
-	}
-	o, err := d.Directory.ObjectIn(c.tx, c.who.TenantID, c.args[0])
+// objectIn is the directory's ObjectIn with Microsoft's own service principals.
+func (d *door) objectIn(c *rest.Call, id string) (directory.Object, error) {
+	o, err := d.Directory.ObjectIn(c.Tx, c.Who.TenantID, id)
 	if directory.IsMissing(err) {
-		return o, wire.Missing(c.args[0])
+		if p, found := d.consents().Principal(c.Tx, c.Who.TenantID, id); found == nil {
+			return directory.Object{ServicePrincipal: &p.ServicePrincipal}, nil
+		}
 	}
 	return o, err
 }
 
-func (d *door) getObject(c *call) (answer, error) {
+func (d *door) object(c *rest.Call) (directory.Object, error) {
+	if err := c.MayRead(c.Self()); err != nil {
+		return directory.Object{}, err
+	}
+	o, err := d.objectIn(c, c.Args[0])
+	if directory.IsMissing(err) {
+		return o, wire.Missing(c.Args[0])
+	}
+	return o, err
+}
+
+func (d *door) getObject(c *rest.Call) (rest.Answer, error) {
 	o, err := d.object(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	e, err := d.show(c, o)
-	return answer{entity: e, context: "directoryObjects"}, err
+	return rest.Answer{Entity: e, Context: "directoryObjects"}, err
 }
 
 const maxIDs = 1000 // Graph's limit of getByIds
 
 // byIDs finds the names for IDs, as az does for the list of role assignments. A principal without a role may ask for itself.
-func (d *door) byIDs(c *call) (answer, error) {
+func (d *door) byIDs(c *rest.Call) (rest.Answer, error) {
 	var ids, types []string
-	if err := c.body.Fields(map[string]any{"ids": &ids, "types": &types}); err != nil {
-		return answer{}, err
+	if err := c.Body.Fields(map[string]any{"ids": &ids, "types": &types}); err != nil {
+		return rest.Answer{}, err
 	}
 	if len(ids) > maxIDs {
-		return answer{}, wire.BadRequest("ids names more than %d objects.", maxIDs)
+		return rest.Answer{}, wire.BadRequest("ids names more than %d objects.", maxIDs)
 	}
 	only := ""
-	if len(ids) == 1 && strings.EqualFold(ids[0], c.who.ObjectID) {
-		only = c.who.ObjectID
+	if len(ids) == 1 && strings.EqualFold(ids[0], c.Who.ObjectID) {
+		only = c.Who.ObjectID
 	}
-	if err := c.mayRead(only); err != nil {
-		return answer{}, err
+	if err := c.MayRead(only); err != nil {
+		return rest.Answer{}, err
 	}
 	var found []directory.Object
 	seen := map[string]bool{}
 	for _, id := range ids {
-		o, err := d.Directory.ObjectIn(c.tx, c.who.TenantID, id)
+		o, err := d.objectIn(c, id)
 		if directory.IsMissing(err) {
 			continue
 		}
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
 		if !seen[o.ID()] && (len(types) == 0 || slices.ContainsFunc(types, func(t string) bool {
 			return strings.EqualFold(t, o.Type()) || strings.EqualFold(t, "directoryObject")
@@ -141,56 +145,56 @@ func (d *door) byIDs(c *call) (answer, error) {
 }
 
 // allOf answers with everything: getByIds has no pages.
-func (d *door) allOf(c *call, found []directory.Object) (answer, error) {
+func (d *door) allOf(c *rest.Call, found []directory.Object) (rest.Answer, error) {
 	value := []map[string]any{}
 	for _, o := range found {
 		e, err := d.show(c, o)
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
-		value = append(value, e.Shown(c.query.Select, true))
+		value = append(value, e.Shown(c.Query.Select, true))
 	}
 	return bare("directoryObjects", value), nil
 }
 
 // bare is an answer that is no entity: a list of values as they are.
-func bare(context string, value any) answer {
-	return answer{entity: entity.New(entity.Kind{Name: "value"}, map[string]any{"@odata.context": root + "$metadata#" + context, "value": value})}
+func bare(context string, value any) rest.Answer {
+	return rest.Answer{Entity: entity.New(entity.Kind{Name: "value"}, map[string]any{"@odata.context": rest.Root + "$metadata#" + context, "value": value})}
 }
 
 // memberGroups lists the IDs of all groups that an object is in.
-func (d *door) memberGroups(c *call) (answer, error) {
+func (d *door) memberGroups(c *rest.Call) (rest.Answer, error) {
 	o, err := d.object(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.groupIDs(c, o.ID())
 }
 
-func (d *door) groupIDs(c *call, id string) (answer, error) {
+func (d *door) groupIDs(c *rest.Call, id string) (rest.Answer, error) {
 	var securityOnly bool // all our groups are security groups
-	if err := c.body.Fields(map[string]any{"securityEnabledOnly": &securityOnly}); err != nil {
-		return answer{}, err
+	if err := c.Body.Fields(map[string]any{"securityEnabledOnly": &securityOnly}); err != nil {
+		return rest.Answer{}, err
 	}
-	groups, err := d.Directory.MemberOf(c.tx, c.who.TenantID, id)
+	groups, err := d.Directory.MemberOf(c.Tx, c.Who.TenantID, id)
 	return bare("Collection(Edm.String)", entity.Some(groups)), err
 }
 
 // checkGroups tells in which of some groups an object is, transitively.
-func (d *door) checkGroups(c *call) (answer, error) {
+func (d *door) checkGroups(c *rest.Call) (rest.Answer, error) {
 	o, err := d.object(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.among(c, o.ID())
 }
 
-func (d *door) among(c *call, id string) (answer, error) {
+func (d *door) among(c *rest.Call, id string) (rest.Answer, error) {
 	var ids, groupIDs []string
-	if err := c.body.Fields(map[string]any{"ids": &ids, "groupIds": &groupIDs}); err != nil {
-		return answer{}, err
+	if err := c.Body.Fields(map[string]any{"ids": &ids, "groupIds": &groupIDs}); err != nil {
+		return rest.Answer{}, err
 	}
-	groups, err := d.Directory.MemberOf(c.tx, c.who.TenantID, id)
+	groups, err := d.Directory.MemberOf(c.Tx, c.Who.TenantID, id)
 	in := []string{}
 	for _, asked := range append(ids, groupIDs...) {
 		if slices.Contains(groups, strings.ToLower(asked)) {
@@ -200,139 +204,139 @@ func (d *door) among(c *call, id string) (answer, error) {
 	return bare("Collection(Edm.String)", in), err
 }
 
-func (d *door) userMemberGroups(c *call) (answer, error) {
+func (d *door) userMemberGroups(c *rest.Call) (rest.Answer, error) {
 	u, err := d.user(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.groupIDs(c, u.ObjectID)
 }
 
-func (d *door) userCheckGroups(c *call) (answer, error) {
+func (d *door) userCheckGroups(c *rest.Call) (rest.Answer, error) {
 	u, err := d.user(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.among(c, u.ObjectID)
 }
 
 // groupsOf lists the groups that an object is in, and the directory roles it holds, since those are directory objects of memberOf too.
-func (d *door) groupsOf(c *call, id string, transitive bool) (answer, error) {
+func (d *door) groupsOf(c *rest.Call, id string, transitive bool) (rest.Answer, error) {
 	find := d.Directory.DirectMemberOf
 	if transitive {
 		find = d.Directory.MemberOf
 	}
-	ids, err := find(c.tx, c.who.TenantID, id)
+	ids, err := find(c.Tx, c.Who.TenantID, id)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	roles, err := d.Directory.RolesOf(c.tx, c.who.TenantID, id)
+	roles, err := d.Directory.RolesOf(c.Tx, c.Who.TenantID, id)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	a, err := d.objects(c, ids)
 	for _, name := range roles {
 		if r, ok := directory.RoleByName(name); ok {
-			e := entity.Role(c.who.TenantID, r)
+			e := entity.Role(c.Who.TenantID, r)
 			e.Typed = true
-			a.list = append(a.list, e)
+			a.List = append(a.List, e)
 		}
 	}
 	return a, err
 }
 
-func (d *door) userGroups(transitive bool) func(*call) (answer, error) {
-	return func(c *call) (answer, error) {
+func (d *door) userGroups(transitive bool) func(*rest.Call) (rest.Answer, error) {
+	return func(c *rest.Call) (rest.Answer, error) {
 		u, err := d.user(c)
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
-		c.args[0] = u.ObjectID
+		c.Args[0] = u.ObjectID
 		return d.groupsOf(c, u.ObjectID, transitive)
 	}
 }
 
-func (d *door) principalGroups(transitive bool) func(*call) (answer, error) {
-	return func(c *call) (answer, error) {
+func (d *door) principalGroups(transitive bool) func(*rest.Call) (rest.Answer, error) {
+	return func(c *rest.Call) (rest.Answer, error) {
 		sp, err := d.principal(c)
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
-		c.args[0] = sp.ObjectID
+		c.Args[0] = sp.ObjectID
 		return d.groupsOf(c, sp.ObjectID, transitive)
 	}
 }
 
-func (d *door) groupGroups(transitive bool) func(*call) (answer, error) {
-	return func(c *call) (answer, error) {
+func (d *door) groupGroups(transitive bool) func(*rest.Call) (rest.Answer, error) {
+	return func(c *rest.Call) (rest.Answer, error) {
 		g, err := d.group(c)
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
 		return d.groupsOf(c, g.ObjectID, transitive)
 	}
 }
 
-func (d *door) owned(c *call, id string) (answer, error) {
-	c.args[0] = id
-	if err := c.mayRead(c.self()); err != nil {
-		return answer{}, err
+func (d *door) owned(c *rest.Call, id string) (rest.Answer, error) {
+	c.Args[0] = id
+	if err := c.MayRead(c.Self()); err != nil {
+		return rest.Answer{}, err
 	}
-	found, err := d.Directory.OwnedIn(c.tx, c.who.TenantID, id)
+	found, err := d.Directory.OwnedIn(c.Tx, c.Who.TenantID, id)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.showAll(c, found)
 }
 
-func (d *door) userOwned(c *call) (answer, error) {
+func (d *door) userOwned(c *rest.Call) (rest.Answer, error) {
 	u, err := d.user(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.owned(c, u.ObjectID)
 }
 
-func (d *door) principalOwned(c *call) (answer, error) {
+func (d *door) principalOwned(c *rest.Call) (rest.Answer, error) {
 	sp, err := d.principal(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.owned(c, sp.ObjectID)
 }
 
 // organization shows the tenant; everybody in it may ask.
-func (d *door) organization(c *call) (answer, error) {
-	t, err := d.Directory.TenantIn(c.tx, c.who.TenantID)
+func (d *door) organization(c *rest.Call) (rest.Answer, error) {
+	t, err := d.Directory.TenantIn(c.Tx, c.Who.TenantID)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	if len(c.args) > 0 && !strings.EqualFold(c.args[0], t.ID) {
-		return answer{}, wire.Missing(c.args[0])
+	if len(c.Args) > 0 && !strings.EqualFold(c.Args[0], t.ID) {
+		return rest.Answer{}, wire.Missing(c.Args[0])
 	}
-	domains, err := d.Directory.DomainsIn(c.tx, t.ID)
+	domains, err := d.Directory.DomainsIn(c.Tx, t.ID)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	e := entity.Organization(t, domains)
-	if len(c.args) > 0 {
-		return answer{entity: e, context: "organization"}, nil
+	if len(c.Args) > 0 {
+		return rest.Answer{Entity: e, Context: "organization"}, nil
 	}
-	return c.listing("organization", e.Kind, []*entity.Entity{e})
+	return c.Listing("organization", e.Kind, []*entity.Entity{e})
 }
 
-func (d *door) domains(c *call) (answer, error) {
-	if err := c.mayRead(""); err != nil {
-		return answer{}, err
+func (d *door) domains(c *rest.Call) (rest.Answer, error) {
+	if err := c.MayRead(""); err != nil {
+		return rest.Answer{}, err
 	}
-	domains, err := d.Directory.DomainsIn(c.tx, c.who.TenantID)
+	domains, err := d.Directory.DomainsIn(c.Tx, c.Who.TenantID)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	k := entity.DomainKind()
 	var list []*entity.Entity
 	for _, domain := range domains {
 		list = append(list, entity.Domain(domain))
 	}
-	return c.listing("domains", k, list)
+	return c.Listing("domains", k, list)
 }

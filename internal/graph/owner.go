@@ -1,39 +1,21 @@
 package graph
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 
 	"vitrine/internal/directory"
+	"vitrine/internal/graph/rest"
 	"vitrine/internal/graph/wire"
 )
 
-// reference reads the object that a $ref body points at: {"@odata.id": "https://graph.microsoft.com/v1.0/directoryObjects/{id}"}.
-func (c *call) reference() (string, error) {
-	var target string
-	if err := c.body.Into("@odata.id", &target); err != nil {
-		return "", err
-	}
-	u, err := url.Parse(target)
-	if err != nil || target == "" || len(target) > 512 {
-		return "", wire.BadRequest("A value is required for property '@odata.id' of resource, the URL of a directory object.")
-	}
-	parts := strings.Split(strings.Trim(u.Path, "/"), "/")
-	last := parts[len(parts)-1]
-	if m := keyed.FindStringSubmatch(last); m != nil {
-		last = m[3]
-	}
-	return last, nil
-}
-
 // withOwner and withoutOwner change a list of owners.
-func (d *door) withOwner(c *call, owners []string) ([]string, error) {
-	id, err := c.reference()
+func (d *door) withOwner(c *rest.Call, owners []string) ([]string, error) {
+	id, err := c.Reference()
 	if err != nil {
 		return nil, err
 	}
-	o, err := d.Directory.ObjectIn(c.tx, c.who.TenantID, id)
+	o, err := d.Directory.ObjectIn(c.Tx, c.Who.TenantID, id)
 	switch {
 	case directory.IsMissing(err):
 		return nil, wire.Missing(id)
@@ -47,94 +29,94 @@ func (d *door) withOwner(c *call, owners []string) ([]string, error) {
 	return append(slices.Clone(owners), o.ID()), nil
 }
 
-func (c *call) withoutOwner(owners []string) ([]string, error) {
-	kept := slices.DeleteFunc(slices.Clone(owners), func(id string) bool { return strings.EqualFold(id, c.args[1]) })
+func withoutOwner(c *rest.Call, owners []string) ([]string, error) {
+	kept := slices.DeleteFunc(slices.Clone(owners), func(id string) bool { return strings.EqualFold(id, c.Args[1]) })
 	if len(kept) == len(owners) {
-		return nil, wire.Missing(c.args[1])
+		return nil, wire.Missing(c.Args[1])
 	}
 	return kept, nil
 }
 
-func (d *door) applicationOwners(c *call) (answer, error) {
+func (d *door) applicationOwners(c *rest.Call) (rest.Answer, error) {
 	a, err := d.application(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.objects(c, a.Owners)
 }
 
-func (d *door) addApplicationOwner(c *call) (answer, error) {
+func (d *door) addApplicationOwner(c *rest.Call) (rest.Answer, error) {
 	return d.editApplicationOwners(c, func(owners []string) ([]string, error) { return d.withOwner(c, owners) })
 }
 
-func (d *door) removeApplicationOwner(c *call) (answer, error) {
-	return d.editApplicationOwners(c, c.withoutOwner)
+func (d *door) removeApplicationOwner(c *rest.Call) (rest.Answer, error) {
+	return d.editApplicationOwners(c, func(owners []string) ([]string, error) { return withoutOwner(c, owners) })
 }
 
-func (d *door) editApplicationOwners(c *call, edit func([]string) ([]string, error)) (answer, error) {
+func (d *door) editApplicationOwners(c *rest.Call, edit func([]string) ([]string, error)) (rest.Answer, error) {
 	a, err := d.manageable(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	_, err = d.Directory.ChangeApplicationIn(c.tx, a.AppID, func(a *directory.Application) (err error) {
+	_, err = d.Directory.ChangeApplicationIn(c.Tx, a.AppID, func(a *directory.Application) (err error) {
 		a.Owners, err = edit(a.Owners)
 		return err
 	})
-	return answer{}, err
+	return rest.Answer{}, err
 }
 
-func (d *door) principalOwners(c *call) (answer, error) {
+func (d *door) principalOwners(c *rest.Call) (rest.Answer, error) {
 	sp, err := d.principal(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.objects(c, sp.Owners)
 }
 
-func (d *door) addPrincipalOwner(c *call) (answer, error) {
+func (d *door) addPrincipalOwner(c *rest.Call) (rest.Answer, error) {
 	return d.editPrincipalOwners(c, func(owners []string) ([]string, error) { return d.withOwner(c, owners) })
 }
 
-func (d *door) removePrincipalOwner(c *call) (answer, error) {
-	return d.editPrincipalOwners(c, c.withoutOwner)
+func (d *door) removePrincipalOwner(c *rest.Call) (rest.Answer, error) {
+	return d.editPrincipalOwners(c, func(owners []string) ([]string, error) { return withoutOwner(c, owners) })
 }
 
-func (d *door) editPrincipalOwners(c *call, edit func([]string) ([]string, error)) (answer, error) {
+func (d *door) editPrincipalOwners(c *rest.Call, edit func([]string) ([]string, error)) (rest.Answer, error) {
 	sp, err := d.managedPrincipal(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	_, err = d.Directory.ChangePrincipalIn(c.tx, sp.TenantID, sp.AppID, func(p *directory.ServicePrincipal) (err error) {
+	_, err = d.Directory.ChangePrincipalIn(c.Tx, sp.TenantID, sp.AppID, func(p *directory.ServicePrincipal) (err error) {
 		p.Owners, err = edit(p.Owners)
 		return err
 	})
-	return answer{}, err
+	return rest.Answer{}, err
 }
 
-func (d *door) groupOwners(c *call) (answer, error) {
+func (d *door) groupOwners(c *rest.Call) (rest.Answer, error) {
 	g, err := d.group(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.objects(c, g.Owners)
 }
 
-func (d *door) addGroupOwner(c *call) (answer, error) {
+func (d *door) addGroupOwner(c *rest.Call) (rest.Answer, error) {
 	return d.editGroupOwners(c, func(owners []string) ([]string, error) { return d.withOwner(c, owners) })
 }
 
-func (d *door) removeGroupOwner(c *call) (answer, error) {
-	return d.editGroupOwners(c, c.withoutOwner)
+func (d *door) removeGroupOwner(c *rest.Call) (rest.Answer, error) {
+	return d.editGroupOwners(c, func(owners []string) ([]string, error) { return withoutOwner(c, owners) })
 }
 
-func (d *door) editGroupOwners(c *call, edit func([]string) ([]string, error)) (answer, error) {
+func (d *door) editGroupOwners(c *rest.Call, edit func([]string) ([]string, error)) (rest.Answer, error) {
 	g, err := d.managedGroup(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	_, err = d.Directory.ChangeGroupIn(c.tx, g.TenantID, g.ObjectID, func(g *directory.Group) (err error) {
+	_, err = d.Directory.ChangeGroupIn(c.Tx, g.TenantID, g.ObjectID, func(g *directory.Group) (err error) {
 		g.Owners, err = edit(g.Owners)
 		return err
 	})
-	return answer{}, err
+	return rest.Answer{}, err
 }

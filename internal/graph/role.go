@@ -6,48 +6,49 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/graph/entity"
+	"vitrine/internal/graph/rest"
 	"vitrine/internal/graph/wire"
 )
 
-func (d *door) roleRoutes() []route {
-	return []route{
-		get("directoryRoles", d.listRoles), get("directoryRoles/{}", d.getRole), post("directoryRoles", d.activateRole),
-		get("directoryRoles/{}/members", d.roleMembers), post("directoryRoles/{}/members/$ref", d.addRoleMember),
-		remove("directoryRoles/{}/members/{}/$ref", d.removeRoleMember), get("directoryRoleTemplates", d.listTemplates),
+func (d *door) roleRoutes() []rest.Route {
+	return []rest.Route{
+		rest.Get("directoryRoles", d.listRoles), rest.Get("directoryRoles/{}", d.getRole), rest.Post("directoryRoles", d.activateRole),
+		rest.Get("directoryRoles/{}/members", d.roleMembers), rest.Post("directoryRoles/{}/members/$ref", d.addRoleMember),
+		rest.Remove("directoryRoles/{}/members/{}/$ref", d.removeRoleMember), rest.Get("directoryRoleTemplates", d.listTemplates),
 	}
 }
 
 // role finds what the first key of the path names: an object ID, or roleTemplateId='…'.
-func (d *door) role(c *call) (directory.Role, error) {
-	key := c.args[0]
-	if err := c.mayRead(""); err != nil {
+func (d *door) role(c *rest.Call) (directory.Role, error) {
+	key := c.Args[0]
+	if err := c.MayRead(""); err != nil {
 		return directory.Role{}, err
 	}
-	if property, value, ok := alternate(key); ok && property == "roleTemplateId" {
+	if property, value, ok := rest.Alternate(key); ok && property == "roleTemplateId" {
 		key = value
 	}
 	for _, r := range directory.Roles() {
-		if strings.EqualFold(key, entity.RoleID(c.who.TenantID, r)) || key != c.args[0] && strings.EqualFold(key, r.Template) {
+		if strings.EqualFold(key, entity.RoleID(c.Who.TenantID, r)) || key != c.Args[0] && strings.EqualFold(key, r.Template) {
 			return r, nil
 		}
 	}
 	return directory.Role{}, wire.Missing(key)
 }
 
-func (d *door) listRoles(c *call) (answer, error) {
-	if err := c.mayRead(""); err != nil {
-		return answer{}, err
+func (d *door) listRoles(c *rest.Call) (rest.Answer, error) {
+	if err := c.MayRead(""); err != nil {
+		return rest.Answer{}, err
 	}
 	var list []*entity.Entity
 	for _, r := range directory.Roles() {
-		list = append(list, entity.Role(c.who.TenantID, r))
+		list = append(list, entity.Role(c.Who.TenantID, r))
 	}
-	return c.listing("directoryRoles", entity.RoleKind(), list)
+	return c.Listing("directoryRoles", entity.RoleKind(), list)
 }
 
-func (d *door) listTemplates(c *call) (answer, error) {
-	if err := c.mayRead(""); err != nil {
-		return answer{}, err
+func (d *door) listTemplates(c *rest.Call) (rest.Answer, error) {
+	if err := c.MayRead(""); err != nil {
+		return rest.Answer{}, err
 	}
 	k := entity.Kind{Name: "directoryRoleTemplate"}
 	var list []*entity.Entity
@@ -55,83 +56,83 @@ func (d *door) listTemplates(c *call) (answer, error) {
 		k.Sample = map[string]any{"id": r.Template, "deletedDateTime": nil, "description": r.Description, "displayName": r.Name}
 		list = append(list, entity.New(k, k.Sample))
 	}
-	return c.listing("directoryRoleTemplates", k, list)
+	return c.Listing("directoryRoleTemplates", k, list)
 }
 
-func (d *door) getRole(c *call) (answer, error) {
+func (d *door) getRole(c *rest.Call) (rest.Answer, error) {
 	r, err := d.role(c)
-	return answer{entity: entity.Role(c.who.TenantID, r), context: "directoryRoles"}, err
+	return rest.Answer{Entity: entity.Role(c.Who.TenantID, r), Context: "directoryRoles"}, err
 }
 
 // activateRole answers as Entra does for a role that is active already: all are, here.
-func (d *door) activateRole(c *call) (answer, error) {
+func (d *door) activateRole(c *rest.Call) (rest.Answer, error) {
 	var template string
-	if err := c.mayManageRoles(); err != nil {
-		return answer{}, err
+	if err := c.MayManageRoles(); err != nil {
+		return rest.Answer{}, err
 	}
-	if err := c.body.Fields(map[string]any{"roleTemplateId": &template}); err != nil {
-		return answer{}, err
+	if err := c.Body.Fields(map[string]any{"roleTemplateId": &template}); err != nil {
+		return rest.Answer{}, err
 	}
 	if _, ok := directory.RoleByName(template); !ok {
-		return answer{}, wire.Missing(template)
+		return rest.Answer{}, wire.Missing(template)
 	}
-	return answer{}, wire.Fail(http.StatusBadRequest, "Request_BadRequest", "A conflicting object with one or more of the specified property values is present in the directory.")
+	return rest.Answer{}, wire.Fail(http.StatusBadRequest, "Request_BadRequest", "A conflicting object with one or more of the specified property values is present in the directory.")
 }
 
-func (d *door) roleMembers(c *call) (answer, error) {
+func (d *door) roleMembers(c *rest.Call) (rest.Answer, error) {
 	r, err := d.role(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	found, err := d.Directory.RoleHolders(c.tx, c.who.TenantID, r.Name)
+	found, err := d.Directory.RoleHolders(c.Tx, c.Who.TenantID, r.Name)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return d.showAll(c, found)
 }
 
-func (d *door) addRoleMember(c *call) (answer, error) {
+func (d *door) addRoleMember(c *rest.Call) (rest.Answer, error) {
 	r, err := d.managedRole(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	id, err := c.reference()
+	id, err := c.Reference()
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	held, err := d.Directory.RolesOf(c.tx, c.who.TenantID, id)
+	held, err := d.Directory.RolesOf(c.Tx, c.Who.TenantID, id)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	for _, name := range held {
 		if name == r.Name {
-			return answer{}, wire.BadRequest("One or more added object references already exist for the following modified properties: 'members'.")
+			return rest.Answer{}, wire.BadRequest("One or more added object references already exist for the following modified properties: 'members'.")
 		}
 	}
-	return answer{}, d.Directory.SetRoleIn(c.tx, c.who.TenantID, id, r.Name, true)
+	return rest.Answer{}, d.Directory.SetRoleIn(c.Tx, c.Who.TenantID, id, r.Name, true)
 }
 
-func (d *door) managedRole(c *call) (directory.Role, error) {
+func (d *door) managedRole(c *rest.Call) (directory.Role, error) {
 	r, err := d.role(c)
 	if err != nil {
 		return r, err
 	}
-	return r, c.mayManageRoles()
+	return r, c.MayManageRoles()
 }
 
-func (d *door) removeRoleMember(c *call) (answer, error) {
+func (d *door) removeRoleMember(c *rest.Call) (rest.Answer, error) {
 	r, err := d.managedRole(c)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
-	held, err := d.Directory.RolesOf(c.tx, c.who.TenantID, c.args[1])
+	held, err := d.Directory.RolesOf(c.Tx, c.Who.TenantID, c.Args[1])
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	for _, name := range held {
 		if name == r.Name {
-			return answer{}, d.Directory.SetRoleIn(c.tx, c.who.TenantID, c.args[1], r.Name, false)
+			return rest.Answer{}, d.Directory.SetRoleIn(c.Tx, c.Who.TenantID, c.Args[1], r.Name, false)
 		}
 	}
-	return answer{}, wire.Missing(c.args[1])
+	return rest.Answer{}, wire.Missing(c.Args[1])
 }

@@ -91,6 +91,9 @@ func (d *door) authorize(c call, version int) error {
 	if err != nil {
 		return err
 	}
+	if err := v.readPosted(); err != nil {
+		return err
+	}
 	if err := v.check(); err != nil {
 		return d.back(v, err)
 	}
@@ -113,6 +116,11 @@ func (d *door) authorize(c call, version int) error {
 	if done, err := d.allow(&v, person); err != nil || done {
 		return err
 	}
+	if sp, err := d.Directory.Principal(c.r.Context(), v.tenant.ID, v.app.AppID); err == nil { // Microsoft's own have none
+		if _, err := d.grants.Admitted(c.r.Context(), sp, person); err != nil {
+			return err
+		}
+	}
 	code, err := d.grants.Authorize(c.r.Context(), grant.Code{Client: v.app.AppID, Tenant: v.tenant.ID, Account: account,
 		Redirect: v.redirect, Named: v.query["redirect_uri"] != "", Kind: v.kind,
 		Challenge: v.query["code_challenge"], Resource: v.query["resource"], Scope: v.query["scope"], Nonce: v.query["nonce"]})
@@ -124,6 +132,14 @@ func (d *door) authorize(c call, version int) error {
 		fields = append(fields, page.Field{Name: "admin_consent", Value: "True"}, page.Field{Name: "tenant", Value: v.tenant.ID})
 	}
 	return d.answer(v, append(fields, page.Field{Name: "session_state", Value: web.NewID()}))
+}
+
+// readPosted reads what the page sent. A forged form is refused before anything else and never leads anywhere.
+func (v *visit) readPosted() (err error) {
+	if v.r.Method == http.MethodPost {
+		v.posted, err = posted(v.r)
+	}
+	return err
 }
 
 func (v *visit) prompts(what string) bool {
@@ -168,13 +184,8 @@ func (d *door) account(v *visit) (grant.Account, bool, error) {
 		return account, false, err
 	}
 	form := page.SignIn{App: v.app.DisplayName, Name: aadsts.Clip(v.query["login_hint"])}
-	if v.r.Method == http.MethodPost {
-		if v.posted, err = posted(v.r); err != nil {
-			return account, true, d.paged(v.call, func(call) error { return err })
-		}
-		if v.posted["act"] == "signin" {
-			return account, true, d.signIn(v.call, v.posted, form, v.redirect)
-		}
+	if act := v.posted["act"]; act == "signin" || act == "renew" {
+		return account, true, d.signIn(v.call, v.posted, form, v.redirect)
 	}
 	again := v.posted == nil && (v.prompts("login") || v.prompts("select_account"))
 	if ok && !again {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"vitrine/internal/audit"
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/grant"
 	"vitrine/internal/login/page"
@@ -132,6 +133,9 @@ func posted(r *http.Request) (form, error) {
 			return nil, refused
 		}
 	}
+	if i := strings.LastIndexByte(f["csrf"], '.'); i >= 0 { // a consent page says in front of it to what it is the answer
+		f["asked"], f["csrf"] = f["csrf"][:i], f["csrf"][i+1:]
+	}
 	secret := cookie(r, csrfCookie)
 	if secret == "" || subtle.ConstantTimeCompare([]byte(csrfOf(r, secret)), []byte(f["csrf"])) != 1 {
 		return nil, refused
@@ -140,19 +144,40 @@ func posted(r *http.Request) (form, error) {
 }
 
 // signIn handles a posted name and password: with the right ones the browser gets a session and comes back to the same address, without
-// what asked for a new sign-in; with wrong ones, the form again.
+// what asked for a new sign-in; with wrong ones, the form again. An expired password leads to the form for a new one, which proves the old one
+// once more, so that nothing need be remembered between the two.
 func (d *door) signIn(c call, f form, v page.SignIn, to ...string) error {
-	account, err := d.grants.Prove(c.r.Context(), f["username"], f["password"], source(c.r))
+	ctx, renews := c.r.Context(), f["act"] == "renew"
+	e := d.event(c, "", "Microsoft.Entra/signIns/browser/action")
+	d.knockedAt(ctx, &e, f["username"])
+	var account grant.Account
+	var err error
+	if renews {
+		e.Action = "Microsoft.Entra/users/changePassword/action"
+		e.Caller = audit.Caller{Tenant: e.Tenant, ObjectID: strings.TrimPrefix(e.Resource, "/users/"), Kind: "User"} // told only when it was proved
+		account, err = d.grants.Renew(ctx, grant.Renewal{Name: f["username"], Current: f["password"], Next: f["next"], Again: f["again"], Source: source(c.r)}, d.telling(e))
+	} else {
+		account, err = d.grants.Prove(ctx, f["username"], f["password"], source(c.r))
+	}
 	if fault, ok := errors.AsType[*aadsts.Failure](err); ok {
+		e.Caller = audit.Caller{}
+		d.failed(c, e, err)
 		status := http.StatusOK
 		if fault.Status == http.StatusTooManyRequests {
 			status = fault.Status
 			c.w.Header().Set("Retry-After", fault.Header["Retry-After"])
 		}
+		if renews || fault.Code == 50055 {
+			return d.show(c, status, page.Renew{App: v.App, Name: f["username"], Fault: fault.Sentence(), Token: csrfToken(c)}, to...)
+		}
 		v.Name, v.Fault, v.Token = f["username"], fault.Sentence(), csrfToken(c)
 		return d.show(c, status, v, to...)
 	}
 	if err != nil {
+		return err
+	}
+	e.Action, e.Caller = "Microsoft.Entra/signIns/browser/action", audit.Caller{Tenant: account.Tenant, ObjectID: account.Object, Kind: "User"}
+	if err := d.done(c, e); err != nil {
 		return err
 	}
 	if err := d.grants.Close(c.r.Context(), cookie(c.r, sessionCookie)); err != nil {

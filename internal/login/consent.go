@@ -3,7 +3,6 @@ package login
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/grant"
@@ -13,9 +12,9 @@ import (
 // allow lets a person pass to whose tenant the application is known with all that it asks for, or who as an administrator has just
 // accepted. Otherwise it answers and is done.
 func (d *door) allow(v *visit, person grant.Person) (done bool, err error) {
-	ask, err := d.grants.Ask(v.r.Context(), v.app, v.tenant, v.version, v.query["resource"], v.query["scope"])
+	ask, err := d.grants.Ask(v.r.Context(), v.app, person, v.tenant, grant.Wish{Version: v.version, Resource: v.query["resource"], Scope: v.query["scope"]})
 	if err != nil {
-		if f, ok := errors.AsType[*aadsts.Failure](err); ok && (f.OAuth == "invalid_scope" || f.OAuth == "invalid_resource") {
+		if f, ok := errors.AsType[*aadsts.Failure](err); ok && (f.OAuth == "invalid_scope" || f.OAuth == "invalid_resource" || f.Code == 650053) {
 			return true, d.back(*v, err)
 		}
 		return true, err
@@ -35,21 +34,29 @@ func (d *door) allow(v *visit, person grant.Person) (done bool, err error) {
 	return d.consent(v, person, ask)
 }
 
-// consent shows the page to an administrator, or takes their answer. It is not done only when they accepted.
+// consent shows the page to an administrator, or takes their answer. It is not done only when they accepted. An answer to a page that asked
+// for something else shows the page again: the publisher may have added to the list while it was read.
 func (d *door) consent(v *visit, person grant.Person, ask grant.Ask) (done bool, err error) {
-	if !person.Admin {
-		return true, grant.NeedsAdmin(v.app)
+	e := d.event(v.call, ask.Tenant.ID, "Microsoft.Entra/consents/write")
+	e.Resource, e.Type, e.Caller = "/applications/"+ask.App.AppID, "Microsoft.Entra/applications", callerOf(person)
+	if !person.MayAccept(ask) {
+		err := grant.NeedsAdmin(v.app)
+		d.failed(v.call, e, err)
+		return true, err
 	}
-	switch v.posted["act"] {
-	case "accept":
-		return false, d.grants.Consent(v.r.Context(), person, ask)
-	case "deny":
-		return true, d.back(*v, aadsts.Fail(http.StatusBadRequest, "access_denied", 65004, "User declined to consent to access the app."))
+	asked := ask.Digest()
+	switch {
+	case v.posted["act"] == "accept" && v.posted["asked"] == asked:
+		return false, d.grants.Consent(v.r.Context(), person, ask, d.telling(e))
+	case v.posted["act"] == "deny":
+		err := aadsts.Fail(http.StatusBadRequest, "access_denied", 65004, "User declined to consent to access the app.")
+		d.failed(v.call, e, err)
+		return true, d.back(*v, err)
 	}
 	p := page.Consent{App: ask.App.DisplayName, AppID: ask.App.AppID, Publisher: ask.Publisher.Name, PublisherID: ask.Publisher.ID,
-		Tenant: ask.Tenant.Name, TenantID: ask.Tenant.ID, Person: person.UPN, New: !ask.Present, Token: csrfToken(v.call)}
-	for _, r := range ask.Rights {
-		p.Rights = append(p.Rights, inWords(r))
+		Tenant: ask.Tenant.Name, TenantID: ask.Tenant.ID, Person: person.UPN, New: !ask.Present, Token: asked + "." + csrfToken(v.call)}
+	for _, w := range ask.Wants {
+		p.Rights = append(p.Rights, page.Right{Resource: w.Resource.DisplayName, Name: w.Name, Text: w.Text, Itself: w.Role != "", Unknown: w.Unknown})
 	}
 	return true, d.show(v.call, http.StatusOK, p, v.redirect)
 }
@@ -61,6 +68,9 @@ func (d *door) adminConsent(c call) error {
 		return err
 	}
 	v.query["prompt"], v.query["response_mode"] = "", ""
+	if err := v.readPosted(); err != nil {
+		return err
+	}
 	account, done, err := d.account(&v)
 	if err != nil || done {
 		return err
@@ -77,7 +87,7 @@ func (d *door) adminConsent(c call) error {
 	if err != nil {
 		return err
 	}
-	ask, err := d.grants.AskAll(c.r.Context(), v.app, v.tenant, v.query["scope"])
+	ask, err := d.grants.AskAll(c.r.Context(), v.app, person, v.tenant, v.query["scope"])
 	if err != nil {
 		return err
 	}
@@ -89,21 +99,4 @@ func (d *door) adminConsent(c call) error {
 		fields = append(fields, page.Field{Name: "scope", Value: scope})
 	}
 	return d.answer(v, fields)
-}
-
-// inWords says what a right means: "<resource client ID>/<right>", or with "Role " or "Scope " and an ID as a registration lists it.
-func inWords(right string) page.Right {
-	resource, name, _ := strings.Cut(right, "/")
-	switch strings.ToLower(resource) {
-	case "797f4846-ba00-4fd7-ba43-dac1f8f63013":
-		return page.Right{Name: name, Text: "manage Azure resources as the person who signs in, with that person's roles"}
-	case "e406a681-f3d4-42a8-90b6-c2b029497af1":
-		return page.Right{Name: name, Text: "use Azure Storage as the person who signs in"}
-	case "00000003-0000-0000-c000-000000000000":
-		if strings.HasPrefix(name, "Role ") {
-			return page.Right{Name: name, Text: "use the directory (Microsoft Graph) as itself"}
-		}
-		return page.Right{Name: name, Text: "use the directory (Microsoft Graph) as the person who signs in"}
-	}
-	return page.Right{Name: name, Text: "use the application " + resource}
 }

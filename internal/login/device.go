@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"vitrine/internal/audit"
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/grant"
 	"vitrine/internal/login/page"
@@ -60,7 +61,7 @@ func (d *door) deviceAuth(c call) error {
 		return err
 	}
 	switch {
-	case f["act"] == "signin":
+	case f["act"] == "signin", f["act"] == "renew":
 		return d.signIn(c, f, page.SignIn{App: "a device"})
 	case f["act"] == "code" && !ok: // the code stays in the address while the person signs in
 		found, err := d.findDevice(c, f["code"])
@@ -114,11 +115,15 @@ func (d *door) decide(c call, account grant.Account, code, act string) error {
 	if err != nil {
 		return err
 	}
+	e := d.event(c, account.Tenant, "Microsoft.Entra/signIns/deviceCode/action")
+	e.Resource, e.Type = "/applications/"+app.AppID, "Microsoft.Entra/applications"
+	e.Caller = audit.Caller{Tenant: account.Tenant, ObjectID: account.Object, AppID: app.AppID, Name: home.UserPrincipalName, Kind: "User"}
 	switch act {
 	case "accept":
-		err = d.grants.Decide(c.r.Context(), code, account, true)
+		err = d.grants.Decide(c.r.Context(), code, account, true, d.telling(e))
 	case "deny":
-		err = d.grants.Decide(c.r.Context(), code, account, false)
+		e.Status, e.Code = audit.Failed, "authorization_declined"
+		err = d.grants.Decide(c.r.Context(), code, account, false, d.telling(e))
 	default:
 		return d.show(c, http.StatusOK, page.Confirm{App: app.DisplayName, Person: home.UserPrincipalName, Code: aadsts.Clip(code), Token: csrfToken(c)})
 	}

@@ -35,6 +35,8 @@ type Claims struct {
 	UniqueID  string `json:"uti"` // names the token in logs
 	Version   string `json:"ver"`
 
+	Roles []string `json:"roles,omitempty"` // app roles at the audience
+
 	// A person's token has these too; see User.
 	Name          string   `json:"name,omitempty"`
 	UPN           string   `json:"upn,omitempty"`

@@ -77,6 +77,7 @@ type Request struct {
 	ObjectID string        // its service principal in the tenant
 	Lifetime time.Duration // 0: Lifetime, the usual hour; at most MaxLifetime
 	Version  int           // 1 or 2; 0 means 1. Microsoft's APIs always get 1, whatever is asked
+	Roles    []string      // app roles that the principal holds at the resource
 	User     *User         // the person for whom the client acts; ObjectID is then the person's
 }
 
@@ -132,7 +133,7 @@ func (r Request) application(now time.Time) Claims {
 	}
 	c := Claims{Audience: r.Resource.Audience, Issuer: Issuer(r.TenantID, version), IDP: Issuer(r.TenantID, 1), IDType: "app",
 		IssuedAt: now.Add(-backdate).Unix(), NotBefore: now.Add(-backdate).Unix(), Expiry: now.Add(lifetime).Unix(),
-		ObjectID: r.ObjectID, Subject: r.ObjectID, TenantID: r.TenantID, UniqueID: newUniqueID()}
+		ObjectID: r.ObjectID, Subject: r.ObjectID, TenantID: r.TenantID, UniqueID: newUniqueID(), Roles: r.Roles}
 	if version == 2 {
 		c.Version, c.AZP, c.AZPACR, c.IDP = "2.0", r.AppID, r.AppIDACR, ""
 		c.Audience = r.Resource.AppID // a v2.0 token names its audience by client ID, however it was asked for

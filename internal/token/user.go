@@ -51,6 +51,7 @@ type IDRequest struct {
 	Nonce    string
 	Version  int // of the endpoint: 1 or 2
 	User     User
+	Roles    []string // app roles at the client
 }
 
 // idClaims is what an ID token says. It names no client in appid or azp, so that Verify never takes it for an access
@@ -73,6 +74,7 @@ type idClaims struct {
 	UPN           string   `json:"upn,omitempty"`
 	UniqueID      string   `json:"uti"`
 	Version       string   `json:"ver"`
+	Roles         []string `json:"roles,omitempty"`
 }
 
 // IssueID signs an ID token.
@@ -80,7 +82,7 @@ func (s *Service) IssueID(ctx context.Context, r IDRequest) (string, error) {
 	now := s.cfg.Now()
 	c := idClaims{Audience: r.AppID, Issuer: Issuer(r.TenantID, r.Version), IssuedAt: now.Add(-backdate).Unix(),
 		NotBefore: now.Add(-backdate).Unix(), Expiry: now.Add(time.Hour).Unix(), Name: r.User.Name, Nonce: r.Nonce,
-		ObjectID: r.ObjectID, Subject: pairwise(r.TenantID, r.ObjectID, r.AppID), TenantID: r.TenantID, UniqueID: newUniqueID()}
+		ObjectID: r.ObjectID, Subject: pairwise(r.TenantID, r.ObjectID, r.AppID), TenantID: r.TenantID, UniqueID: newUniqueID(), Roles: r.Roles}
 	if r.User.HomeTenant != r.TenantID {
 		c.IDP = Issuer(r.User.HomeTenant, 1)
 	}

@@ -128,6 +128,11 @@ type Runtime interface {
 	SerialLog(ctx context.Context, id string) ([]byte, error)
 	// CreateDisk makes a disk file; an existing one of the same size and base is a success.
 	CreateDisk(ctx context.Context, d NewDisk) error
+	// GrowDisk makes a qcow2 file of a machine that does not run as large as size, bytes; one that is so large already is a success.
+	GrowDisk(ctx context.Context, path string, size int64) error
+	// CopyDisk writes what a running machine's qcow2 file at path holds, as of one moment during the call, to the new qcow2
+	// file target; what it has from its base is left out. The machine goes on. ErrNotRunning.
+	CopyDisk(ctx context.Context, id, path, target string) error
 }
 
 // Networks runs virtual networks, one process each.

@@ -48,8 +48,6 @@ func graphRows() []row {
 		by("application enables a federated way in", "POST federatedIdentityCredentials at another application", "POST", "/applications(appId='{adminApp}')/federatedIdentityCredentials",
 			`{"name":"a","issuer":"https://evil.example","subject":"s","audiences":["api://AzureADTokenExchange"]}`, 403, denied),
 		by("application registers an application", "POST /applications", "POST", "/applications", `{"displayName":"mine"}`, 403, denied),
-		by("application gives itself a permission of Graph", "POST appRoleAssignments", "POST", "/servicePrincipals/{nobody}/appRoleAssignments",
-			`{"principalId":"{nobody}"}`, 501, "NotImplemented"),
 		by("application invites a guest", "POST /invitations", "POST", "/invitations", `{"invitedUserEmailAddress":"admin@fabrikam.onmicrosoft.com","inviteRedirectUrl":"https://a.example"}`, 403, denied),
 		{"secret for another tenant's application", "fabrikam's administrator: addPassword at contoso's application", 404, "Request_ResourceNotFound", func(w *world) outcome {
 			return w.graph("POST", "/applications(appId='"+w.shared.AppID+"')/addPassword", `{}`, w.tokenFor(w.two.TenantID, "", "https://graph.microsoft.com"))

@@ -31,7 +31,7 @@ func TestAttacks(t *testing.T) {
 	w := prepare(t)
 	var lines []string
 	begin := time.Now()
-	for _, group := range [][]row{tokenRows(), auxiliaryRows(), goneRows(), assertionRows(), federatedRows(), codeRows(), pageRows(), graphRows(), accessRows(), listRows(),
+	for _, group := range [][]row{tokenRows(), auxiliaryRows(), goneRows(), assertionRows(), federatedRows(), codeRows(), pageRows(), graphRows(), consentRows(), sessionRows(), renewRows(), accessRows(), listRows(),
 		sasRows(), pathRows(), sizeRows(), templateRows(), proxyRows(), smuggleRows(), innerRows(), bruteRows()} {
 		for _, r := range group {
 			got := w.try(t, r)

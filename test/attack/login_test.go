@@ -170,6 +170,15 @@ func pageRows() []row {
 			return outcome{got.status, aadsts.FindString(h.Get("Location")), got.body}
 		}},
 		consent("no token", "accept without the form's token", func(_ *world, b browser, address, _ string) (outcome, string) { return b.post(address, accept("")) }),
+		{"CSRF on consent: by a program", "accept without a token and without Accept: text/html", 403, "AADSTS90023", func(w *world) outcome {
+			b, address := w.browser(), authorize(w.two.TenantID, w.shared.AppID, callback)
+			b.enter(address, w.admin)
+			got, h := w.sendBy(b.http, "POST", address, accept("").Encode(), "Content-Type", "application/x-www-form-urlencoded")
+			if h.Get("Location") != "" {
+				got.code = "redirected"
+			}
+			return got
+		}},
 		consent("another site's Origin", "the right token, Origin https://evil.example", func(_ *world, b browser, address, token string) (outcome, string) {
 			return b.post(address, accept(token), "Origin", "https://evil.example")
 		}),

@@ -10,6 +10,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/directory"
+	"vitrine/internal/directory/consent"
 	"vitrine/internal/graph/odata"
 )
 
@@ -87,9 +88,11 @@ func Words(err error) *Error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, consent.ErrNotFound):
+		e = Missing(strings.TrimSuffix(err.Error(), ": "+consent.ErrNotFound.Error()))
 	case errors.Is(err, directory.ErrExists):
 		e = Fail(http.StatusBadRequest, "Request_MultipleObjectsWithSameKeyValue", "%s", public(err, directory.ErrExists))
-		if strings.Contains(e.message, "references already exist") {
+		if strings.Contains(e.message, "already exists on") || strings.Contains(e.message, "references already exist") {
 			e.code = "Request_BadRequest"
 		}
 	case errors.Is(err, directory.ErrInvalid):

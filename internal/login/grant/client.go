@@ -92,7 +92,7 @@ func (g *Grants) prove(ctx context.Context, q Request, app directory.Application
 		return "", noCredential(q)
 	}
 	key := q.Source + "|" + app.AppID
-	if wait := g.secrets.wait(key); wait > 0 {
+	if wait := g.secrets.Wait(key); wait > 0 {
 		return "", tooMany(wait)
 	}
 	acr, err := secretACR, error(nil)
@@ -102,7 +102,7 @@ func (g *Grants) prove(ctx context.Context, q Request, app directory.Application
 		acr, err = certificateACR, g.proveAssertion(ctx, q, app)
 	}
 	if f, ok := errors.AsType[*aadsts.Failure](err); ok && f.OAuth == "invalid_client" {
-		g.secrets.count(key)
+		g.secrets.Count(key)
 	}
 	return acr, err
 }

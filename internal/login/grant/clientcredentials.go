@@ -36,9 +36,13 @@ func (g *Grants) clientCredentials(ctx context.Context, q Request) (Reply, error
 	if err != nil {
 		return Reply{}, err
 	}
+	roles, err := g.ownRoles(ctx, sp, resource)
+	if err != nil {
+		return Reply{}, err
+	}
 	var r Reply
 	r.AccessToken, r.Claims, err = g.Tokens.Issue(ctx, token.Request{TenantID: q.Tenant.ID, Resource: resource, AppID: app.AppID,
-		AppIDACR: acr, ObjectID: sp.ObjectID, Version: version})
+		AppIDACR: acr, ObjectID: sp.ObjectID, Version: version, Roles: roles})
 	if err != nil {
 		return r, fmt.Errorf("login: issue a token: %w", err)
 	}
@@ -76,6 +80,9 @@ func (q Request) wantedResource() (string, error) {
 	return resource, nil
 }
 
+// portalAPI is a resource of the Azure portal for which az asks, and which is refused by name.
+const portalAPI = "74658136-14ec-4630-ad9b-26e160ff0fc6"
+
 // resource understands the name of a resource and gives the version of its tokens. Microsoft's APIs are in every tenant;
 // an application is one where it has a service principal.
 func (g *Grants) resource(ctx context.Context, tenantID, wanted string) (token.Resource, int, error) {
@@ -83,6 +90,11 @@ func (g *Grants) resource(ctx context.Context, tenantID, wanted string) (token.R
 		"The resource principal named %s was not found in the tenant named %s. This can happen if the application has not been "+
 			"installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your "+
 			"authentication request to the wrong tenant.", aadsts.Clip(wanted), tenantID)
+	if strings.EqualFold(wanted, portalAPI) {
+		unknown.Text = "The resource " + portalAPI + " (the Azure portal's API, which 'az ad app permission admin-consent' calls at main.iam.ad.ext.azure.com) is not served here. " +
+			"Open /" + tenantID + "/v2.0/adminconsent?client_id=… in a browser as an administrator, or use 'az ad app permission grant'."
+		return token.Resource{}, 0, unknown
+	}
 	r, ok := token.ParseResource(wanted)
 	if !ok {
 		return r, 0, unknown
@@ -90,12 +102,16 @@ func (g *Grants) resource(ctx context.Context, tenantID, wanted string) (token.R
 	if r.API != token.Application {
 		return r, 1, nil
 	}
-	_, err := g.Directory.Principal(ctx, tenantID, r.AppID)
+	sp, err := g.Directory.Principal(ctx, tenantID, r.AppID)
 	if errors.Is(err, directory.ErrPrincipalNotFound) {
 		return r, 0, unknown
 	}
 	if err != nil {
 		return r, 0, err
+	}
+	if !sp.AccountEnabled {
+		return token.Resource{}, 0, aadsts.Fail(400, "invalid_resource", 500014, "The service principal for resource '%s' is disabled. This indicate that a subscription within the "+
+			"tenant has lapsed, or that the administrator for this tenant has disabled the application, preventing tokens from being issued for it.", aadsts.Clip(wanted))
 	}
 	app, err := g.Directory.Application(ctx, r.AppID)
 	return r, app.TokenVersion, err

@@ -62,10 +62,10 @@ func (g *Grants) Wait(ctx context.Context, q Request) (Waiting, error) {
 			return Waiting{}, err
 		}
 	}
-	if wait := g.devices.wait(q.Source); wait > 0 {
+	if wait := g.devices.Wait(q.Source); wait > 0 {
 		return Waiting{}, tooMany(wait)
 	}
-	g.devices.count(q.Source)
+	g.devices.Count(q.Source)
 	w := Waiting{DeviceCode: token.NewSecret(), UserCode: newUserCode(), Life: deviceLife, Interval: deviceInterval}
 	d := Device{Client: app.AppID, Tenant: q.Tenant.ID, Resource: q.Form["resource"], Scope: q.Form["scope"], Interval: deviceInterval}
 	return w, g.Store.Update(ctx, func(tx store.Tx) error {
@@ -89,7 +89,7 @@ func newUserCode() string {
 
 // FindDevice returns what waits for a code that a person typed. Guesses are counted by source.
 func (g *Grants) FindDevice(ctx context.Context, userCode, source string) (d Device, err error) {
-	if wait := g.codes.wait(source); wait > 0 {
+	if wait := g.codes.Wait(source); wait > 0 {
 		return d, tooMany(wait)
 	}
 	err = g.Store.View(ctx, func(tx store.Tx) error {
@@ -100,7 +100,7 @@ func (g *Grants) FindDevice(ctx context.Context, userCode, source string) (d Dev
 		err = token.ErrUnknownSecret
 	}
 	if errors.Is(err, token.ErrUnknownSecret) || errors.Is(err, token.ErrExpired) {
-		g.codes.count(source)
+		g.codes.Count(source)
 		return d, aadsts.Fail(400, "bad_verification_code", 70018, "That code is not valid or has expired. Check the code and try again.")
 	}
 	return d, err
@@ -116,8 +116,8 @@ func cleanCode(s string) string {
 	}, aadsts.Clip(s)))
 }
 
-// Decide lets a person accept what a device waits for, or decline it.
-func (g *Grants) Decide(ctx context.Context, userCode string, account Account, accept bool) error {
+// Decide lets a person accept what a device waits for, or decline it, in one transaction with what told does.
+func (g *Grants) Decide(ctx context.Context, userCode string, account Account, accept bool, told func(store.Tx) error) error {
 	return g.Store.Update(ctx, func(tx store.Tx) error {
 		d, held, err := token.Kept[Device](tx, userCodeRoom, cleanCode(userCode), g.Now())
 		if err != nil {
@@ -127,7 +127,10 @@ func (g *Grants) Decide(ctx context.Context, userCode string, account Account, a
 			return badDevice(token.ErrUnknownSecret)
 		}
 		d.Account, d.Declined = account, !accept
-		return held.Change(tx, d)
+		if err := held.Change(tx, d); err != nil {
+			return err
+		}
+		return told(tx)
 	})
 }
 
@@ -157,14 +160,14 @@ func (g *Grants) deviceCode(ctx context.Context, q Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	if wait := g.codes.wait("device|" + q.Source); wait > 0 {
+	if wait := g.codes.Wait("device|" + q.Source); wait > 0 {
 		return Reply{}, tooMany(wait)
 	}
 	d, slow, err := g.poll(ctx, q, app, secret)
 	switch {
 	case err != nil:
 		if f, ok := errors.AsType[*aadsts.Failure](err); ok && f.Code == 70018 {
-			g.codes.count("device|" + q.Source)
+			g.codes.Count("device|" + q.Source)
 		}
 		return Reply{}, err
 	case d.Declined:

@@ -13,6 +13,7 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/limit"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -32,19 +33,19 @@ type Config struct {
 // Grants answers token requests and keeps the state of sign-ins. It may be used from many goroutines.
 type Grants struct {
 	Config
-	hashing chan struct{} // one place per core: hashing a secret is the costly part of a request from anybody
-	secrets *limiter      // wrong proofs of clients, by source and client
-	codes   *limiter      // wrong user codes, by source
-	people  *limiter      // wrong passwords and unknown names, by source; names have locks of their own besides
-	devices *limiter      // sign-ins that devices begin, by source: each is kept, and anybody may ask
+	hashing chan struct{}  // one place per core: hashing a secret is the costly part of a request from anybody
+	secrets *limit.Limiter // wrong proofs of clients, by source and client
+	codes   *limit.Limiter // wrong user codes, by source
+	people  *limit.Limiter // wrong passwords and unknown names, by source; names have locks of their own besides
+	devices *limit.Limiter // sign-ins that devices begin, by source: each is kept, and anybody may ask
 	issuers *issuers
 }
 
 // New returns the grants.
 func New(cfg Config) *Grants {
 	return &Grants{Config: cfg, hashing: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		secrets: newLimiter(30, 2*time.Second, cfg.Now), codes: newLimiter(10, 6*time.Second, cfg.Now),
-		people: newLimiter(60, 2*time.Second, cfg.Now), devices: newLimiter(30, 2*time.Second, cfg.Now), issuers: newIssuers(cfg)}
+		secrets: limit.New(30, 2*time.Second, cfg.Now), codes: limit.New(10, 6*time.Second, cfg.Now),
+		people: limit.New(60, 2*time.Second, cfg.Now), devices: limit.New(30, 2*time.Second, cfg.Now), issuers: newIssuers(cfg)}
 }
 
 // Request is one request to the token endpoint, its form read.
@@ -149,14 +150,17 @@ func (g *Grants) Token(ctx context.Context, q Request) (Reply, error) {
 
 // sign is what a person's tokens are made of.
 type sign struct {
-	q       Request
-	app     directory.Application
-	acr     string // how the client proved itself
-	person  Person // in the tenant of the token
-	asked   asked
-	family  string
-	refresh string
-	nonce   string
+	q        Request
+	app      directory.Application
+	acr      string // how the client proved itself
+	person   Person // in the tenant of the token
+	asked    asked
+	scopes   []string // what the client may do for the person at the resource
+	roles    []string // app roles of the person at the resource
+	ownRoles []string // and at the client
+	family   string
+	refresh  string
+	nonce    string
 }
 
 // issue makes the reply for a person.
@@ -166,17 +170,17 @@ func (g *Grants) issue(ctx context.Context, s sign) (Reply, error) {
 		return Reply{}, err
 	}
 	user := token.User{Name: s.person.Name, UPN: s.person.UPN, HomeTenant: s.person.HomeTenant, Session: s.family, Address: s.q.Source}
-	user.Scope = strings.Join(s.asked.rights(resource, s.app), " ")
+	user.Scope = strings.Join(s.scopes, " ")
 	var r Reply
 	r.AccessToken, r.Claims, err = g.Tokens.Issue(ctx, token.Request{TenantID: s.person.TenantID, Resource: resource, AppID: s.app.AppID,
-		AppIDACR: s.acr, ObjectID: s.person.ObjectID, Version: version, User: &user})
+		AppIDACR: s.acr, ObjectID: s.person.ObjectID, Version: version, User: &user, Roles: s.roles})
 	if err != nil {
 		return r, fmt.Errorf("login: issue a token: %w", err)
 	}
 	r.Refresh, r.Scope = s.refresh, s.asked.granted(user.Scope)
 	if s.asked.openid || s.q.Version == 1 {
 		if r.IDToken, err = g.Tokens.IssueID(ctx, token.IDRequest{TenantID: s.person.TenantID, AppID: s.app.AppID, ObjectID: s.person.ObjectID,
-			Nonce: s.nonce, Version: s.q.Version, User: user}); err != nil {
+			Nonce: s.nonce, Version: s.q.Version, User: user, Roles: s.ownRoles}); err != nil {
 			return r, fmt.Errorf("login: issue an ID token: %w", err)
 		}
 		r.ClientInfo = clientInfo(s.person)
@@ -256,28 +260,25 @@ func splitScope(s string) (resource, right string) {
 	return s[:i], s[i+1:]
 }
 
-// rights are the delegated permissions by name. ARM and Storage have one; ".default" means all that the application has.
-func (a asked) rights(r token.Resource, app directory.Application) []string {
-	if r.API == token.ARM || r.API == token.Storage {
-		return []string{"user_impersonation"}
-	}
-	var rights []string
+// rights are the delegated permissions of Microsoft's own clients, which nobody need consent to.
+func (a asked) rights(app directory.Application) []string {
+	r, _ := token.ParseResource(a.resource)
+	var named []string
 	for _, s := range a.scopes {
-		if _, right := splitScope(s); right != ".default" && !slices.Contains(rights, right) {
-			rights = append(rights, right)
+		if _, right := splitScope(s); right != ".default" && !slices.Contains(named, right) {
+			named = append(named, right)
 		}
 	}
-	if len(rights) > 0 {
-		return rights
-	}
-	if r.API == token.Graph && app.AppID == directory.AzureCLI {
+	switch {
+	case r.API == token.ARM || r.API == token.Storage:
+		return []string{impersonation}
+	case len(named) > 0:
+		return named
+	case r.API == token.Graph && app.AppID == directory.AzureCLI:
 		return []string{"AuditLog.Read.All", "Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All",
 			"DelegatedPermissionGrant.ReadWrite.All", "Directory.AccessAsUser.All", "Group.ReadWrite.All", "User.ReadWrite.All"}
 	}
-	if r.API == token.Graph {
-		return []string{"User.Read"}
-	}
-	return []string{"user_impersonation"}
+	return []string{impersonation}
 }
 
 // words are the scopes that ask for the same once more.

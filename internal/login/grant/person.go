@@ -20,7 +20,11 @@ type Person struct {
 	Name, UPN              string // of the account
 	Guest                  bool
 	Admin                  bool // may consent for the tenant
+	Directory              bool // also to permissions that an application holds on the directory as itself
 }
+
+// MayAccept says whether the person may consent to what is asked.
+func (p Person) MayAccept(a Ask) bool { return p.Admin && (p.Directory || !a.GraphRoles()) }
 
 // Account is who signed in, without a tenant to act in.
 type Account struct {
@@ -30,9 +34,11 @@ type Account struct {
 }
 
 func personOf(u, home directory.User) Person {
+	all := u.Has(directory.GlobalAdministrator) || u.Has(directory.PrivilegedRoleAdministrator)
 	return Person{TenantID: u.TenantID, ObjectID: u.ObjectID, HomeTenant: home.TenantID, HomeObject: home.ObjectID,
 		Name: home.DisplayName, UPN: home.UserPrincipalName, Guest: u.UserType == directory.Guest,
-		Admin: u.Has(directory.GlobalAdministrator) || u.Has(directory.ApplicationAdministrator) || u.Has(directory.CloudApplicationAdministrator)}
+		Admin:     all || u.Has(directory.ApplicationAdministrator) || u.Has(directory.CloudApplicationAdministrator),
+		Directory: all}
 }
 
 // Attempts that failed in a row before a name is locked, from one address and from all together, and for how long at first.
@@ -54,32 +60,42 @@ type attempts struct {
 // Prove signs a person in by name and password. Unknown names and wrong passwords take the same time and count alike, and both
 // lock: whether a name exists shows in Entra's numbers (50034, 50126), which clients know, and nowhere else.
 func (g *Grants) Prove(ctx context.Context, name, password, source string) (Account, error) {
-	name = strings.TrimSpace(name)
-	keys := []string{strings.ToLower(name) + "|" + source, strings.ToLower(name)}
-	if wait := g.people.wait(source); wait > 0 { // many names from one address
-		return Account{}, tooMany(wait)
+	u, err := g.proved(ctx, name, password, source)
+	if err == nil && u.ForceChange {
+		err = aadsts.Fail(400, "invalid_grant", 50055, "The password is expired.")
 	}
-	if err := g.locked(ctx, keys); err != nil {
+	if err != nil {
 		return Account{}, err
 	}
-	u, err := g.Directory.VerifyPassword(ctx, name, password)
+	return Account{Tenant: u.TenantID, Object: u.ObjectID, Since: g.Now().UTC()}, nil
+}
+
+// proved is Prove without a look at the password's age.
+func (g *Grants) proved(ctx context.Context, name, password, source string) (u directory.User, err error) {
+	name = strings.TrimSpace(name)
+	keys := []string{strings.ToLower(name) + "|" + source, strings.ToLower(name)}
+	if wait := g.people.Wait(source); wait > 0 { // many names from one address
+		return u, tooMany(wait)
+	}
+	if err := g.locked(ctx, keys); err != nil {
+		return u, err
+	}
+	u, err = g.Directory.VerifyPassword(ctx, name, password)
 	if errors.Is(err, directory.ErrUserNotFound) || errors.Is(err, directory.ErrWrongPassword) {
-		g.people.count(source)
+		g.people.Count(source)
 	}
 	switch {
 	case errors.Is(err, directory.ErrUserNotFound):
-		return Account{}, errors.Join(aadsts.Fail(400, "invalid_grant", 50034, "The user account %s does not exist in the directory. "+
+		return u, errors.Join(aadsts.Fail(400, "invalid_grant", 50034, "The user account %s does not exist in the directory. "+
 			"To sign into this application, the account must be added to the directory.", printable(name)), g.failed(ctx, keys))
 	case errors.Is(err, directory.ErrWrongPassword):
-		return Account{}, errors.Join(aadsts.Fail(400, "invalid_grant", 50126, "Error validating credentials due to invalid username or password."), g.failed(ctx, keys))
+		return u, errors.Join(aadsts.Fail(400, "invalid_grant", 50126, "Error validating credentials due to invalid username or password."), g.failed(ctx, keys))
 	case errors.Is(err, directory.ErrDisabled):
-		return Account{}, aadsts.Fail(400, "invalid_grant", 50057, "The user account is disabled.")
+		return u, aadsts.Fail(400, "invalid_grant", 50057, "The user account is disabled.")
 	case err != nil:
-		return Account{}, err
-	case u.ForceChange:
-		return Account{}, aadsts.Fail(400, "invalid_grant", 50055, "The password is expired.")
+		return u, err
 	}
-	return Account{Tenant: u.TenantID, Object: u.ObjectID, Since: g.Now().UTC()}, g.forget(ctx, keys)
+	return u, g.forget(ctx, keys)
 }
 
 func (g *Grants) locked(ctx context.Context, keys []string) error {

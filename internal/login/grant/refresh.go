@@ -161,7 +161,10 @@ func (g *Grants) answer(ctx context.Context, s sign, account Account, tenantID s
 	if s.person, err = g.Present(ctx, account, tenantID, s.app); err != nil {
 		return Reply{}, err
 	}
-	if err := g.consented(ctx, s); err != nil {
+	if s.scopes, err = g.scopes(ctx, s, sp.ObjectID); err != nil {
+		return Reply{}, err
+	}
+	if err := g.rolesOf(ctx, &s, sp); err != nil {
 		return Reply{}, err
 	}
 	if !s.asked.offline && s.q.Form["grant_type"] != "refresh_token" {

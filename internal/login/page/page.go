@@ -37,6 +37,9 @@ type SignIn struct {
 	Token string // against forged requests
 }
 
+// Renew asks for a new password in place of an expired one, which it asks for once more.
+type Renew struct{ App, Name, Fault, Token string }
+
 // Consent asks an administrator for what an application wants.
 type Consent struct {
 	App, AppID             string
@@ -48,8 +51,11 @@ type Consent struct {
 	Token                  string
 }
 
-// Right is one thing that an application asks for, in words.
-type Right struct{ Name, Text string }
+// Right is one thing that an application asks for: a permission of a resource, to act for people or as itself.
+type Right struct {
+	Resource, Name, Text string
+	Itself, Unknown      bool
+}
 
 // Device asks for the code that a device shows.
 type Device struct{ Code, Fault, Token string }
@@ -78,6 +84,8 @@ func Render(v any, to ...string) (Drawn, error) {
 	switch v.(type) {
 	case SignIn:
 		name = "signin"
+	case Renew:
+		name = "renew"
 	case Consent:
 		name = "consent"
 	case Device:

@@ -48,6 +48,7 @@ func parseRequest(body []byte) (request, error) {
 type beginInput struct {
 	Grant string `json:"grant"` // key of its document
 	Was   string `json:"was"`   // the disk's state before
+	Read  bool   `json:"read,omitempty"`
 }
 
 // beginAccess writes the grant. Its URL is told by the operation, when there is something behind it.
@@ -58,7 +59,7 @@ func (p *Provider) beginAccess(_ context.Context, a *control.Act[Properties]) er
 	}
 	props := &a.New.Properties
 	if props.NetworkAccessPolicy == "DenyAll" || props.PublicNetworkAccess == "Disabled" {
-		return refused("The disk '%s' has the network access policy '%s' and public network access '%s'; its bytes cannot be exported or uploaded.", a.New.Name, props.NetworkAccessPolicy, props.PublicNetworkAccess)
+		return refused("The %s '%s' has the network access policy '%s' and public network access '%s'; its bytes cannot be exported or uploaded.", noun(a.New), a.New.Name, props.NetworkAccessPolicy, props.PublicNetworkAccess)
 	}
 	g, err := p.newGrant(a, q)
 	if err != nil {
@@ -67,23 +68,20 @@ func (p *Provider) beginAccess(_ context.Context, a *control.Act[Properties]) er
 	was := props.DiskState
 	if q.Access == "Write" {
 		if was != ReadyToUpload && was != ActiveUpload {
-			return refused("Write access to the disk '%s' is allowed only for a disk of createOption 'Upload' in state 'ReadyToUpload' or 'ActiveUpload'; its state is '%s'.", a.New.Name, was)
+			return refused("Write access to the %[1]s '%[2]s' is allowed only for a %[1]s of createOption 'Upload' in state 'ReadyToUpload' or 'ActiveUpload'; its state is '%[3]s'.", noun(a.New), a.New.Name, was)
 		}
 		props.DiskState, g.Write, g.Upload = ActiveUpload, true, props.UniqueID
 	} else {
 		if err := readable(a.New); err != nil {
 			return err
 		}
-		if props.Manifest == nil {
-			return refused("The disk '%s' is empty: there are no bytes to read.", a.New.Name)
-		}
-		g.Region, g.Manifest = a.New.Location, *props.Manifest
+		g.Region = a.New.Location
 	}
 	if err := g.save(a.Tx); err != nil {
 		return err
 	}
 	a.Changed = true
-	return a.Begin(workBegin, beginInput{grantKey(g.Host, g.Path), was})
+	return a.Begin(workBegin, beginInput{Grant: grantKey(g.Host, g.Path), Was: was, Read: !g.Write})
 }
 
 func (p *Provider) newGrant(a *control.Act[Properties], q request) (*grant, error) {
@@ -95,6 +93,13 @@ func (p *Provider) newGrant(a *control.Act[Properties], q request) (*grant, erro
 }
 
 func (p *Provider) openSteps(ctx context.Context, r *operation.Run) []operation.Step {
+	var in beginInput
+	if err := r.Read(&in); err != nil {
+		return []operation.Step{{Name: "input", Do: func() error { return err }}}
+	}
+	if in.Read {
+		return []operation.Step{{Name: "content", Do: func() error { return p.export(ctx, r, in.Grant) }}}
+	}
 	return []operation.Step{{Name: "file", Do: func() error {
 		var d *resource
 		err := r.View(ctx, func(tx store.Tx) (err error) {
@@ -107,10 +112,34 @@ func (p *Provider) openSteps(ctx context.Context, r *operation.Run) []operation.
 		size := d.Properties.CreationData.UploadSizeBytes
 		err = p.Images.CreateUpload(d.Properties.UniqueID, size)
 		if large, ok := errors.AsType[*image.TooLarge](err); ok { // to try again would not help
-			return refused("The disk '%s' for an upload of %d bytes is too large for this server: the file system that keeps uploads allows %d bytes at most. Create a smaller disk.", d.Name, size, large.Limit).Because(err)
+			return refused("The %s '%s' for an upload of %d bytes is too large for this server: the file system that keeps uploads allows %d bytes at most. Create a smaller one.", noun(d), d.Name, size, large.Limit).Because(err)
 		}
 		return err
 	}}}
+}
+
+// export gives a reading grant what the disk holds now, kept alive by the grant: a machine may write to the disk, or the disk may
+// go, while a client reads.
+func (p *Provider) export(ctx context.Context, r *operation.Run, key string) error {
+	id, err := arm.ParseID(r.Resource)
+	if err != nil {
+		return err
+	}
+	ref, err := p.Freeze(ctx, id)
+	if err != nil {
+		return err
+	}
+	return r.Update(ctx, func(tx store.Tx) error {
+		g, err := loadGrant(tx, key)
+		if err != nil || g.Manifest.ID != "" {
+			return err
+		}
+		g.Manifest = ref
+		if err := p.Images.Pin(tx, ref, g.Region, g.holder()); err != nil {
+			return err
+		}
+		return g.save(tx)
+	})
 }
 
 // opened tells the signed URL, or takes the grant back.
@@ -132,7 +161,12 @@ func (p *Provider) opened(tx store.Tx, r *operation.Run, failure *arm.Error) err
 		r.Output, r.Sealed = raw(sealed), true
 		return err
 	}
-	if err := tx.Delete(in.Grant, 0); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if g, err := loadGrant(tx, in.Grant); err == nil {
+		err = p.end(tx, g)
+		if err != nil {
+			return err
+		}
+	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	d, err := control.Find[Properties](tx, r.Resource)
@@ -149,7 +183,7 @@ type endInput struct {
 
 // endAccess ends all grants. After an upload the bytes are packed, for which nobody may write any more.
 func (p *Provider) endAccess(_ context.Context, a *control.Act[Properties]) error {
-	if err := revoke(a.Tx, a.ID); err != nil {
+	if err := p.revoke(a.Tx, a.ID); err != nil {
 		return err
 	}
 	tenant, err := control.TenantOf(a.Tx, a.ID.Subscription)
@@ -179,10 +213,10 @@ func (p *Provider) pack(ctx context.Context, r *operation.Run) error {
 	ref, err := p.Images.FinishUpload(ctx, d.Properties.UniqueID, d.Location, in.Tenant)
 	var bad *format.Error
 	if errors.As(err, &bad) {
-		return arm.Errorf(400, "InvalidVhd", "The upload to disk '%s' is not a fixed VHD of the announced size: %s. Upload it again and then call endGetAccess.", d.Name, bad.Text).Because(err)
+		return arm.Errorf(400, "InvalidVhd", "The upload to %s '%s' is not a fixed VHD of the announced size: %s. Upload it again and then call endGetAccess.", noun(d), d.Name, bad.Text).Because(err)
 	}
 	if errors.Is(err, image.ErrUpload) {
-		return arm.Errorf(400, "InvalidVhd", "Nothing was uploaded to disk '%s'.", d.Name).Because(err)
+		return arm.Errorf(400, "InvalidVhd", "Nothing was uploaded to %s '%s'.", noun(d), d.Name).Because(err)
 	}
 	if err != nil {
 		return err

@@ -5,16 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
@@ -36,152 +36,77 @@ type Sealer interface {
 type Config struct {
 	Images   *image.Store
 	Versions Versions
+	Blobs    Blobs // nil: createOption Import is refused
 	Foreign  Foreign // nil: no shared or community galleries here
 	Seal     Sealer
 	Dir      string // the data folder; disks/<uniqueId>/ below it holds overlays
 	// Overlay makes a copy-on-write file at path, sizeBytes large, on the read-only raw file base; base empty: on nothing.
 	Overlay func(ctx context.Context, base, path string, sizeBytes int64) error
-	Now     func() time.Time // nil: time.Now
+	// Grow makes such a file larger; nil: disks cannot grow once a machine has written to them.
+	Grow func(ctx context.Context, path string, sizeBytes int64) error
+	// Live copies what a running machine's overlay at path holds, as of one moment, to the new overlay target, without what
+	// lies below it. ErrNotRunning; nil: no machine ever runs.
+	Live func(ctx context.Context, machine arm.ID, path, target string) error
+	Now  func() time.Time // nil: time.Now
 }
 
-// Provider serves disks, and what other providers do with disks.
+// Blobs are the page blobs of storage accounts.
+type Blobs interface {
+	// Account tells in which storage account, and where, the blob at a URI lies. store.ErrNotFound; an *arm.Error for what is no
+	// URI of a blob.
+	Account(tx store.Tx, uri string) (account arm.ID, location string, err error)
+	// Open opens a blob of an account for reading. What it reads does not change meanwhile. store.ErrNotFound; an *arm.Error
+	// when it holds no fixed VHD.
+	Open(ctx context.Context, account arm.ID, uri string) (Blob, error)
+}
+
+// Blob is a page blob that is read.
+type Blob interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// Provider serves disks and snapshots, and what other providers do with them.
 type Provider struct {
 	Config
 	store *store.Store
+	rbac  *rbac.Engine
 }
 
 var versions = []arm.Version{"2025-01-02", "2024-03-02", "2023-10-02", "2023-04-02", "2023-01-02", "2022-07-02", "2022-03-02",
 	"2021-12-01", "2021-08-01", "2021-04-01", "2020-12-01", "2020-09-30", "2020-06-30", "2020-05-01", "2019-11-01", "2019-07-01",
 	"2019-03-01", "2018-09-30", "2018-06-01", "2018-04-01", "2017-03-30"}
 
-// Register adds the type to the table.
+// Register adds disks and snapshots to the table.
 func Register(c *control.Control, cfg Config) *Provider {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p := &Provider{Config: cfg, store: c.Store()}
-	control.Register(c, control.Spec[Properties]{
-		Type: Type, Versions: versions, Tracked: true, Name: name, Validate: validate, Links: links, Patch: true,
-		Async: control.Async{Create: 202, Update: 202, First: arm.Updating, Family: "DiskOperations", Location: true},
-		Put:   p.put, Delete: p.remove, View: p.view,
-		Actions: []control.Action[Properties]{{Name: "beginGetAccess", Do: p.beginAccess}, {Name: "endGetAccess", Do: p.endAccess}},
-	})
+	p := &Provider{Config: cfg, store: c.Store(), rbac: c.RBAC()}
+	for _, typ := range []string{Type, SnapshotType} {
+		control.Register(c, control.Spec[Properties]{
+			Type: typ, Versions: versions, Tracked: true, Name: name, Validate: validate, Links: links, Patch: true,
+			Async: control.Async{Create: 202, Update: 202, First: arm.Updating, Family: "DiskOperations", Location: true},
+			Put:   p.put, Delete: p.remove, View: p.view,
+			Actions: []control.Action[Properties]{{Name: "beginGetAccess", Do: p.beginAccess}, {Name: "endGetAccess", Do: p.endAccess}},
+		})
+	}
 	return p
 }
 
-// put creates a disk or changes its tags, size and class.
+// put creates a disk or snapshot, or changes tags, size and class. One whose content never came is created anew.
 func (p *Provider) put(_ context.Context, w *control.Write[Properties]) error {
-	if w.Old != nil {
+	var in writeInput
+	if w.Old != nil && !w.Old.Properties.Pending {
 		if err := change(w.Old, w.New); err != nil {
 			return err
 		}
-	} else if err := p.create(w); err != nil {
+	} else if err := p.create(w, &in); err != nil {
 		return err
 	}
 	fill(w.New)
-	return w.Begin(workWrite, nil)
-}
-
-// create gives a new disk its content, which is pinned in this transaction.
-func (p *Provider) create(w *control.Write[Properties]) error {
-	props, c := &w.New.Properties, w.New.Properties.CreationData
-	props.UniqueID, props.TimeCreated, props.DiskState = uuid.NewString(), w.Now.UTC().Format(stamp), Unattached
-	var err error
-	switch c.CreateOption {
-	case "Upload":
-		props.DiskState = ReadyToUpload
-		props.DiskSizeGB = max(props.DiskSizeGB, gigabytes(c.UploadSizeBytes-footer))
-	case "FromImage":
-		err = p.fromImage(w)
-	case "Copy":
-		err = p.copy(w)
-	}
-	if err != nil || props.Manifest == nil {
-		return err
-	}
-	return p.Images.Pin(w.Tx, *props.Manifest, w.New.Location, w.New.ID)
-}
-
-func (p *Provider) fromImage(w *control.Write[Properties]) error {
-	props, r := &w.New.Properties, w.New.Properties.CreationData.GalleryImageReference
-	version, err := p.versionOf(w, r)
-	if err != nil {
-		return err
-	}
-	ref, size, err := p.Versions.Manifest(w.Tx, version, r.lun(), w.New.Location)
-	if err != nil {
-		return veiled(err, r)
-	}
-	if r.LUN == nil {
-		osType, generation, architecture, err := p.Versions.Describe(w.Tx, version)
-		if err != nil {
-			return err
-		}
-		if props.OSType != "" && props.OSType != osType {
-			return invalid("osType", "The osType '%s' does not match the image's, which is '%s'.", props.OSType, osType)
-		}
-		props.OSType, props.HyperVGeneration, props.Capabilities = osType, generation, &Capabilities{Architecture: architecture}
-	}
-	return props.hold(&ref, size)
-}
-
-func (p *Provider) copy(w *control.Write[Properties]) error {
-	props, c := &w.New.Properties, w.New.Properties.CreationData
-	id, err := arm.ParseID(c.SourceResourceID)
-	if err != nil {
-		return err
-	}
-	source, err := control.Get[Properties](w.Tx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return arm.Errorf(404, "ResourceNotFound", "The source disk '%s' of the copy was not found.", id).At("creationData.sourceResourceId")
-	}
-	if err != nil {
-		return err
-	}
-	if err := readable(source); err != nil {
-		return err
-	}
-	if source.Location != w.New.Location {
-		return invalid("creationData.sourceResourceId", "The source disk '%s' is in location '%s'; a copy must be in the same location.", id, source.Location)
-	}
-	s := source.Properties
-	c.SourceUniqueID = s.UniqueID
-	props.Capabilities = s.Capabilities
-	if props.OSType == "" {
-		props.OSType = s.OSType
-	}
-	if props.HyperVGeneration == "" {
-		props.HyperVGeneration = s.HyperVGeneration
-	}
-	return props.hold(s.Manifest, s.DiskSizeGB)
-}
-
-// hold sets content and size; a disk may be larger than its source, never smaller.
-func (props *Properties) hold(ref *image.Ref, sizeGB int) error {
-	if props.DiskSizeGB == 0 {
-		props.DiskSizeGB = sizeGB
-	}
-	if props.DiskSizeGB < sizeGB {
-		return invalid("diskSizeGB", "The specified disk size %d GB is smaller than the size of the source, which is %d GB.", props.DiskSizeGB, sizeGB)
-	}
-	props.Manifest = ref
-	return nil
-}
-
-// readable refuses a disk whose bytes are not known here: one that a machine writes to, one whose upload has not ended.
-func readable(r *resource) error {
-	p := &r.Properties
-	switch {
-	case p.DiskState == ReadyToUpload || p.DiskState == ActiveUpload:
-		return refused("The disk '%s' is in state '%s': its upload must be ended by endGetAccess first.", r.Name, p.DiskState)
-	case p.DiskState == Attached:
-		return refused("The disk '%s' is attached to the running virtual machine '%s'. Deallocate the virtual machine or detach the disk first.", r.Name, r.ManagedBy)
-	case p.Overlay:
-		return refused("The disk '%s' was written to by a virtual machine; reading such a disk is not supported by this installation yet.", r.Name)
-	case r.State() == arm.Deleting || r.State() == arm.Failed:
-		return refused("The disk '%s' is in provisioning state '%s'.", r.Name, r.State())
-	}
-	return nil
+	return w.Begin(workWrite, in)
 }
 
 func refused(format string, args ...any) *arm.Error {
@@ -206,67 +131,29 @@ func change(old, next *resource) error {
 	if next.SKU == nil {
 		next.SKU = old.SKU
 	}
+	if n.Incremental == nil {
+		n.Incremental = o.Incremental
+	}
+	if o.DiskState == Attached && next.SKU.Name != "" && !strings.EqualFold(next.SKU.Name, old.SKU.Name) {
+		return refused("Cannot change the SKU of disk %s from %s to %s while it is attached to running VM %s. Please deallocate the virtual machine and retry the operation.", next.Name, old.SKU.Name, next.SKU.Name, old.ManagedBy).At("sku.name")
+	}
+	return resize(o, n, next)
+}
+
+// resize: a size only grows, and not under a machine that holds a host (wording: recorded from Azure).
+func resize(o, n *Properties, r *resource) error {
 	switch {
+	case n.DiskSizeGB == o.DiskSizeGB:
+		return nil
 	case n.DiskSizeGB < o.DiskSizeGB:
-		return refused("Disk '%s' of size %d GB cannot be shrunk to %d GB.", next.Name, o.DiskSizeGB, n.DiskSizeGB).At("diskSizeGB")
-	case n.DiskSizeGB > o.DiskSizeGB && (o.Overlay || o.DiskState != Unattached):
-		return refused("Disk '%s' is in state '%s' or was in use by a virtual machine; growing it is not supported by this installation yet.", next.Name, o.DiskState).At("diskSizeGB")
+		return refused("%s '%s' of size %d GB cannot be shrunk to %d GB. Only a larger size is allowed.", title(r), r.Name, o.DiskSizeGB, n.DiskSizeGB).At("diskSizeGB")
+	case o.DiskState == Attached:
+		return refused("Cannot resize disk %s while it is attached to running VM %s. Resizing a disk of an Azure Virtual Machine requires the virtual machine to be deallocated. Please stop your VM and retry the operation.", r.Name, r.ManagedBy).At("diskSizeGB")
+	case o.DiskState == ReadyToUpload || o.DiskState == ActiveUpload:
+		return refused("The %s '%s' is in state '%s': it cannot be resized before its upload has ended.", noun(r), r.Name, o.DiskState).At("diskSizeGB")
 	}
+	n.Grown = o.Overlay
 	return nil
-}
-
-const stamp = "2006-01-02T15:04:05.0000000-07:00"
-
-func gigabytes(n int64) int { return int((n + gib - 1) / gib) }
-
-// fill computes what follows from size and class. The numbers are Azure's for its smallest disks (recorded) and, for
-// Premium, of the documented tiers.
-func fill(r *resource) {
-	p := &r.Properties
-	if r.SKU == nil {
-		r.SKU = &control.SKU{}
-	}
-	if r.SKU.Name == "" {
-		r.SKU.Name = skus[0]
-	}
-	r.SKU.Tier = strings.TrimSuffix(strings.TrimSuffix(r.SKU.Name, "_LRS"), "_ZRS")
-	r.SKU.Tier = strings.NewReplacer("StandardSSD", "Standard", "UltraSSD", "Ultra", "PremiumV2", "Premium").Replace(r.SKU.Tier)
-	p.DiskIOPSReadWrite, p.DiskMBpsReadWrite, p.Tier = 500, 60, ""
-	if strings.HasPrefix(r.SKU.Name, "Premium_") {
-		t := tierOf(p.DiskSizeGB)
-		p.DiskIOPSReadWrite, p.DiskMBpsReadWrite, p.Tier = t.iops, t.mbps, t.name
-	}
-	p.DiskSizeBytes = int64(p.DiskSizeGB) * gib
-	if p.Encryption == nil {
-		p.Encryption = &Encryption{}
-	}
-	p.Encryption.Type = "EncryptionAtRestWithPlatformKey"
-	for _, at := range []struct {
-		value *string
-		def   string
-	}{{&p.NetworkAccessPolicy, "AllowAll"}, {&p.PublicNetworkAccess, "Enabled"}} {
-		if *at.value == "" {
-			*at.value = at.def
-		}
-	}
-}
-
-type tier struct {
-	name       string
-	gb         int
-	iops, mbps int
-}
-
-func tierOf(gb int) tier {
-	tiers := []tier{{"P1", 4, 120, 25}, {"P2", 8, 120, 25}, {"P3", 16, 120, 25}, {"P4", 32, 120, 25}, {"P6", 64, 240, 50},
-		{"P10", 128, 500, 100}, {"P15", 256, 1100, 125}, {"P20", 512, 2300, 150}, {"P30", 1024, 5000, 200}, {"P40", 2048, 7500, 250},
-		{"P50", 4096, 7500, 250}, {"P60", 8192, 16000, 500}, {"P70", 16384, 18000, 750}, {"P80", maxSizeGB, 20000, 900}}
-	for _, t := range tiers {
-		if gb <= t.gb {
-			return t
-		}
-	}
-	return tiers[len(tiers)-1]
 }
 
 // remove refuses what others hold; the files go in the operation, the document at its end.
@@ -287,7 +174,7 @@ func free(tx store.Tx, r *resource, now time.Time) error {
 	}
 	for _, g := range grants {
 		if now.Before(g.Until) {
-			return refused("There is an active shared access signature outstanding for disk '%s'. Call EndGetAccess on the disk before deleting or attaching the disk.", r.Name)
+			return refused("There is an active shared access signature outstanding for %[1]s '%[2]s'. Call EndGetAccess on the %[1]s before deleting or attaching the %[1]s.", noun(r), r.Name)
 		}
 	}
 	return nil
@@ -302,9 +189,8 @@ const (
 
 // Works are the long-running parts.
 func (p *Provider) Works() map[string]operation.Work {
-	none := func(context.Context, *operation.Run) []operation.Step { return nil }
 	return map[string]operation.Work{
-		workWrite:  {Steps: none, Finish: settled},
+		workWrite:  {Steps: p.contentSteps, Finish: settled},
 		workDelete: {Steps: p.removeSteps, Finish: settled},
 		workBegin:  {Steps: p.openSteps, Finish: p.opened},
 		workEnd:    {Steps: p.closeSteps, Finish: p.closed},
@@ -360,7 +246,7 @@ func (p *Provider) forget(tx store.Tx, d *resource) error {
 			return fmt.Errorf("unpin: %w", err)
 		}
 	}
-	if err := revoke(tx, d.ParsedID()); err != nil {
+	if err := p.revoke(tx, d.ParsedID()); err != nil {
 		return err
 	}
 	if err := leave(tx, d); err != nil {

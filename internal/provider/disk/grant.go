@@ -27,10 +27,15 @@ type grant struct {
 	Until time.Time `json:"until"`
 	Key   string    `json:"key"` // sealed for the disk
 
-	Upload   string    `json:"upload,omitempty"` // of a writing grant
-	Region   string    `json:"region,omitempty"` // of a reading one
-	Manifest image.Ref `json:"manifest,omitzero"`
+	Upload   string    `json:"upload,omitempty"`  // of a writing grant
+	Region   string    `json:"region,omitempty"`  // of a reading one
+	Manifest image.Ref `json:"manifest,omitzero"` // pinned by the grant
+
+	etag int64
 }
+
+// holder is the name by which a reading grant pins what it shows.
+func (g *grant) holder() string { return g.Disk + "#" + g.ID }
 
 func grantKey(host, path string) string { return GrantKind + "/" + host + path }
 
@@ -39,7 +44,7 @@ func (g *grant) save(tx store.Tx) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Put(store.Document{Key: grantKey(g.Host, g.Path), Kind: GrantKind, Terms: []string{"disk:" + g.Disk}, Body: body})
+	_, err = tx.Put(store.Document{Key: grantKey(g.Host, g.Path), Kind: GrantKind, Terms: []string{"disk:" + g.Disk}, Body: body, ETag: g.etag})
 	return err
 }
 
@@ -52,6 +57,7 @@ func loadGrant(tx store.Tx, key string) (*grant, error) {
 	if err := json.Unmarshal(d.Body, &g); err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
+	g.etag = d.ETag
 	return &g, nil
 }
 
@@ -72,17 +78,27 @@ func grantsOf(tx store.Tx, disk arm.ID) ([]*grant, error) {
 }
 
 // revoke ends all grants of a disk; the next request with their URLs is refused.
-func revoke(tx store.Tx, disk arm.ID) error {
+func (p *Provider) revoke(tx store.Tx, disk arm.ID) error {
 	list, err := grantsOf(tx, disk)
 	if err != nil {
 		return err
 	}
 	for _, g := range list {
-		if err := tx.Delete(grantKey(g.Host, g.Path), 0); err != nil {
+		if err := p.end(tx, g); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// end removes a grant and lets go of what it showed.
+func (p *Provider) end(tx store.Tx, g *grant) error {
+	if g.Manifest.ID != "" {
+		if err := p.Images.Unpin(tx, g.Manifest, g.Region, g.holder()); err != nil {
+			return err
+		}
+	}
+	return tx.Delete(grantKey(g.Host, g.Path), 0)
 }
 
 // Content is what a signed URL leads to; *image.Export and *image.Upload are.

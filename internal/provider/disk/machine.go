@@ -15,6 +15,7 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 )
 
@@ -50,7 +51,7 @@ func (p *Provider) Create(tx store.Tx, n NewDisk) error {
 	}
 	d := control.Make[Properties](n.ID, n.Location, n.Now)
 	d.ManagedBy, d.SKU = n.Owner.String(), &control.SKU{Name: n.SKU}
-	if fault := checkSKU(d.SKU); fault != nil {
+	if fault := checkSKU(d); fault != nil {
 		return fault
 	}
 	props := &d.Properties
@@ -80,12 +81,18 @@ func (p *Provider) bring(tx store.Tx, d *resource, n NewDisk) error {
 		return err
 	}
 	c := d.Properties.CreationData
-	c.CreateOption, c.GalleryImageReference = "FromImage", &ImageReference{ID: n.ImageVersionID}
-	if n.Foreign != "" {
-		c.GalleryImageReference.setForeign(n.Foreign)
+	c.CreateOption = "FromImage"
+	made := &ImageReference{ID: n.ImageVersionID}
+	if id, err := arm.ParseID(n.ImageVersionID); err == nil && strings.EqualFold(id.Type(), "Microsoft.Compute/images") {
+		c.ImageReference = made // as Azure tells it of a managed image
+	} else {
+		if n.Foreign != "" {
+			made.setForeign(n.Foreign)
+		}
+		c.GalleryImageReference = made
 	}
 	if n.LUN >= 0 {
-		c.GalleryImageReference.LUN = &n.LUN
+		made.LUN = &n.LUN
 	} else {
 		_, _, architecture, err := p.Versions.Describe(tx, n.ImageVersionID)
 		if err != nil {
@@ -135,6 +142,9 @@ func (p *Provider) Attach(tx store.Tx, disk, vm arm.ID) error {
 	}
 	if d.ManagedBy != "" {
 		return arm.Errorf(409, "AttachDiskWhileBeingDetached", "Disk '%s' is attached to VM '%s' and cannot be attached to VM '%s'.", d.Name, d.ManagedBy, vm)
+	}
+	if err := whole(d); err != nil {
+		return err
 	}
 	if d.Properties.DiskState != Unattached {
 		return refused("The disk '%s' is in state '%s' and cannot be attached.", d.Name, d.Properties.DiskState)
@@ -198,7 +208,7 @@ func (p *Provider) Materialise(ctx context.Context, disk arm.ID) (path, format s
 	}
 	path = p.overlayPath(d.Properties.UniqueID)
 	if _, err := os.Stat(path); err == nil {
-		return path, "qcow2", nil
+		return path, "qcow2", p.grow(ctx, d, path)
 	}
 	base := ""
 	if m := d.Properties.Manifest; m != nil {
@@ -214,6 +224,24 @@ func (p *Provider) Materialise(ctx context.Context, disk arm.ID) (path, format s
 		return "", "", fmt.Errorf("overlay of %s: %w", disk, err)
 	}
 	return path, "qcow2", os.Rename(half, path)
+}
+
+// grow makes the file of a disk larger that was resized since.
+func (p *Provider) grow(ctx context.Context, d *resource, path string) error {
+	if p.Grow == nil || !d.Properties.Grown {
+		return nil
+	}
+	if err := p.Grow(ctx, path, d.Properties.DiskSizeBytes); err != nil {
+		return fmt.Errorf("grow %s: %w", d.ID, err)
+	}
+	return p.store.Update(ctx, func(tx store.Tx) error {
+		now, err := control.Find[Properties](tx, d.ID)
+		if err != nil || now.Properties.DiskSizeBytes != d.Properties.DiskSizeBytes {
+			return gone(err)
+		}
+		now.Properties.Grown = false
+		return control.Save(tx, now)
+	})
 }
 
 // mark records, before the file exists, that the manifest will no longer be the whole truth.
@@ -243,6 +271,31 @@ func removeFile(path string) error {
 	return nil
 }
 
+// Offer tells what may be made from a disk, also from one that machines have written to: its content is then told by Freeze.
+// store.ErrNotFound; an *arm.Error when it has no content yet.
+func (p *Provider) Offer(tx store.Tx, disk arm.ID) (source.Source, error) {
+	d, err := control.Get[Properties](tx, disk)
+	if err != nil {
+		return source.Source{}, err
+	}
+	if err := whole(d); err != nil {
+		return source.Source{}, err
+	}
+	props := &d.Properties
+	one := source.Disk{LUN: source.OSDisk, ID: disk, UniqueID: props.UniqueID, SizeGB: props.DiskSizeGB}
+	if props.Manifest != nil && !props.Overlay {
+		one.Ref = *props.Manifest
+	}
+	if d.SKU != nil {
+		one.SKU = d.SKU.Name
+	}
+	s := source.Source{ID: disk, Location: d.Location, OSType: props.OSType, Generation: props.HyperVGeneration, Disks: []source.Disk{one}}
+	if c := props.Capabilities; c != nil {
+		s.Architecture = c.Architecture
+	}
+	return s, nil
+}
+
 // Source is what a disk gives to an image version.
 type Source struct {
 	Ref          image.Ref // empty ID: the disk is empty
@@ -261,6 +314,9 @@ func (p *Provider) Source(tx store.Tx, disk arm.ID) (Source, error) {
 	}
 	if err := readable(d); err != nil {
 		return Source{}, err
+	}
+	if d.Properties.Overlay {
+		return Source{}, refused("The disk '%s' was written to by a virtual machine; make a snapshot of it.", d.Name)
 	}
 	s := Source{Location: d.Location, SizeGB: d.Properties.DiskSizeGB, OSType: d.Properties.OSType, Generation: d.Properties.HyperVGeneration}
 	if d.Properties.Manifest != nil {

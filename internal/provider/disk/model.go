@@ -2,6 +2,7 @@ package disk
 
 import (
 	"encoding/json"
+	"strings"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -9,8 +10,11 @@ import (
 	"vitrine/internal/image"
 )
 
-// Type is the resource type that this package serves.
-const Type = "Microsoft.Compute/disks"
+// The resource types that this package serves. A snapshot is a disk that no machine ever runs on: one model serves both.
+const (
+	Type         = "Microsoft.Compute/disks"
+	SnapshotType = "Microsoft.Compute/snapshots"
+)
 
 // The states of a disk (the values of Azure's diskState that occur here).
 const (
@@ -38,6 +42,12 @@ type Properties struct {
 	PublicNetworkAccess string          `json:"publicNetworkAccess" arm:"enum=Enabled|Disabled,default=Enabled"`
 	TimeCreated         string          `json:"timeCreated" arm:"readonly"`
 	arm.Provisioning
+	Incremental   *bool           `json:"incremental" arm:"immutable"` // of a snapshot
+	FamilyID      string          `json:"incrementalSnapshotFamilyId" arm:"readonly"`
+	Completion    *float64        `json:"completionPercent" arm:"readonly"` // of a snapshot that is copied in the background
+	AccessID      string          `json:"diskAccessId"`
+	AuthMode      string          `json:"dataAccessAuthMode" arm:"enum=AzureActiveDirectory|None"`
+	Security      *Security       `json:"securityProfile"`
 	DiskState     string          `json:"diskState" arm:"readonly"`
 	DiskSizeBytes int64           `json:"diskSizeBytes" arm:"readonly"`
 	UniqueID      string          `json:"uniqueId" arm:"readonly"`
@@ -46,16 +56,21 @@ type Properties struct {
 
 	Manifest *image.Ref `json:"manifest" arm:"private"` // what the disk held when it was made; nil: zeros
 	Overlay  bool       `json:"overlay" arm:"private"`  // a machine has written: Manifest is no longer the whole truth
+	Pending  bool       `json:"pending" arm:"private"`  // the content is still on its way, or never came
+	Grown    bool       `json:"grown" arm:"private"`    // the overlay is not as large yet as DiskSizeBytes
 }
 
 // CreationData says where a disk's content comes from.
 type CreationData struct {
-	CreateOption          string          `json:"createOption" arm:"required,enum=Empty|Upload|FromImage|Copy|Import|Restore|Attach|CopyStart|ImportSecure|UploadPreparedSecure"`
+	CreateOption          string          `json:"createOption" arm:"required,enum=Empty|Upload|FromImage|Copy|Import|Restore|Attach|CopyStart|ImportSecure|UploadPreparedSecure|CopyFromSanSnapshot"`
 	SourceResourceID      string          `json:"sourceResourceId"`
 	SourceUniqueID        string          `json:"sourceUniqueId" arm:"readonly"`
 	GalleryImageReference *ImageReference `json:"galleryImageReference"`
 	ImageReference        *ImageReference `json:"imageReference"`
 	SourceURI             string          `json:"sourceUri"`
+	StorageAccountID      string          `json:"storageAccountId"`
+	SecurityDataURI       string          `json:"securityDataUri"`
+	ElasticSAN            string          `json:"elasticSanResourceId"`
 	UploadSizeBytes       int64           `json:"uploadSizeBytes"`
 	Unknown               armjson.Unknown `json:"-"`
 }
@@ -67,6 +82,13 @@ type ImageReference struct {
 	Community string          `json:"communityGalleryImageId"`
 	LUN       *int            `json:"lun"`
 	Unknown   armjson.Unknown `json:"-"`
+}
+
+// Security says what protects the machines that start from a disk.
+type Security struct {
+	Type    string          `json:"securityType"`
+	SetID   string          `json:"secureVMDiskEncryptionSetId"`
+	Unknown armjson.Unknown `json:"-"`
 }
 
 // Encryption says who holds the key of the bytes at rest.
@@ -100,3 +122,19 @@ func (r *ImageReference) lun() int {
 }
 
 type resource = control.Resource[Properties]
+
+// noun is what a resource is called in messages.
+func noun(r *resource) string {
+	if strings.EqualFold(r.Type, SnapshotType) {
+		return "snapshot"
+	}
+	return "disk"
+}
+
+// title is noun at the beginning of a sentence.
+func title(r *resource) string {
+	if noun(r) == "snapshot" {
+		return "Snapshot"
+	}
+	return "Disk"
+}

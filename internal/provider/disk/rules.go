@@ -1,11 +1,11 @@
 package disk
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/control"
 	"vitrine/internal/rbac"
 )
 
@@ -18,6 +18,8 @@ const (
 var (
 	names = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
 	skus  = []string{"Standard_LRS", "Premium_LRS", "StandardSSD_LRS", "UltraSSD_LRS", "Premium_ZRS", "StandardSSD_ZRS", "PremiumV2_LRS"}
+
+	snapshotSKUs = []string{"Standard_LRS", "Premium_LRS", "Standard_ZRS"}
 )
 
 func name(n string) *arm.Error {
@@ -44,13 +46,14 @@ func validate(r *resource) []*arm.Error {
 		}
 	}
 	p := &r.Properties
-	add(checkSKU(r.SKU))
+	add(checkSKU(r))
 	if p.DiskSizeGB < 0 || p.DiskSizeGB > maxSizeGB {
 		add(invalid("diskSizeGB", "The value of parameter diskSizeGB is out of range: '%d'. The value must be between 1 and %d, inclusive.", p.DiskSizeGB, maxSizeGB))
 	}
 	if p.MaxShares > 1 {
 		add(unsupported("maxShares", "A shared disk (maxShares greater than 1)"))
 	}
+	faults = append(faults, checkSecurity(r)...)
 	if e := p.Encryption; e != nil && (e.SetID != "" || e.Type != "" && e.Type != "EncryptionAtRestWithPlatformKey") {
 		add(unsupported("encryption", "Encryption with a customer's key (disk encryption sets)"))
 	}
@@ -60,12 +63,32 @@ func validate(r *resource) []*arm.Error {
 	if p.CreationData == nil || p.CreationData.CreateOption == "" { // the decoder misses it when 'properties' is missing
 		return append(faults, invalid("creationData.createOption", "Required parameter 'creationData' is missing (null)."))
 	}
-	return append(faults, checkCreation(p)...)
+	return append(faults, checkCreation(r)...)
 }
 
-func checkSKU(s *control.SKU) *arm.Error {
+// checkSecurity refuses by name what would promise more than there is. A disk for trusted launch is an ordinary one: the machine's
+// firmware makes the difference.
+func checkSecurity(r *resource) (faults []*arm.Error) {
+	p := &r.Properties
+	if s := p.Security; s != nil && (s.SetID != "" || s.Type != "" && !strings.EqualFold(s.Type, "TrustedLaunch") && !strings.EqualFold(s.Type, "Standard")) {
+		faults = append(faults, unsupported("securityProfile", fmt.Sprintf("The security type '%.80s' of a %s", s.Type, noun(r))))
+	}
+	if p.AuthMode == "AzureActiveDirectory" {
+		faults = append(faults, unsupported("dataAccessAuthMode", "The data access mode 'AzureActiveDirectory'"))
+	}
+	if p.AccessID != "" {
+		faults = append(faults, unsupported("diskAccessId", "A disk access resource"))
+	}
+	return faults
+}
+
+func checkSKU(r *resource) *arm.Error {
+	s, skus := r.SKU, skus
 	if s == nil || s.Name == "" {
 		return nil
+	}
+	if noun(r) == "snapshot" {
+		skus = snapshotSKUs
 	}
 	for _, known := range skus {
 		if strings.EqualFold(known, s.Name) {
@@ -77,41 +100,51 @@ func checkSKU(s *control.SKU) *arm.Error {
 }
 
 // checkCreation holds the rules of each createOption; each wants its own source and refuses the others'.
-func checkCreation(p *Properties) []*arm.Error {
-	c := p.CreationData
+func checkCreation(r *resource) []*arm.Error {
+	p, c, snapshot := &r.Properties, r.Properties.CreationData, noun(r) == "snapshot"
 	var faults []*arm.Error
 	need := func(present bool, what string) {
 		if !present {
 			faults = append(faults, invalid("creationData."+what, "Required parameter 'creationData.%s' is missing (null) for createOption '%s'.", what, c.CreateOption))
 		}
 	}
-	switch c.CreateOption {
-	case "Empty":
+	switch option := c.CreateOption; {
+	case option == "FromImage" && snapshot, option == "CopyStart" && !snapshot:
+		faults = append(faults, invalid("creationData.createOption", "The createOption '%s' is not allowed for a %s.", option, noun(r)))
+	case option == "Empty":
 		if p.DiskSizeGB == 0 {
 			faults = append(faults, invalid("diskSizeGB", "Required parameter 'diskSizeGB' is missing (null)."))
 		}
-	case "Upload":
-		faults = append(faults, checkUpload(p)...)
-	case "FromImage":
+	case option == "Upload":
+		faults = append(faults, checkUpload(p, snapshot)...)
+	case option == "FromImage":
+		if c.ImageReference != nil && p.UniqueID != "" {
+			return nil // a machine's disk, from a managed image
+		}
 		if c.ImageReference != nil {
 			return append(faults, unsupported("creationData.imageReference", "A marketplace image as the source of a disk"))
 		}
 		if need(c.GalleryImageReference != nil, "galleryImageReference"); c.GalleryImageReference != nil {
 			faults = append(faults, checkReference(c.GalleryImageReference)...)
 		}
-	case "Copy":
+	case option == "Import" && c.SecurityDataURI == "":
+		need(c.SourceURI != "", "sourceUri")
+	case option == "Copy" || option == "CopyStart":
 		if need(c.SourceResourceID != "", "sourceResourceId"); c.SourceResourceID != "" {
 			faults = append(faults, checkSource(c.SourceResourceID)...)
 		}
 	default:
-		faults = append(faults, unsupported("creationData.createOption", "The createOption '"+c.CreateOption+"' of a disk"))
+		faults = append(faults, unsupported("creationData.createOption", "The createOption '"+option+"' of a "+noun(r)))
 	}
 	return faults
 }
 
 // checkUpload: Azure wants at least 20 MiB; a smaller disk does no harm here. Its upper limit is 32 TiB and the footer.
-func checkUpload(p *Properties) []*arm.Error {
+func checkUpload(p *Properties, snapshot bool) []*arm.Error {
 	const least, most = 512 + footer, 32<<40 + footer
+	if c := p.CreationData; c.UploadSizeBytes == 0 && snapshot && p.DiskSizeGB > 0 && p.DiskSizeGB <= maxSizeGB/2 {
+		c.UploadSizeBytes = int64(p.DiskSizeGB)*gib + footer // az snapshot create --for-upload has no option for it
+	}
 	size := p.CreationData.UploadSizeBytes
 	if size < least || size > most || size%512 != 0 {
 		return []*arm.Error{invalid("creationData.uploadSizeBytes",
@@ -141,10 +174,8 @@ func checkSource(text string) []*arm.Error {
 	switch {
 	case err != nil || id.Namespace == "":
 		return []*arm.Error{badID(text, path)}
-	case strings.EqualFold(id.Type(), "Microsoft.Compute/snapshots"):
-		return []*arm.Error{unsupported("creationData.sourceResourceId", "A snapshot as the source of a disk")}
-	case !strings.EqualFold(id.Type(), Type):
-		return []*arm.Error{invalid("creationData.sourceResourceId", "The source '%s' of createOption 'Copy' must be a disk.", text)}
+	case !strings.EqualFold(id.Type(), Type) && !strings.EqualFold(id.Type(), SnapshotType):
+		return []*arm.Error{invalid("creationData.sourceResourceId", "The source '%s' of a copy must be a disk or a snapshot.", text)}
 	}
 	return nil
 }
@@ -155,19 +186,30 @@ func badID(id, path string) *arm.Error {
 		"Property id '%.300s' at path '%s' is invalid. Expect fully qualified resource Id that start with '/subscriptions/{subscriptionId}' or '/providers/{resourceProviderNamespace}/'.", id, path).At(path)
 }
 
-// links are what a new disk leans on: the image version or the disk that it copies.
+// links are what a new disk leans on: the image version, or what it copies. Who copies gets to read the bytes.
 func links(old, next *resource) []rbac.Link {
 	c := next.Properties.CreationData
-	if old != nil || c == nil {
+	if old != nil && !old.Properties.Pending || c == nil {
 		return nil
 	}
-	text, action := c.SourceResourceID, "Microsoft.Compute/disks/beginGetAccess/action"
-	if c.CreateOption == "FromImage" {
-		text, action = c.GalleryImageReference.ID, "Microsoft.Compute/galleries/images/versions/read"
+	text := c.SourceResourceID
+	switch c.CreateOption {
+	case "FromImage":
+		text = c.GalleryImageReference.ID
+	case "Copy", "CopyStart":
+	default:
+		return nil
 	}
 	id, err := arm.ParseID(text)
-	if err != nil || c.CreateOption != "FromImage" && c.CreateOption != "Copy" {
+	if err != nil {
 		return nil
 	}
-	return []rbac.Link{{ID: id, Action: action}}
+	if c.CreateOption == "FromImage" {
+		return []rbac.Link{{ID: id, Action: "Microsoft.Compute/galleries/images/versions/read"}}
+	}
+	typ := Type
+	if strings.EqualFold(id.Type(), SnapshotType) {
+		typ = SnapshotType
+	}
+	return []rbac.Link{{ID: id, Action: typ + "/beginGetAccess/action"}}
 }

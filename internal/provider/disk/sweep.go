@@ -86,7 +86,7 @@ func (p *Provider) sweepGrants(ctx context.Context) error {
 			if err == nil && p.Now().Before(g.Until) {
 				continue
 			}
-			if err := tx.Delete(d.Key, 0); err != nil {
+			if err := p.end(tx, g); err != nil {
 				return err
 			}
 		}
@@ -94,15 +94,31 @@ func (p *Provider) sweepGrants(ctx context.Context) error {
 	})
 }
 
+// sweepCopies removes copies of running machines' disks that a crash left behind. One that is being made is never old.
+func (p *Provider) sweepCopies() (err error) {
+	paths, err := filepath.Glob(filepath.Join(p.Dir, "disks", "*", copyPrefix+"*"))
+	for _, path := range paths {
+		if st, gone := os.Stat(path); gone == nil && p.Now().Sub(st.ModTime()) > young {
+			err = errors.Join(err, removeFile(path))
+		}
+	}
+	return err
+}
+
 func (p *Provider) sweepFiles(ctx context.Context) error {
 	live := map[string]bool{}
 	err := p.store.View(ctx, func(tx store.Tx) error {
 		clear(live)
-		disks, err := control.Select[Properties](tx, store.Query{Kind: control.Kind(Type)})
-		for _, d := range disks {
-			live[d.Properties.UniqueID] = true
+		for _, typ := range []string{Type, SnapshotType} {
+			all, err := control.Select[Properties](tx, store.Query{Kind: control.Kind(typ)})
+			if err != nil {
+				return err
+			}
+			for _, d := range all {
+				live[d.Properties.UniqueID] = true
+			}
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -113,6 +129,7 @@ func (p *Provider) sweepFiles(ctx context.Context) error {
 			err = errors.Join(err, p.Images.RemoveUpload(u.ID))
 		}
 	}
+	err = errors.Join(err, p.sweepCopies())
 	folders, listing := os.ReadDir(filepath.Join(p.Dir, "disks"))
 	if listing != nil && !errors.Is(listing, os.ErrNotExist) {
 		return errors.Join(err, listing)

@@ -1,6 +1,7 @@
 package disk_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,17 @@ const (
 	disks  = group + "/providers/Microsoft.Compute/disks/"
 )
 
+// The other tenant, and its subscription.
+const (
+	otherTenant = "bbbbbbbb-0000-4000-8000-000000000001"
+	otherSub    = "bbbbbbbb-0000-4000-8000-00000000000b"
+)
+
+var (
+	foreigner = authn.Principal{TenantID: otherTenant, ObjectID: "00000000-0000-4000-8000-000000000002", AppID: "app", Kind: authn.ServicePrincipal}
+	limited   = authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: "00000000-0000-4000-8000-000000000003", AppID: "other", Kind: authn.ServicePrincipal}}
+)
+
 var caller = authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: "00000000-0000-4000-8000-000000000001", AppID: "app", Kind: authn.ServicePrincipal}}
 
 type world struct {
@@ -45,6 +57,10 @@ type world struct {
 	disks   *disk.Provider
 	sealer  *seal.Sealer
 	clock   func(time.Duration) // moves the clock
+	blobs   fakeBlobs
+	grown   []string // files and sizes
+
+	live func(ctx context.Context, machine arm.ID, path, target string) error // of a running machine; nil: none runs
 }
 
 // nowhere is a gallery without versions.
@@ -60,7 +76,7 @@ func (nowhere) Describe(store.Tx, string) (string, string, string, error) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, dir: t.TempDir(), store: store.New(memstore.Open())}
+	w := &world{T: t, dir: t.TempDir(), store: store.New(memstore.Open()), blobs: fakeBlobs{}}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var mu sync.Mutex
 	var ahead time.Duration
@@ -75,9 +91,17 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	var engine *operation.Engine
 	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: func() { engine.Kick() }})
-	w.disks = disk.Register(w.control, disk.Config{Images: w.images, Versions: nowhere{}, Seal: sealer, Dir: w.dir, Now: now,
+	w.disks = disk.Register(w.control, disk.Config{Images: w.images, Versions: nowhere{}, Blobs: w.blobs, Seal: sealer, Dir: w.dir, Now: now,
 		Overlay: func(_ context.Context, base, path string, size int64) error {
 			return os.WriteFile(path, fmt.Appendf(nil, "%s %d", base, size), 0o600)
+		}, Grow: func(_ context.Context, path string, size int64) error {
+			w.grown = append(w.grown, fmt.Sprint(path, " ", size))
+			return nil
+		}, Live: func(ctx context.Context, machine arm.ID, path, target string) error {
+			if w.live == nil {
+				return disk.ErrNotRunning
+			}
+			return w.live(ctx, machine, path, target)
 		}})
 	engine = operation.New(w.store, "test", w.disks.Works(), log)
 	ctx, stop := context.WithCancel(context.Background())
@@ -88,7 +112,44 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// fakeBlobs are page blobs by URI, all in one account in eastus.
+type fakeBlobs map[string][]byte
+
+var account = arm.ID{Subscription: otherSub, ResourceGroup: "rg"}.Child("Microsoft.Storage/storageAccounts", "acc")
+
+func (f fakeBlobs) Account(_ store.Tx, uri string) (arm.ID, string, error) {
+	if !strings.HasPrefix(uri, "https://acc.") {
+		return arm.ID{}, "", store.ErrNotFound
+	}
+	return account, "eastus", nil
+}
+
+type fakeBlob struct{ *bytes.Reader }
+
+func (fakeBlob) Close() error { return nil }
+
+func (f fakeBlobs) Open(_ context.Context, id arm.ID, uri string) (disk.Blob, error) {
+	b, ok := f[uri]
+	if !ok || id.Key() != account.Key() {
+		return nil, store.ErrNotFound
+	}
+	return fakeBlob{bytes.NewReader(b)}, nil
+}
+
 func populate(tx store.Tx) error {
+	if err := control.WriteSubscription(tx, control.Subscription{ID: otherSub, State: "Enabled", Tenant: otherTenant}); err != nil {
+		return err
+	}
+	for i, scope := range []string{"/subscriptions/" + otherSub, group + "2"} { // who the caller is in the other tenant; who may write in rg2 alone
+		p := [...]string{foreigner.ObjectID, limited.Primary.ObjectID}[i]
+		body := fmt.Sprintf(`{"properties":{"roleDefinitionId":"/x/8e3af657-a8ff-443c-a75c-2fe8c4bcb635","principalId":%q,"scope":%q}}`, p, scope)
+		if _, err := tx.Put(store.Document{Key: scope + "/b", Kind: rbac.AssignmentKind, Terms: rbac.Assignment{Principal: p, Scope: scope}.Terms(), Body: []byte(body)}); err != nil {
+			return err
+		}
+		if _, err := tx.Put(store.Document{Key: strings.ToLower([...]string{"/subscriptions/" + otherSub + "/resourceGroups/rg", scope}[i]), Kind: control.GroupKind, Body: []byte(`{"properties":{}}`)}); err != nil {
+			return err
+		}
+	}
 	if err := control.WriteSubscription(tx, control.Subscription{ID: sub, State: "Enabled", Tenant: tenant}); err != nil {
 		return err
 	}
@@ -109,7 +170,11 @@ func (w *world) must(err error) {
 }
 
 func (w *world) do(method, path, body string) (*control.Response, error) {
-	return w.control.Do(context.Background(), control.Request{Method: method, Path: path, Body: []byte(body), Caller: caller,
+	return w.as(caller, method, path, body)
+}
+
+func (w *world) as(c authn.Caller, method, path, body string) (*control.Response, error) {
+	return w.control.Do(context.Background(), control.Request{Method: method, Path: path, Body: []byte(body), Caller: c,
 		Query: url.Values{"api-version": {"2023-04-02"}}, Base: "https://management.azure.com"})
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/provider/gallery"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 )
 
@@ -38,7 +38,7 @@ func TestErrors(t *testing.T) {
 	other, fresh := groupA+compute+"galleries/other", definitionA+"/versions/3.0.0"
 	const ver = "galleryImageVersion.properties."
 	w.stock()
-	w.others[strings.ToLower(snapA)+"arm"] = gallery.Source{Location: "eastus", Architecture: "Arm64", Disks: []gallery.SourceDisk{{LUN: -1}}}
+	w.others[strings.ToLower(snapA)+"arm"] = source.Source{Location: "eastus", Architecture: "Arm64", Disks: []source.Disk{{LUN: -1}}}
 	w.upload(inA, groupA+compute+"disks/generation2", "eastus", noise(8192, "g2"), `,"osType":"Linux","hyperVGeneration":"V2"`)
 	for _, name := range []string{"trusted", "confidential"} {
 		value := map[string]string{"trusted": "trustedlaunchsupported", "confidential": "ConfidentialVMSupported"}[name]

@@ -15,6 +15,7 @@ import (
 	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/provider/gallery/publish"
 	"vitrine/internal/provider/gallery/share"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 )
 
@@ -27,12 +28,6 @@ const (
 
 // What the provider asks of others; see package publish.
 type (
-	// Sources are the resources of Microsoft.Compute that versions are made from.
-	Sources = publish.Sources
-	// Source is what one of them gives.
-	Source = publish.Source
-	// SourceDisk is one disk of a source.
-	SourceDisk = publish.SourceDisk
 	// Blobs are VHDs in storage accounts.
 	Blobs = publish.Blobs
 	// Blob is what is known of one before it is read.
@@ -44,7 +39,7 @@ type (
 // Config is what the provider needs.
 type Config struct {
 	Images  *image.Store
-	Sources Sources
+	Sources source.Sources
 	Blobs   Blobs            // nil: no storage accounts here
 	Foreign Foreign          // nil: no shared galleries here
 	Limits  Limits           // what is 0 is Azure's

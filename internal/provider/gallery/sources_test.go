@@ -14,6 +14,7 @@ import (
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/gallery"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 )
 
@@ -23,8 +24,8 @@ func (w *world) now() time.Time {
 	return time.Now().Add(w.later)
 }
 
-// Source implements gallery.Sources: disks are real, the rest is what the test says.
-func (w *world) Source(tx store.Tx, id arm.ID) (gallery.Source, error) {
+// Source implements source.Sources: disks are real, the rest is what the test says.
+func (w *world) Source(tx store.Tx, id arm.ID) (source.Source, error) {
 	if !strings.HasSuffix(strings.ToLower(id.Type()), "/disks") {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -35,11 +36,11 @@ func (w *world) Source(tx store.Tx, id arm.ID) (gallery.Source, error) {
 		return s, nil
 	}
 	d, err := w.disks.Source(tx, id)
-	return gallery.Source{Location: d.Location, OSType: d.OSType, Generation: d.Generation, Architecture: d.Architecture,
-		Disks: []gallery.SourceDisk{{LUN: -1, ID: id, Ref: d.Ref, SizeGB: d.SizeGB}}}, err
+	return source.Source{Location: d.Location, OSType: d.OSType, Generation: d.Generation, Architecture: d.Architecture,
+		Disks: []source.Disk{{LUN: -1, ID: id, Ref: d.Ref, SizeGB: d.SizeGB}}}, err
 }
 
-// Freeze implements gallery.Sources; what has no bytes in the test is an empty disk.
+// Freeze implements source.Sources; what has no bytes in the test is an empty disk.
 func (w *world) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
 	w.mu.Lock()
 	content, ok := w.frozen[id.Key()]
@@ -110,20 +111,20 @@ func diskID(t *testing.T, text string) arm.ID {
 
 // stock gives the world a machine, a managed image, snapshots and a VHD, whose bytes do not lie still.
 func (w *world) stock() {
-	disk := func(name string, lun int, caching string) gallery.SourceDisk {
+	disk := func(name string, lun int, caching string) source.Disk {
 		id := diskID(w.T, groupA+compute+"disks/"+name)
 		w.frozen[id.Key()] = noise(8192, name)
-		return gallery.SourceDisk{LUN: lun, ID: id, SizeGB: 1, Caching: caching}
+		return source.Disk{LUN: lun, ID: id, SizeGB: 1, Caching: caching}
 	}
-	of := func(state string, disks ...gallery.SourceDisk) gallery.Source {
-		return gallery.Source{Location: "eastus", OSType: "Linux", OSState: state, Generation: "V1", Architecture: "x64", Disks: disks}
+	of := func(state string, disks ...source.Disk) source.Source {
+		return source.Source{Location: "eastus", OSType: "Linux", OSState: state, Generation: "V1", Architecture: "x64", Disks: disks}
 	}
 	w.others[strings.ToLower(vmA)] = of("Generalized", disk("vm-data", 2, "ReadOnly"), disk("vm-os", -1, "ReadOnly"))
 	w.others[strings.ToLower(vmA)+"special"] = of("Specialized", disk("sp-os", -1, ""))
 	w.others[strings.ToLower(imageA)] = of("Generalized", disk("img-os", -1, ""))
 	w.others[strings.ToLower(snapA)] = of("", disk("snap-os", -1, ""))
-	w.others[strings.ToLower(snapA)+"2"] = gallery.Source{Location: "eastus", Disks: []gallery.SourceDisk{disk("snap-data", -1, "")}}
-	w.others[strings.ToLower(snapA)+"far"] = gallery.Source{Location: "westus", Disks: []gallery.SourceDisk{disk("snap-far", -1, "")}}
+	w.others[strings.ToLower(snapA)+"2"] = source.Source{Location: "eastus", Disks: []source.Disk{disk("snap-data", -1, "")}}
+	w.others[strings.ToLower(snapA)+"far"] = source.Source{Location: "westus", Disks: []source.Disk{disk("snap-far", -1, "")}}
 	w.blobs[vhdURI], w.blobs[vhdURI+"2"] = noise(8192, "vhd"), noise(8192, "vhd2")
 }
 

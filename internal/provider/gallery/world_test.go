@@ -27,6 +27,7 @@ import (
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/rbac"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
@@ -65,10 +66,10 @@ type world struct {
 	start   func()                   // begins another one
 	group   *sync.WaitGroup          // of engines
 	crashed chan struct{}
-	later   time.Duration             // that the clock is ahead
-	others  map[string]gallery.Source // machines, managed images, snapshots; by lower-case ID
-	blobs   map[string][]byte         // VHDs by URI; all in eastus
-	frozen  map[string][]byte         // what Freeze packs, by lower-case ID of the disk
+	later   time.Duration            // that the clock is ahead
+	others  map[string]source.Source // machines, managed images, snapshots; by lower-case ID
+	blobs   map[string][]byte        // VHDs by URI; all in eastus
+	frozen  map[string][]byte        // what Freeze packs, by lower-case ID of the disk
 }
 
 func principal(tenant string) authn.Principal {
@@ -84,7 +85,7 @@ var (
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t, mu: &sync.Mutex{}, crashed: make(chan struct{}, 1), buckets: map[string]*blob.Bucket{}, down: map[string]bool{},
-		gates: map[string]chan struct{}{}, others: map[string]gallery.Source{}, blobs: map[string][]byte{}, frozen: map[string][]byte{}, store: store.New(memstore.Open())}
+		gates: map[string]chan struct{}{}, others: map[string]source.Source{}, blobs: map[string][]byte{}, frozen: map[string][]byte{}, store: store.New(memstore.Open())}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dir := t.TempDir()
 	var err error

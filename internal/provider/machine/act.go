@@ -21,9 +21,10 @@ func (p *Provider) actions() []control.Action[Properties] {
 	list := []control.Action[Properties]{
 		act("start", p.start), act("powerOff", p.powerOff), act("restart", p.restartAct),
 		act("deallocate", p.deallocate), act("generalize", p.generalize),
+		act("capture", capture), act("attachDetachDataDisks", p.exchangeDisks),
 	}
-	for _, name := range []string{"redeploy", "reimage", "reapply", "capture", "runCommand", "performMaintenance", "simulateEviction",
-		"convertToManagedDisks", "assessPatches", "installPatches", "retrieveBootDiagnosticsData", "attachDetachDataDisks"} {
+	for _, name := range []string{"redeploy", "reimage", "reapply", "runCommand", "performMaintenance", "simulateEviction",
+		"convertToManagedDisks", "assessPatches", "installPatches", "retrieveBootDiagnosticsData"} {
 		list = append(list, act(name, unsupported(name)))
 	}
 	return list
@@ -102,6 +103,18 @@ func (p *Provider) generalize(_ context.Context, a *control.Act[Properties]) err
 	}
 	a.New.Properties.Own.Generalized, a.New.Properties.Own.OSState, a.Changed = true, "Generalized", true
 	return nil
+}
+
+// capture copies the VHDs of a machine without managed disks, which there is none of here; the answer is Azure's for a machine
+// with managed disks.
+func capture(_ context.Context, a *control.Act[Properties]) error {
+	if err := able(a, "capture"); err != nil {
+		return err
+	}
+	if !a.New.Properties.Own.Generalized {
+		return arm.Errorf(409, "OperationNotAllowed", "Operation 'capture' is not allowed on VM '%s' since the VM is not generalized.", a.New.Name)
+	}
+	return arm.Errorf(409, "OperationNotAllowed", "The Capture action is only supported on a Virtual Machine with blob based disks. Please use the 'Image' resource APIs to create an Image from a managed Virtual Machine.")
 }
 
 func (p *Provider) delete(_ context.Context, w *control.Write[Properties]) error {

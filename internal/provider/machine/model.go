@@ -5,6 +5,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/provider/machine/osprofile"
 )
 
 // Type is the resource type.
@@ -14,20 +15,20 @@ const Type = "Microsoft.Compute/virtualMachines"
 type Properties struct {
 	Hardware *Hardware `json:"hardwareProfile"`
 	arm.Provisioning
-	VMID        string          `json:"vmId" arm:"readonly"`
-	Storage     *Storage        `json:"storageProfile"`
-	OS          *OSProfile      `json:"osProfile"`
-	Security    json.RawMessage `json:"securityProfile"`
-	Network     *NetworkProfile `json:"networkProfile"`
-	Diagnostics json.RawMessage `json:"diagnosticsProfile"`
-	Set         *Ref            `json:"availabilitySet"`
-	ScaleSet    *Ref            `json:"virtualMachineScaleSet"`
-	Host        *Ref            `json:"host"`
-	UserData    string          `json:"userData" arm:"secret"`
-	Created     string          `json:"timeCreated" arm:"readonly"`
-	View        *InstanceView   `json:"instanceView" arm:"readonly"`
-	Own         State           `json:"own" arm:"private"`
-	Unknown     armjson.Unknown `json:"-"`
+	VMID        string             `json:"vmId" arm:"readonly"`
+	Storage     *Storage           `json:"storageProfile"`
+	OS          *osprofile.Profile `json:"osProfile"`
+	Security    json.RawMessage    `json:"securityProfile"`
+	Network     *NetworkProfile    `json:"networkProfile"`
+	Diagnostics json.RawMessage    `json:"diagnosticsProfile"`
+	Set         *Ref               `json:"availabilitySet"`
+	ScaleSet    *Ref               `json:"virtualMachineScaleSet"`
+	Host        *Ref               `json:"host"`
+	UserData    string             `json:"userData" arm:"secret"`
+	Created     string             `json:"timeCreated" arm:"readonly"`
+	View        *InstanceView      `json:"instanceView" arm:"readonly"`
+	Own         State              `json:"own" arm:"private"`
+	Unknown     armjson.Unknown    `json:"-"`
 }
 
 // State is the server's own knowledge of a machine.
@@ -109,49 +110,6 @@ type DataDisk struct {
 	SizeGB       int             `json:"diskSizeGB"`
 	ToBeDetached bool            `json:"toBeDetached" arm:"always"`
 	Unknown      armjson.Unknown `json:"-"`
-}
-
-// OSProfile is what the guest is told at its first boot.
-type OSProfile struct {
-	ComputerName  string          `json:"computerName" arm:"immutable"`
-	AdminUsername string          `json:"adminUsername" arm:"immutable"`
-	AdminPassword string          `json:"adminPassword" arm:"secret"`
-	CustomData    string          `json:"customData" arm:"secret"`
-	Linux         *Linux          `json:"linuxConfiguration"`
-	Windows       json.RawMessage `json:"windowsConfiguration"`
-	Secrets       json.RawMessage `json:"secrets"`
-	Extensions    *bool           `json:"allowExtensionOperations"`
-	Signal        *bool           `json:"requireGuestProvisionSignal"`
-	Unknown       armjson.Unknown `json:"-"`
-}
-
-// Linux is the part of the OS profile for Linux.
-type Linux struct {
-	NoPassword *bool           `json:"disablePasswordAuthentication" arm:"immutable"`
-	SSH        *SSH            `json:"ssh" arm:"immutable"`
-	Agent      *bool           `json:"provisionVMAgent" arm:"immutable"`
-	Patch      *PatchSettings  `json:"patchSettings"`
-	Unknown    armjson.Unknown `json:"-"`
-}
-
-// SSH is the keys of the administrator.
-type SSH struct {
-	Keys    []PublicKey     `json:"publicKeys"`
-	Unknown armjson.Unknown `json:"-"`
-}
-
-// PublicKey is a line for authorized_keys.
-type PublicKey struct {
-	Path    string          `json:"path"`
-	Data    string          `json:"keyData"`
-	Unknown armjson.Unknown `json:"-"`
-}
-
-// PatchSettings is kept for clients; nothing here patches guests.
-type PatchSettings struct {
-	Mode       string          `json:"patchMode" arm:"default=ImageDefault"`
-	Assessment string          `json:"assessmentMode" arm:"default=ImageDefault"`
-	Unknown    armjson.Unknown `json:"-"`
 }
 
 // NetworkProfile is the interfaces.

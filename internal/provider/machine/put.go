@@ -8,6 +8,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/machine/osprofile"
 )
 
 const stamp = "2006-01-02T15:04:05.0000000-07:00" // Compute's: seven digits and +00:00
@@ -32,7 +33,7 @@ func (p *Provider) put(_ context.Context, w *control.Write[Properties]) error {
 	if err != nil {
 		return err
 	}
-	if err := arm.Join(checkProfile(n.OS, image)); err != nil {
+	if err := arm.Join(osprofile.Check(n.OS, image.OSType, image.OSState)); err != nil {
 		return err
 	}
 	if n.VMID == "" {
@@ -50,6 +51,9 @@ func (p *Provider) put(_ context.Context, w *control.Write[Properties]) error {
 		if err := p.bringDataDisk(w, &n.Storage.Data[i], image); err != nil {
 			return err
 		}
+	}
+	if err := checkCount(n); err != nil {
+		return err
 	}
 	for _, nic := range n.nics() {
 		if err := p.claim(w, nic); err != nil {
@@ -118,29 +122,8 @@ func complete(n *Properties) {
 	if n.Storage.Data == nil {
 		n.Storage.Data = []DataDisk{}
 	}
-	if n.OS == nil {
-		return
-	}
-	yes := true
-	if n.OS.Secrets == nil {
-		n.OS.Secrets = []byte("[]")
-	}
-	for _, b := range []**bool{&n.OS.Extensions, &n.OS.Signal} {
-		if *b == nil {
-			*b = &yes
-		}
-	}
-	if n.OS.Linux == nil {
-		n.OS.Linux = &Linux{}
-	}
-	if n.OS.Linux.NoPassword == nil {
-		n.OS.Linux.NoPassword = new(bool)
-	}
-	if n.OS.Linux.Agent == nil {
-		n.OS.Linux.Agent = &yes
-	}
-	if n.OS.Linux.Patch == nil {
-		n.OS.Linux.Patch = &PatchSettings{Mode: "ImageDefault", Assessment: "ImageDefault"}
+	if n.OS != nil {
+		n.OS.Complete()
 	}
 }
 
@@ -148,6 +131,9 @@ func complete(n *Properties) {
 // not run, since nothing here plugs into a running machine.
 func (p *Provider) update(w *control.Write[Properties]) error {
 	old, n := &w.Old.Properties, &w.New.Properties
+	if err := p.refresh(w.Tx, old); err != nil {
+		return err
+	}
 	if n.OS == nil {
 		n.OS = old.OS
 	} else if old.OS == nil {
@@ -267,5 +253,5 @@ func (p *Provider) updateDisks(w *control.Write[Properties], stopped bool) error
 		}
 	}
 	w.New.Properties.Storage.Data = kept
-	return nil
+	return checkCount(&w.New.Properties)
 }

@@ -3,6 +3,7 @@ package machine
 import (
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/machine/osprofile"
 )
 
 // secrets lists the members that lie sealed in the document.
@@ -19,7 +20,7 @@ func bound(id arm.ID, member string) string { return id.Key() + "#" + member }
 
 // sealSecrets seals what a request brought.
 func (p *Provider) sealSecrets(w *control.Write[Properties]) error {
-	if err := arm.Join(checkData("userData", "User data", w.New.Properties.UserData)); err != nil {
+	if err := arm.Join(osprofile.CheckData("userData", "User data", w.New.Properties.UserData)); err != nil {
 		return err
 	}
 	for member, text := range secrets(&w.New.Properties) {
@@ -61,7 +62,7 @@ func (p *Provider) keepSecrets(w *control.Write[Properties]) error {
 		if member != "userData" {
 			return changed(member)
 		}
-		if err := arm.Join(checkData("userData", "User data", *text)); err != nil {
+		if err := arm.Join(osprofile.CheckData("userData", "User data", *text)); err != nil {
 			return err
 		}
 		sealed, err := p.Sealer.Seal([]byte(*text), bound(w.ID, member))

@@ -17,6 +17,9 @@ import (
 // view adds the instance view when it is asked for, and user data when that is.
 func (p *Provider) view(ctx context.Context, r *control.Read[Properties]) error {
 	r.Resource.Properties.View = nil
+	if err := p.refresh(r.Tx, &r.Resource.Properties); err != nil {
+		return err
+	}
 	for name, values := range r.Query {
 		if !strings.EqualFold(name, "$expand") || len(values) == 0 || !strings.EqualFold(values[0], "instanceView") {
 			continue

@@ -264,6 +264,39 @@ func (r *Runtime) CreateDisk(ctx context.Context, d vm.NewDisk) error {
 	return errors.Join(f.Truncate(size), f.Close())
 }
 
+// GrowDisk implements vm.Runtime.
+func (r *Runtime) GrowDisk(ctx context.Context, path string, size int64) error {
+	if err := r.enter(ctx, "GrowDisk"); err != nil {
+		return err
+	}
+	defer r.mu.Unlock()
+	st, err := os.Stat(path)
+	if err != nil || st.Size() >= size {
+		return err
+	}
+	return os.Truncate(path, size)
+}
+
+// CopyDisk implements vm.Runtime: the file is copied as it is.
+func (r *Runtime) CopyDisk(ctx context.Context, id, path, target string) error {
+	if err := r.enter(ctx, "CopyDisk"); err != nil {
+		return err
+	}
+	defer r.mu.Unlock()
+	m, err := r.find(id)
+	if err != nil {
+		return err
+	}
+	if m.status.State != vm.Running {
+		return fmt.Errorf("machine %s: %w", id, vm.ErrNotRunning)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(target, raw, 0o600)
+}
+
 // Networks is a vm.Networks without packets.
 type Networks struct {
 	mu       sync.Mutex

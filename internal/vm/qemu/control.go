@@ -14,8 +14,10 @@ import (
 const controlVersion = 1
 
 type request struct {
-	Op    string        `json:"op"` // status, wait, poweroff, kill, reset
-	Grace time.Duration `json:"grace,omitempty"`
+	Op     string        `json:"op"` // status, wait, poweroff, kill, reset, backup
+	Grace  time.Duration `json:"grace,omitempty"`
+	Disk   string        `json:"disk,omitempty"`   // of backup: the file that is copied
+	Target string        `json:"target,omitempty"` // of backup: an empty qcow2 of the same size
 }
 
 type response struct {

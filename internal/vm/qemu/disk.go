@@ -61,6 +61,22 @@ func createQCOW2(ctx context.Context, d vm.NewDisk) error {
 	return flush(filepath.Dir(d.Path))
 }
 
+// GrowDisk implements vm.Runtime. qemu-img refuses a file that a running QEMU holds.
+func (r *Runtime) GrowDisk(ctx context.Context, path string, size int64) error {
+	have, err := readQCOW2(path)
+	if err != nil || have.size >= size {
+		return err
+	}
+	img, err := proc.LookPath("qemu-img")
+	if err != nil {
+		return err
+	}
+	if _, err := proc.Run(ctx, proc.Spec{Path: img, Args: []string{"resize", "-q", "-f", "qcow2", path, fmt.Sprint(size)}, Dir: filepath.Dir(path)}); err != nil {
+		return fmt.Errorf("grow disk %s: %w", path, err)
+	}
+	return flush(path)
+}
+
 func flush(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

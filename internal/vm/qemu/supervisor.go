@@ -25,6 +25,7 @@ type supervisor struct {
 	child  *proc.Child
 	words  *tailBuffer
 	qmp    *monitor
+	jobs   jobs
 
 	mu     sync.Mutex
 	status vm.Status
@@ -149,11 +150,12 @@ func (s *supervisor) begin(ctx context.Context, serial io.Writer) error {
 	}
 }
 
-// follow listens to QEMU for the reason of its end. "guest-shutdown" is the guest's own doing or its answer to the
+// follow listens to QEMU for the ends of jobs and the reason of its own. "guest-shutdown" is the guest's own doing or its answer to the
 // power button, "host-qmp-quit" and "host-signal" are somebody's on the host.
 func (s *supervisor) follow() {
 	for e := range s.qmp.events {
 		if e.Name != "SHUTDOWN" {
+			s.jobs.hear(e)
 			continue
 		}
 		var d struct{ Reason string }
@@ -224,6 +226,8 @@ func (s *supervisor) answer(ctx context.Context, q request) response {
 		s.powerOff(ctx, q.Grace)
 	case "kill":
 		s.pullPlug(ctx)
+	case "backup":
+		err = s.backup(ctx, q.Disk, q.Target)
 	case "reset":
 		err = s.qmp.execute(ctx, "system_reset", nil)
 	default:

@@ -90,6 +90,7 @@ func unknown(t *testing.T, s Subject) {
 	wantNotFound(t, "SerialLog", err)
 	wantNotFound(t, "PowerOff", s.Runtime.PowerOff(ctx, id, vm.PowerOff{}))
 	wantNotFound(t, "Reset", s.Runtime.Reset(ctx, id))
+	wantNotFound(t, "CopyDisk", s.Runtime.CopyDisk(ctx, id, "/nowhere", "/nowhere.copy"))
 	must(t, s.Runtime.Remove(ctx, id))
 }
 

@@ -38,6 +38,9 @@ func ValidateDefinition(r *DefinitionResource) []*arm.Error {
 		faults = append(faults, f)
 	}
 	faults = append(faults, checkRecommended(p.Recommended)...)
+	if n := len(p.Features); n > maxFeatures {
+		return append(faults, Invalid("galleryImage.properties.features", "There are %d features; a definition may have at most %d.", n, maxFeatures))
+	}
 	seen := map[string]bool{}
 	for i := range p.Features {
 		f := &p.Features[i]
@@ -69,6 +72,9 @@ func checkIdentifier(i *Identifier) []*arm.Error {
 	}
 	return faults
 }
+
+// maxFeatures bounds the list; the bound is ours.
+const maxFeatures = 100
 
 // features are the documented names and their values.
 var features = map[string][]string{

@@ -162,8 +162,9 @@ type Content struct {
 
 // Frozen names a disk, or a VHD in a storage account, whose bytes do not lie still when the version is asked for.
 type Frozen struct {
-	ID  string `json:"id"`  // of the disk or of the account
-	URI string `json:"uri"` // of the VHD
+	ID       string `json:"id"`       // of the disk or of the account
+	URI      string `json:"uri"`      // of the VHD
+	UniqueID string `json:"uniqueId"` // of the disk; another of the same name has another one
 }
 
 // Region is how far a version is in one region.

@@ -101,6 +101,8 @@ func checkWhole(at string, s *Source) []*arm.Error {
 	return checkID(at+".id", s.ID, "a managed image, a virtual machine or a gallery image version", ImageType, MachineType, VersionType)
 }
 
+const maxURI = 2048
+
 // checkDisk wants the source of one disk to be a disk, a snapshot or a VHD.
 func checkDisk(at string, s *Source) []*arm.Error {
 	switch {
@@ -108,6 +110,8 @@ func checkDisk(at string, s *Source) []*arm.Error {
 		return []*arm.Error{Invalid(at, "The source of a disk image must be a managed disk, a snapshot or a VHD in a storage account.")}
 	case s.StorageAccount != "" && s.ID != "":
 		return []*arm.Error{Invalid(at, "Exactly one source must be specified: 'id', or 'storageAccountId' with 'uri'.")}
+	case len(s.URI) > maxURI:
+		return []*arm.Error{Invalid(at+".uri", "The value of 'uri' is longer than %d characters.", maxURI)}
 	case s.IsBlob() && s.URI == "":
 		return []*arm.Error{Invalid(at+".uri", "Required parameter 'uri' is missing (null).")}
 	case s.IsBlob() && s.Account() == "":

@@ -76,9 +76,15 @@ func checkCount(target string, n *int32) []*arm.Error {
 	return []*arm.Error{Invalid(target, "The value of parameter '%s' is out of range: '%d'. The value must be between 1 and 100, inclusive.", target, *n)}
 }
 
+// More than these cannot be valid, and need not be told one by one.
+const maxRegions, maxDataDisks, maxReplicaSets = 100, 64, 10
+
 func checkRegions(location string, p *Publishing) []*arm.Error {
 	var faults []*arm.Error
 	const at = Path + "publishingProfile.targetRegions"
+	if n := len(p.TargetRegions); n > maxRegions {
+		return []*arm.Error{Invalid(at, "There are %d target regions; a version may have at most %d.", n, maxRegions)}
+	}
 	seen := map[string]bool{}
 	for i := range p.TargetRegions {
 		t := &p.TargetRegions[i]
@@ -94,6 +100,10 @@ func checkRegions(location string, p *Publishing) []*arm.Error {
 		faults = append(faults, checkCount(at+".regionalReplicaCount", t.RegionalReplicaCount)...)
 		if present(t.Encryption) {
 			faults = append(faults, Unsupported(at+".encryption", "Encryption of a version with a customer's key"))
+		}
+		if len(t.ReplicaSets) > maxReplicaSets {
+			faults = append(faults, Invalid(at+".additionalReplicaSets", "There are %d additional replica sets; a region may have at most %d.", len(t.ReplicaSets), maxReplicaSets))
+			continue
 		}
 		for _, set := range t.ReplicaSets {
 			faults = append(faults, checkCount(at+".additionalReplicaSets.regionalReplicaCount", set.RegionalReplicaCount)...)
@@ -120,6 +130,9 @@ func checkStorage(s *Storage) []*arm.Error {
 	if disks {
 		faults = append(faults, checkDisk(at+"osDiskImage.source", s.OSDisk.Source)...)
 		used[s.OSDisk.Source.key()] = true
+	}
+	if n := len(s.DataDisks); n > maxDataDisks {
+		return append(faults, Invalid(at+"dataDiskImages", "There are %d data disks; a version may have at most %d.", n, maxDataDisks))
 	}
 	luns := map[int32]bool{}
 	for _, d := range s.DataDisks {

@@ -2,7 +2,7 @@
 //
 // It takes what a version's sources hold when the version is made, and runs the steps that copy it from region to region.
 // It changes the documents of package catalog; it serves no request (gallery does), keeps no bytes (image does) and knows
-// no source: disks, machines, managed images and blobs stand behind the interfaces Sources and Blobs.
+// no source: disks, machines, managed images and blobs stand behind source.Sources and Blobs.
 //
 //	Take, in the request: sources checked; those whose bytes lie still are pinned
 //	Steps: what did not lie still is frozen ─▶ repacked into the own domain ─▶ region by region ─▶ Published
@@ -16,37 +16,9 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
 	"vitrine/internal/image"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 )
-
-// Source is what a managed disk, a snapshot, a managed image or a virtual machine gives to a version. A text that is empty
-// is not known, and fits every definition.
-type Source struct {
-	Location     string // short name
-	OSType       string // Linux, Windows
-	OSState      string // Generalized, Specialized
-	Generation   string // V1, V2
-	Architecture string // x64, Arm64
-	Disks        []SourceDisk
-}
-
-// SourceDisk is one disk of a source.
-type SourceDisk struct {
-	LUN     int       // -1: the OS disk, and the only disk of a disk or snapshot
-	ID      arm.ID    // what Freeze takes
-	Ref     image.Ref // its content, if that lies still; empty: ask Freeze
-	SizeGB  int
-	Caching string // None, ReadOnly, ReadWrite; empty: the default
-}
-
-// Sources are the resources of Microsoft.Compute that versions are made from.
-type Sources interface {
-	// Source tells what a resource holds. store.ErrNotFound; an *arm.Error when it cannot be a source now.
-	Source(tx store.Tx, id arm.ID) (Source, error)
-	// Freeze gives the content of a disk as it is now, in the region where it is; an empty Ref for an empty disk. It may be
-	// asked again. store.ErrNotFound; an *arm.Error when the disk cannot be read now.
-	Freeze(ctx context.Context, id arm.ID) (image.Ref, error)
-}
 
 // Blob is what is known of a VHD before its bytes are read.
 type Blob struct {
@@ -69,7 +41,7 @@ type Foreign func(tx store.Tx, caller authn.Caller, subscription, id, location s
 // Publisher does the work.
 type Publisher struct {
 	Images  *image.Store
-	Sources Sources
+	Sources source.Sources
 	Blobs   Blobs   // nil: no storage accounts here
 	Foreign Foreign // nil: no shared galleries here
 }

@@ -9,6 +9,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/provider/gallery/catalog"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 )
 
@@ -93,44 +94,44 @@ func (t taking) disk(s *catalog.Source, member string, lun int) error {
 	if err != nil {
 		return err
 	}
-	source, err := t.source(id, at+".id")
+	from, err := t.source(id, at+".id")
 	if err != nil {
 		return err
 	}
-	if len(source.Disks) != 1 {
-		return fmt.Errorf("source %s: %d disks, want one", id, len(source.Disks))
+	if len(from.Disks) != 1 {
+		return fmt.Errorf("source %s: %d disks, want one", id, len(from.Disks))
 	}
 	if lun < 0 {
-		if err := fits(at+".id", s.ID, t.to, source); err != nil {
+		if err := fits(at+".id", s.ID, t.to, from); err != nil {
 			return err
 		}
 	}
-	d := source.Disks[0]
+	d := from.Disks[0]
 	d.LUN = lun
 	t.add(d)
 	return nil
 }
 
 // source reads what must be in the version's location.
-func (t taking) source(id arm.ID, at string) (Source, error) {
-	source, err := t.Sources.Source(t.w.Tx, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && source.Location != t.w.New.Location {
-		return Source{}, t.absent(id.String(), at)
+func (t taking) source(id arm.ID, at string) (source.Source, error) {
+	from, err := t.Sources.Source(t.w.Tx, id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && from.Location != t.w.New.Location {
+		return from, t.absent(id.String(), at)
 	}
-	return source, err
+	return from, err
 }
 
-func (t taking) absent(source, at string) error {
-	return arm.Errorf(404, "ResourceNotFound", "The source '%s' was not found in location '%s'. The source of an image version must exist in the same location as the version.", source, t.w.New.Location).At(at)
+func (t taking) absent(what, at string) error {
+	return arm.Errorf(404, "ResourceNotFound", "The source '%.300s' was not found in location '%s'. The source of an image version must exist in the same location as the version.", what, t.w.New.Location).At(at)
 }
 
 // add notes a disk. What does not lie still is frozen by the first step.
-func (t taking) add(d SourceDisk) {
+func (t taking) add(d source.Disk) {
 	c := catalog.Content{LUN: d.LUN, SizeGB: d.SizeGB, Caching: d.Caching}
 	if d.Ref.ID != "" {
 		c.Source = &d.Ref
 	} else {
-		c.Frozen = &catalog.Frozen{ID: d.ID.String()}
+		c.Frozen = &catalog.Frozen{ID: d.ID.String(), UniqueID: d.UniqueID}
 	}
 	t.w.New.Properties.Content = append(t.w.New.Properties.Content, c)
 }
@@ -179,15 +180,15 @@ func (t taking) whole(s *catalog.Storage) error {
 	if err := secured(at, id, t.to); err != nil {
 		return err
 	}
-	source, err := t.source(id, at)
+	from, err := t.source(id, at)
 	if err != nil {
 		return err
 	}
-	if err := fits(at, text, t.to, source); err != nil {
+	if err := fits(at, text, t.to, from); err != nil {
 		return err
 	}
-	slices.SortFunc(source.Disks, func(a, b SourceDisk) int { return cmp.Compare(a.LUN, b.LUN) })
-	for _, d := range source.Disks {
+	slices.SortFunc(from.Disks, func(a, b source.Disk) int { return cmp.Compare(a.LUN, b.LUN) })
+	for _, d := range from.Disks {
 		t.add(d)
 	}
 	return nil
@@ -209,12 +210,12 @@ func secured(at string, id arm.ID, d *catalog.Definition) error {
 	return nil
 }
 
-func fits(at, source string, d *catalog.Definition, s Source) error {
+func fits(at, named string, d *catalog.Definition, s source.Source) error {
 	for _, pair := range []struct{ what, source, want string }{
 		{"OS type", s.OSType, d.OSType}, {"OS state", s.OSState, d.OSState},
 		{"hypervisor generation", s.Generation, d.HyperVGeneration}, {"architecture", s.Architecture, d.Architecture}} {
 		if pair.source != "" && pair.source != pair.want {
-			return catalog.Invalid(at, "The %s '%s' of the source '%s' does not match that of the gallery image, '%s'.", pair.what, pair.source, source, pair.want)
+			return catalog.Invalid(at, "The %s '%s' of the source '%s' does not match that of the gallery image, '%s'.", pair.what, pair.source, named, pair.want)
 		}
 	}
 	return nil
@@ -222,9 +223,9 @@ func fits(at, source string, d *catalog.Definition, s Source) error {
 
 // version takes all disks of another version, which must be in this version's location.
 func (t taking) version(id, shown, at string) error {
-	source, err := control.Find[catalog.Version](t.w.Tx, id)
+	other, err := control.Find[catalog.Version](t.w.Tx, id)
 	if err == nil {
-		if r := source.Properties.Regions[t.w.New.Location]; r == nil || r.State != catalog.Completed || source.State() == arm.Deleting {
+		if r := other.Properties.Regions[t.w.New.Location]; r == nil || r.State != catalog.Completed || other.State() == arm.Deleting {
 			err = store.ErrNotFound
 		}
 	}
@@ -234,17 +235,17 @@ func (t taking) version(id, shown, at string) error {
 	if err != nil {
 		return err
 	}
-	from, err := control.Get[catalog.Definition](t.w.Tx, source.ParsedID().Parent())
+	from, err := control.Get[catalog.Definition](t.w.Tx, other.ParsedID().Parent())
 	if err != nil {
 		return err
 	}
 	f := from.Properties
-	if err := fits(at, shown, t.to, Source{OSType: f.OSType, OSState: f.OSState, Generation: f.HyperVGeneration, Architecture: f.Architecture}); err != nil {
+	if err := fits(at, shown, t.to, source.Source{OSType: f.OSType, OSState: f.OSState, Generation: f.HyperVGeneration, Architecture: f.Architecture}); err != nil {
 		return err
 	}
 	own := &t.w.New.Properties
-	for _, c := range source.Properties.Content {
-		own.Content = append(own.Content, catalog.Content{LUN: c.LUN, SizeGB: c.SizeGB, Source: c.Ref, Caching: source.Properties.Storage.Caching(c.LUN)})
+	for _, c := range other.Properties.Content {
+		own.Content = append(own.Content, catalog.Content{LUN: c.LUN, SizeGB: c.SizeGB, Source: c.Ref, Caching: other.Properties.Storage.Caching(c.LUN)})
 	}
 	return nil
 }

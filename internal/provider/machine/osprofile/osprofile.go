@@ -1,4 +1,8 @@
-package machine
+// Package osprofile is what the guest of a machine is told at its first boot: the wire form of osProfile and its rules.
+//
+// It owns the members, the faults of a profile for an image, and what Azure fills in. It does not seal the secrets in it, nor
+// bring them to the guest: provider/machine does.
+package osprofile
 
 import (
 	"encoding/base64"
@@ -11,16 +15,17 @@ import (
 	"vitrine/internal/arm"
 )
 
-// checkProfile finds every fault of an OS profile for an image.
-func checkProfile(o *OSProfile, image Image) (faults []*arm.Error) {
+// Check finds every fault of a profile for an image of a system (Linux, Windows) in a state (Generalized, Specialized). A
+// specialized image takes none.
+func Check(o *Profile, system, state string) (faults []*arm.Error) {
 	switch {
-	case image.OSState == "Specialized" && o != nil:
+	case state == "Specialized" && o != nil:
 		return []*arm.Error{invalid("osProfile", "Parameter 'osProfile' is not allowed: the virtual machine is created from a specialized image or disk.")}
-	case image.OSState == "Specialized":
+	case state == "Specialized":
 		return nil
 	case o == nil:
 		return []*arm.Error{required("osProfile")}
-	case image.OSType == "Windows":
+	case system == "Windows":
 		return []*arm.Error{invalid("osProfile", "This server cannot apply an osProfile to Windows; use a specialized image.")}
 	}
 	if len(o.Windows) > 0 {
@@ -32,7 +37,7 @@ func checkProfile(o *OSProfile, image Image) (faults []*arm.Error) {
 	faults = append(faults, checkComputer(o.ComputerName)...)
 	faults = append(faults, checkUser(o.AdminUsername)...)
 	faults = append(faults, checkAuth(o)...)
-	return append(faults, checkData("customData", "Custom data in OSProfile", o.CustomData)...)
+	return append(faults, CheckData("customData", "Custom data in OSProfile", o.CustomData)...)
 }
 
 var (
@@ -64,7 +69,7 @@ func checkUser(name string) []*arm.Error {
 	return nil
 }
 
-func checkAuth(o *OSProfile) (faults []*arm.Error) {
+func checkAuth(o *Profile) (faults []*arm.Error) {
 	noPassword := o.Linux != nil && o.Linux.NoPassword != nil && *o.Linux.NoPassword
 	var keys []PublicKey
 	if o.Linux != nil && o.Linux.SSH != nil {
@@ -124,15 +129,49 @@ func strong(password string) bool {
 	return upper+lower+digit+special >= 3
 }
 
+func invalid(target, format string, args ...any) *arm.Error {
+	return arm.Errorf(400, "InvalidParameter", format, args...).At(target)
+}
+
+func required(name string) *arm.Error {
+	return invalid(name, "Required parameter '%s' is missing (null).", name)
+}
+
 const (
 	maxEncoded = 87380 // characters, as Azure says
 	maxDecoded = 65535
 )
 
-func checkData(target, what, text string) []*arm.Error {
+// CheckData finds the fault of customData or userData.
+func CheckData(target, what, text string) []*arm.Error {
 	raw, err := base64.StdEncoding.DecodeString(text)
 	if err == nil && len(text) <= maxEncoded && len(raw) <= maxDecoded {
 		return nil
 	}
 	return []*arm.Error{invalid(target, "%s must be in Base64 encoding and with a maximum length of %d characters.", what, maxEncoded)}
+}
+
+// Complete fills in what Azure answers for members that were not sent.
+func (o *Profile) Complete() {
+	yes := true
+	if o.Secrets == nil {
+		o.Secrets = []byte("[]")
+	}
+	for _, b := range []**bool{&o.Extensions, &o.Signal} {
+		if *b == nil {
+			*b = &yes
+		}
+	}
+	if o.Linux == nil {
+		o.Linux = &Linux{}
+	}
+	if o.Linux.NoPassword == nil {
+		o.Linux.NoPassword = new(bool)
+	}
+	if o.Linux.Agent == nil {
+		o.Linux.Agent = &yes
+	}
+	if o.Linux.Patch == nil {
+		o.Linux.Patch = &PatchSettings{Mode: "ImageDefault", Assessment: "ImageDefault"}
+	}
 }

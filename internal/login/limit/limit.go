@@ -1,13 +1,18 @@
-package grant
+// Package limit counts failures by key, such as an address, and says how long who failed too often has to wait.
+//
+// It owns the counts, in one server's memory. It does not know what failed:
+//
+//	a failure ── Count(key) ──▶ a bucket that empties with time ── Wait(key) ──▶ seconds, 0: go on
+package limit
 
 import (
 	"sync"
 	"time"
 )
 
-// limiter counts failures by key: so many at once, and one more after each pause. It lives in one server's memory; a guesser
+// Limiter counts failures by key: so many at once, and one more after each pause. It lives in one server's memory; a guesser
 // who changes servers gains their number as a factor, against secrets of 200 bits and codes of 15 minutes.
-type limiter struct {
+type Limiter struct {
 	burst int
 	pause time.Duration
 	now   func() time.Time
@@ -18,12 +23,13 @@ type limiter struct {
 
 const maxBuckets = 100_000
 
-func newLimiter(burst int, pause time.Duration, now func() time.Time) *limiter {
-	return &limiter{burst: burst, pause: pause, now: now, buckets: map[string]time.Time{}}
+// New allows so many failures at once, and one more after each pause.
+func New(burst int, pause time.Duration, now func() time.Time) *Limiter {
+	return &Limiter{burst: burst, pause: pause, now: now, buckets: map[string]time.Time{}}
 }
 
-// wait gives the seconds until the key may try again; 0: now.
-func (l *limiter) wait(key string) int {
+// Wait gives the seconds until the key may try again; 0: now.
+func (l *Limiter) Wait(key string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	until, known := l.buckets[key]
@@ -37,8 +43,8 @@ func (l *limiter) wait(key string) int {
 	return int(over/time.Second) + 1
 }
 
-// count notes a failure.
-func (l *limiter) count(key string) {
+// Count notes a failure.
+func (l *Limiter) Count(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()

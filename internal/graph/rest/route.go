@@ -1,44 +1,49 @@
-package graph
+package rest
 
 import (
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+
 	"vitrine/internal/graph/wire"
+	"vitrine/internal/web"
 )
 
-// route is one thing that can be asked. In its path {} stands for a key.
-type route struct {
+// Route is one thing that can be asked. In its path {} stands for a key.
+type Route struct {
 	method, path string
 	writes       bool
-	handle       func(*call) (answer, error)
-	prepare      func(*call) error // costly work before the transaction, such as hashing a password
+	handle       func(*Call) (Answer, error)
+	prepare      func(*Call) error // costly work before the transaction, such as hashing a password
 }
 
-type handler = func(*call) (answer, error)
+// Handler answers a request within its transaction.
+type Handler = func(*Call) (Answer, error)
 
-func get(path string, f handler) route    { return route{"GET", path, false, f, nil} }
-func post(path string, f handler) route   { return route{"POST", path, true, f, nil} }
-func ask(path string, f handler) route    { return route{"POST", path, false, f, nil} } // a POST that only reads
-func patch(path string, f handler) route  { return route{"PATCH", path, true, f, nil} }
-func remove(path string, f handler) route { return route{"DELETE", path, true, f, nil} }
+// Get is a route that reads.
+func Get(path string, f Handler) Route { return Route{"GET", path, false, f, nil} }
 
-func (r route) preparing(f func(*call) error) route { r.prepare = f; return r }
+// Post is a route that writes.
+func Post(path string, f Handler) Route { return Route{"POST", path, true, f, nil} }
 
-func (d *door) table() []route {
-	all := d.applicationRoutes()
-	for _, more := range [][]route{d.principalRoutes(), d.userRoutes(), d.groupRoutes(), d.objectRoutes(), d.roleRoutes(), d.deletedRoutes()} {
-		all = append(all, more...)
-	}
-	return all
-}
+// Ask is a POST that only reads.
+func Ask(path string, f Handler) Route { return Route{"POST", path, false, f, nil} }
+
+// Patch is a route that writes.
+func Patch(path string, f Handler) Route { return Route{"PATCH", path, true, f, nil} }
+
+// Remove is a DELETE.
+func Remove(path string, f Handler) Route { return Route{"DELETE", path, true, f, nil} }
+
+// Preparing adds costly work before the transaction, such as hashing a password.
+func (r Route) Preparing(f func(*Call) error) Route { r.prepare = f; return r }
 
 // find matches a request with the table. Names have no case in Graph; keys keep theirs.
-func (d *door) find(r *http.Request) (route, []string, error) {
+func (d *server) find(r *http.Request) (Route, []string, error) {
 	segments, err := split(r.URL)
 	if err != nil {
-		return route{}, nil, err
+		return Route{}, nil, err
 	}
 	known := false
 	for _, candidate := range d.routes {
@@ -52,9 +57,9 @@ func (d *door) find(r *http.Request) (route, []string, error) {
 		known = true
 	}
 	if known {
-		return route{}, nil, wire.Fail(http.StatusMethodNotAllowed, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+		return Route{}, nil, wire.Fail(http.StatusMethodNotAllowed, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
 	}
-	return route{}, nil, unknown(segments)
+	return Route{}, nil, unknown(segments)
 }
 
 // unknown says what is missing here: a part of Graph by its name.
@@ -114,7 +119,10 @@ func match(path string, segments []string) (args []string, ok bool) {
 	return args, true
 }
 
-// alternate splits a key of the form property=value.
-func alternate(key string) (property, value string, ok bool) {
+// Alternate splits a key of the form property=value.
+func Alternate(key string) (property, value string, ok bool) {
 	return strings.Cut(key, keyMark)
 }
+
+// IsGUID says whether a key has the form of a client ID.
+func IsGUID(key string) bool { return web.IsID(key) }

@@ -1,4 +1,4 @@
-package graph
+package rest
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 )
 
 // visible words what the engines answer, and stamps it. Anything else stays a fault of ours.
-func (d *door) visible(r *http.Request, err error) error {
+func (d *server) visible(r *http.Request, err error) error {
 	e := wire.Words(err)
 	if e == nil {
 		return err
@@ -18,7 +18,7 @@ func (d *door) visible(r *http.Request, err error) error {
 }
 
 // hide shows a fault of ours, and nothing of it.
-func (d *door) hide(err error) web.Visible {
+func (d *server) hide(err error) web.Visible {
 	e := wire.Fail(http.StatusInternalServerError, "InternalServerError", "The server encountered an error. The log has it under the request ID.")
 	if tooLarge, ok := errors.AsType[*web.TooLarge](err); ok {
 		e = wire.Fail(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "The request has more than %d bytes.", tooLarge.Limit)

@@ -1,0 +1,61 @@
+// Package source has the words in which one resource tells what another may be made from it: a disk, a snapshot, a managed image
+// or a virtual machine as the source of a disk, a snapshot, an image or an image version.
+//
+// It owns the words only. Providers of sources speak them, providers that need sources ask by the interface Sources, and the
+// assembly stands in between. It reads and keeps nothing.
+//
+//	request ─ Source(tx, id) ─▶ what there is, and which manifests are known        (in the request's transaction)
+//	operation ─ Freeze(ctx, id) ─▶ the manifest of a disk on which a machine ran    (in a step; the caller pins it)
+package source
+
+import (
+	"context"
+
+	"vitrine/internal/arm"
+	"vitrine/internal/image"
+	"vitrine/internal/store"
+)
+
+// OSDisk is the LUN by which an OS disk goes.
+const OSDisk = -1
+
+// Source is what a resource offers. Members that it does not know are empty.
+type Source struct {
+	ID           arm.ID
+	Location     string
+	OSType       string // Linux, Windows
+	OSState      string // Generalized, Specialized
+	Generation   string // V1, V2
+	Architecture string // x64, Arm64
+	Disks        []Disk // the OS disk first; a disk or snapshot offers itself as such
+}
+
+// Disk is one disk of a source.
+type Disk struct {
+	LUN      int       // OSDisk, or that of a data disk
+	ID       arm.ID    // what Freeze takes
+	UniqueID string    // of the disk or snapshot: another of the same name has another one
+	Ref      image.Ref // empty ID: Freeze tells
+	SizeGB   int
+	Caching  string // None, ReadOnly, ReadWrite
+	SKU      string // Standard_LRS
+}
+
+// Sources finds what may be made from resources of every kind.
+type Sources interface {
+	// Source tells what a resource offers. store.ErrNotFound; an *arm.Error when it has nothing to give now.
+	Source(tx store.Tx, id arm.ID) (Source, error)
+	// Freeze gives what a disk or snapshot holds now as a manifest in its own region. It takes as long as reading the disk, may be
+	// run again, and pins nothing: what it gives is safe from collection for an hour or so. store.ErrNotFound; *arm.Error.
+	Freeze(ctx context.Context, id arm.ID) (image.Ref, error)
+}
+
+// OS gives the OS disk.
+func (s Source) OS() (Disk, bool) {
+	for _, d := range s.Disks {
+		if d.LUN == OSDisk {
+			return d, true
+		}
+	}
+	return Disk{}, false
+}
