@@ -171,6 +171,6 @@ func TestManagementGroups(t *testing.T) {
 	expect(400, admin, "DELETE", "other", "")
 	expect(400, admin, "DELETE", "outer", "")
 	expect(200, admin, "DELETE", "other/subscriptions/"+subA, "")
-	expect(200, admin, "DELETE", "other", "")
+	expect(204, admin, "DELETE", "other", "")
 	expect(400, admin, "DELETE", tenantA, "")
 }
