@@ -36,7 +36,7 @@ type Sealer interface {
 type Config struct {
 	Images   *image.Store
 	Versions Versions
-	Blobs    Blobs // nil: createOption Import is refused
+	Blobs    Blobs   // nil: createOption Import is refused
 	Foreign  Foreign // nil: no shared or community galleries here
 	Seal     Sealer
 	Dir      string // the data folder; disks/<uniqueId>/ below it holds overlays

@@ -1,10 +1,8 @@
 package machine
 
 import (
-	"strings"
-
-	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/machine/imageref"
 	"vitrine/internal/store"
 )
 
@@ -12,28 +10,9 @@ import (
 // to be shown, and the exact ID that is. Errors are for the client.
 type Foreign func(tx store.Tx, subscription, id, region string) (versionID, shown string, err error)
 
-// foreign is the image's ID in a shared or community gallery, or empty.
-func (r *ImageReference) foreign() string {
-	if r == nil {
-		return ""
-	}
-	return r.Shared + r.Community
-}
-
-// checkForeign wants each kind of ID in its own member.
-func checkForeign(r *ImageReference) []*arm.Error {
-	for _, m := range []struct{ name, value, prefix string }{
-		{"sharedGalleryImageId", r.Shared, "/sharedgalleries/"}, {"communityGalleryImageId", r.Community, "/communitygalleries/"}} {
-		if m.value != "" && !strings.HasPrefix(strings.ToLower(m.value), m.prefix) {
-			return []*arm.Error{invalid("imageReference."+m.name, "The value '%.300s' of parameter 'imageReference.%s' is invalid.", m.value, m.name)}
-		}
-	}
-	return nil
-}
-
 // resolve finds the image of a new machine. What is shared with the subscription needs no right of the publisher's tenant.
-func (p *Provider) resolve(w *control.Write[Properties], r *ImageReference) (Image, error) {
-	id := r.foreign()
+func (p *Provider) resolve(w *control.Write[Properties], r *imageref.Reference) (Image, error) {
+	id := r.Foreign()
 	if id == "" {
 		return p.Images.Resolve(w.Tx, r.ID, w.New.Location)
 	}
@@ -54,8 +33,5 @@ func (p *Properties) Terms() []string {
 	if p.Storage == nil {
 		return nil
 	}
-	if parts := strings.Split(p.Storage.Image.foreign(), "/"); len(parts) > 2 {
-		return []string{"uses:" + strings.ToLower(parts[2])}
-	}
-	return nil
+	return p.Storage.Image.Terms()
 }
