@@ -24,7 +24,6 @@ import (
 	"vitrine/internal/provider/management"
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
-	"vitrine/internal/provider/sharing"
 	"vitrine/internal/provider/storage"
 	"vitrine/internal/provider/storage/content"
 	"vitrine/internal/vm"
@@ -109,7 +108,6 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	r := &a.rooms
 	authorization.Register(a.control, principals{a.directory})
 	management.Register(a.control, management.Config{Grant: authorization.GrantTo})
-	sharing.Register(a.control)
 	insights.Register(a.control)
 	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
 	outside := a.outside()

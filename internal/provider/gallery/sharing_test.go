@@ -601,3 +601,59 @@ func (f *fair) pauseless(r *control.Response) {
 	}
 	f.wait(r)
 }
+
+// What a subscription is offered, and what everybody may ask Resource Graph for.
+func TestOffersAndRows(t *testing.T) {
+	f := newFair(t, publicGallery)
+	offers := func(sub string) string {
+		var list []foreign.Offer
+		f.must(f.view(func(tx store.Tx) (err error) {
+			list, err = f.outside.Offers(tx, sub)
+			return err
+		}))
+		var out []string
+		for _, o := range list {
+			out = append(out, o.Means+" "+o.ID)
+		}
+		return strings.Join(out, "; ")
+	}
+	rows := func() string {
+		var list []json.RawMessage
+		f.must(f.view(func(tx store.Tx) (err error) {
+			list, err = f.outside.Community(tx)
+			return err
+		}))
+		raw, err := json.Marshal(list)
+		f.must(err)
+		return string(raw)
+	}
+	if got := offers(subB) + rows(); got != "null" {
+		t.Error(got)
+	}
+	f.share(add("Subscriptions", subB))
+	f.share(add("AADTenants", tenantB))
+	if got := offers(subB); got != "Subscription /SharedGalleries/"+unique+"; Tenant /SharedGalleries/"+unique {
+		t.Error(got)
+	}
+	if got := offers(subB2) + rows(); got != "Tenant /SharedGalleries/"+unique+"null" {
+		t.Error(got)
+	}
+	f.share(`{"operationType":"Reset"}`)
+	f.share(`{"operationType":"EnableCommunity"}`)
+	name := f.publicName()
+	if got := offers(subC); got != "Community /CommunityGalleries/"+name {
+		t.Error(got)
+	}
+	got := rows()
+	for _, region := range []string{"eastus", "westus2"} {
+		for _, part := range []string{fmt.Sprintf(`"name":%q,"type":"microsoft.compute/locations/communitygalleries","location":%q`, name, region), `"uniqueId":"/CommunityGalleries/` + name + `"`,
+			fmt.Sprintf(`"name":"tiny","type":"microsoft.compute/locations/communitygalleries/images","location":%q`, region)} {
+			if !strings.Contains(got, part) {
+				t.Errorf("no %s in %s", part, got)
+			}
+		}
+	}
+	if strings.Contains(got, subA) || strings.Contains(got, "resourceGroups") || strings.Contains(got, tenantA) {
+		t.Errorf("the publisher is told: %s", got)
+	}
+}

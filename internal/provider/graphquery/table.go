@@ -29,7 +29,6 @@ type reader struct {
 	tenant string
 	only   []string // lower-case subscriptions; empty: all
 	rows   []kql.Row
-	failed error
 }
 
 func newReader(c *control.Call, subscriptions []string) (*reader, error) {

@@ -144,7 +144,7 @@ func (a away) run(t *table) *Error {
 type distinct struct{ columns []column }
 
 func (d distinct) run(t *table) *Error {
-	if err := (project{d.columns}).run(t); err != nil {
+	if err := project(d).run(t); err != nil {
 		return err
 	}
 	seen := map[string]bool{}
