@@ -44,7 +44,9 @@ func TestSharingInEveryServer(t *testing.T) {
 	}
 	settle := func() {
 		t.Helper()
-		var g struct{ Properties struct{ ProvisioningState string } }
+		var g struct {
+			Properties struct{ ProvisioningState string }
+		}
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
 		for g.Properties.ProvisioningState != "Succeeded" {
