@@ -70,9 +70,16 @@ func TestLocks(t *testing.T) {
 	l.must("PUT", l.group, `{"location":"eastus"}`)
 	at := func(typ, name string) string { return l.group + "/providers/Microsoft." + typ + "/" + name }
 	vnet, nic, disk, gallery := at("Network/virtualNetworks", "v"), at("Network/networkInterfaces", "n"), at("Compute/disks", "d"), at("Compute/galleries", "gal")
+	nsg, idle := at("Network/networkSecurityGroups", "sg"), at("Network/virtualNetworks", "idle")
 	subscription := strings.TrimSuffix(l.group, "/resourceGroups/g")
 	empty := `{"location":"eastus","properties":{"creationData":{"createOption":"Empty"},"diskSizeGB":1}}`
 	subnets := `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},"subnets":[{"name":"s","properties":{"addressPrefix":"10.0.0.0/24"}}]}}`
+	without := strings.Replace(subnets, `"subnets":[{`, `"tags":{},"subnets":[{"name":"z","properties":{"addressPrefix":"10.0.9.0/24"}},{`, 1)
+	none := strings.Split(subnets, `,"subnets"`)[0] + `,"subnets":[]}}`
+	rule := func(port string) string {
+		return `{"location":"eastus","properties":{"securityRules":[{"name":"r","properties":{"protocol":"Tcp","sourcePortRange":"*","destinationPortRange":"` + port +
+			`","sourceAddressPrefix":"*","destinationAddressPrefix":"*","access":"Allow","priority":1000,"direction":"Inbound"}}]}}`
+	}
 	joining := `{"location":"eastus","properties":{"ipConfigurations":[{"name":"c","properties":{"subnet":{"id":"` + vnet + `/subnets/s"}}}]}}`
 	access := `{"access":"Read","durationInSeconds":60}`
 	template := `{"properties":{"mode":"Incremental","template":{"$schema":"https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#","contentVersion":"1.0.0.0","resources":[` +
@@ -82,7 +89,7 @@ func TestLocks(t *testing.T) {
 	copied := `{"location":"eastus","properties":{"creationData":{"createOption":"Copy","sourceResourceId":"` + disk + `"}}}`
 	reset := func(l *locked) {
 		l.Helper()
-		for _, r := range [][2]string{{vnet, subnets}, {nic, joining}, {disk, empty}, {gallery, `{"location":"eastus"}`}} {
+		for _, r := range [][2]string{{vnet, subnets}, {nic, joining}, {disk, empty}, {nsg, rule("22")}, {idle, subnets}, {gallery, `{"location":"eastus"}`}} {
 			l.must("PUT", r[0], r[1])
 		}
 	}
@@ -116,6 +123,12 @@ func TestLocks(t *testing.T) {
 		{"joining a locked subnet", vnet + "/subnets/s", readOnly, "PUT", at("Network/networkInterfaces", "n2"), joining, true, "/subnets/s' cannot"},
 		{"joining a subnet of a locked network", vnet, readOnly, "PUT", at("Network/networkInterfaces", "n3"), joining, true, "'" + vnet + "'"},
 		{"joining under CanNotDelete", vnet, keep, "PUT", at("Network/networkInterfaces", "n4"), joining, false, ""},
+		{"a network without its locked subnet", idle + "/subnets/s", keep, "PUT", idle, none, true, "/subnets/s' cannot perform delete"},
+		{"a network with its locked subnet moved", idle + "/subnets/s", readOnly, "PUT", idle, strings.ReplaceAll(subnets, "10.0.0.0/24", "10.0.5.0/24"), true, "/subnets/s' cannot perform write"},
+		{"a network that repeats its locked subnet", idle + "/subnets/s", readOnly, "PUT", idle, without, false, ""},
+		{"a security group without its locked rule", nsg + "/securityRules/r", keep, "PUT", nsg, `{"location":"eastus","properties":{"securityRules":[]}}`, true, "/securityRules/r' cannot perform delete"},
+		{"a security group with its locked rule changed", nsg + "/securityRules/r", readOnly, "PUT", nsg, rule("1-65535"), true, "/securityRules/r' cannot perform write"},
+		{"a security group that repeats its locked rule", nsg + "/securityRules/r", readOnly, "PUT", nsg, rule("22"), false, ""},
 		{"attaching a locked disk", disk, readOnly, "PUT", at("Compute/virtualMachines", "m"), attach, true, "'" + disk + "' cannot"},
 		{"attaching a locked interface", nic, readOnly, "PUT", at("Compute/virtualMachines", "m"), attach, true, "'" + nic + "' cannot"},
 		{"copying a locked disk", disk, readOnly, "PUT", at("Compute/disks", "copy"), copied, true, "'" + disk + "' cannot"},
@@ -126,7 +139,7 @@ func TestLocks(t *testing.T) {
 			if changed {
 				reset(l)
 			}
-			changed = c.method == http.MethodDelete
+			changed = c.method == http.MethodDelete || c.path == idle || c.path == nsg
 			lock := c.scope + "/providers/Microsoft.Authorization/locks/l"
 			l.must("PUT", lock, `{"properties":{"level":"`+c.level+`"}}`)
 			err := l.do(c.method, c.path, c.body)

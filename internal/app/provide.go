@@ -111,10 +111,10 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	insights.Register(a.control)
 	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
 	outside := a.outside()
-	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Foreign: outside.Source})
+	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}, Foreign: outside.Source})
 	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
-		Grow: r.runtime.GrowDisk, Live: r.live, Now: a.cfg.Now})
+		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: imports{r}, Now: a.cfg.Now})
 	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}})
 	var err error
 	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Foreign: outside.Version, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,

@@ -1,10 +1,14 @@
 package app
 
 import (
+	"context"
 	"net/http"
 
+	"vitrine/internal/arm"
 	"vitrine/internal/authn"
 	"vitrine/internal/dataplane/account"
+	"vitrine/internal/provider/disk"
+	"vitrine/internal/store"
 	"vitrine/internal/token"
 	"vitrine/internal/web"
 )
@@ -18,4 +22,21 @@ func (a *App) accounts() http.Handler {
 			Authn: who, Now: a.cfg.Now})
 	}
 	return web.Serve(web.Config{Log: a.cfg.Log, MaxBody: account.MaxBody}, h)
+}
+
+// imports shows the VHDs in storage accounts to provider/disk.
+type imports struct{ *rooms }
+
+// Account implements disk.Blobs.
+func (i imports) Account(tx store.Tx, uri string) (arm.ID, string, error) {
+	return i.accounts.Account(tx, uri)
+}
+
+// Open implements disk.Blobs.
+func (i imports) Open(ctx context.Context, account arm.ID, uri string) (disk.Blob, error) {
+	u, err := i.accounts.OpenVHD(ctx, account, uri)
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
 }

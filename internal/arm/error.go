@@ -98,6 +98,9 @@ func (e *Error) Render() (status int, contentType string, body []byte) {
 	return status, "application/json; charset=utf-8", body
 }
 
+// maxFaults bounds an answer: a body of 4 MiB can have a hundred thousand faults.
+const maxFaults = 100
+
 // Join makes one error of several faults of a request: none gives nil, one stays as it is, more become details of the
 // first one's code, as Compute reports a body with several faults.
 func Join(faults []*Error) error {
@@ -107,6 +110,7 @@ func Join(faults []*Error) error {
 	case 1:
 		return faults[0]
 	}
+	faults = faults[:min(len(faults), maxFaults)]
 	messages := make([]string, len(faults))
 	for i, f := range faults {
 		messages[i] = f.Message

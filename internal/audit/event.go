@@ -2,7 +2,9 @@ package audit
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -82,9 +84,11 @@ type Event struct {
 	End          bool      `json:"end,omitempty"`       // tells how that work ended; else how the request was answered
 	Caller       Caller    `json:"caller"`
 	Request      Request   `json:"request"`
-	Count        int       `json:"count,omitempty"` // repeats of an earlier event that this one stands for
-	First        time.Time `json:"first,omitzero"`  // of those
-	Last         time.Time `json:"last,omitzero"`
+	// Facts are the few properties of what was written or deleted that its type calls harmless, such as whom a role was given.
+	Facts map[string]string `json:"facts,omitempty"`
+	Count int               `json:"count,omitempty"` // repeats of an earlier event that this one stands for
+	First time.Time         `json:"first,omitzero"`  // of those
+	Last  time.Time         `json:"last,omitzero"`
 }
 
 const maxText = 2048
@@ -107,7 +111,23 @@ func (e Event) normal(now time.Time) Event {
 		&e.Caller.ObjectID, &e.Caller.Auxiliary, &e.Request.ID, &e.Request.ClientID, &e.Request.CorrelationID, &e.Request.Source, &e.Request.URI} {
 		*s = cut(*s, maxText)
 	}
+	e.Facts = cutAll(e.Facts)
 	return e
+}
+
+const maxFacts = 8
+
+// cutAll keeps the first facts by name, each cut to its length. What a type gives is small; this holds it to that.
+func cutAll(facts map[string]string) map[string]string {
+	if len(facts) == 0 {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(facts))
+	out := make(map[string]string, len(names))
+	for _, n := range names[:min(len(names), maxFacts)] {
+		out[cut(n, maxText)] = cut(facts[n], maxText)
+	}
+	return out
 }
 
 func cut(s string, most int) string {

@@ -41,14 +41,16 @@ type (
 		Role      string       `json:"smallestRole,omitempty"`
 		Command   string       `json:"command,omitempty"`
 	}
-	// Holder is one who may do it.
+	// Holder is one whose role gives it, and whether it may do it.
 	Holder struct {
+		Allowed    bool   `json:"allowed"`
 		Principal  string `json:"principalId"`
 		Via        string `json:"viaGroup,omitempty"`
 		Role       string `json:"role"`
 		Scope      string `json:"scope"`
 		Condition  string `json:"condition,omitempty"`
 		Denied     string `json:"deniedBy,omitempty"`
+		Locked     string `json:"lockedAt,omitempty"`
 		Assignment string `json:"assignmentId"`
 	}
 	// DenyRequest makes a deny assignment. No principals: everyone of the tenant.

@@ -56,6 +56,9 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 		if err := k.Spec.Delete(ctx, w); err != nil {
 			return err
 		}
+		if k.Facts != nil {
+			p.facts = k.Facts(w.Old)
+		}
 		answer, err = k.gone(ctx, p, w)
 		return err
 	})

@@ -25,11 +25,12 @@ type Recorder interface {
 func (c *Control) update(ctx context.Context, p *pass, answer **Response, f func(store.Tx) error) error {
 	p.origin = c.event(ctx, p)
 	return c.store.Update(ctx, func(tx store.Tx) error {
+		p.facts = nil
 		if err := f(tx); err != nil || c.audit == nil {
 			return err
 		}
 		e := p.origin
-		e.Action, e.Operation, e.Status = p.permission(), p.operation, audit.Succeeded
+		e.Action, e.Operation, e.Status, e.Facts = p.permission(), p.operation, audit.Succeeded, p.facts
 		if e.Request.HTTPStatus = (*answer).Status; e.Request.HTTPStatus == http.StatusAccepted || p.operation != "" {
 			e.Status = audit.Accepted
 		}

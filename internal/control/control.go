@@ -121,9 +121,10 @@ type pass struct {
 	tail    string
 	version arm.Version
 
-	action    string      // the permission that was asked for last
-	operation string      // that the request began
-	origin    audit.Event // what the activity log will say
+	action    string            // the permission that was asked for last
+	operation string            // that the request began
+	facts     map[string]string // of what was written or deleted, for the activity log
+	origin    audit.Event       // what the activity log will say
 }
 
 // Register adds a type to the table.

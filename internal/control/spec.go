@@ -56,8 +56,10 @@ type Spec[T any] struct {
 	Rates map[string]throttle.Limit
 	// Attributes gives what a condition of a role assignment may ask about a write or deletion; nil: the names in the ID only.
 	Attributes func(tx store.Tx, id arm.ID, body []byte) rbac.Attributes
-	Missing    func(arm.ID) *arm.Error                                         // words the absence of one; nil: ResourceNotFound
-	Parts      map[string]func(context.Context, *Read[T], string) (any, error) // GET …/resource/part[/name]
+	// Facts are the few properties that the activity log keeps of one that was written or deleted: names and IDs, no secrets. Nil: none.
+	Facts   func(*Resource[T]) map[string]string
+	Missing func(arm.ID) *arm.Error                                         // words the absence of one; nil: ResourceNotFound
+	Parts   map[string]func(context.Context, *Read[T], string) (any, error) // GET …/resource/part[/name]
 }
 
 // Async says how a type's long-running work shows.

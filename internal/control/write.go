@@ -50,6 +50,9 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 			return err
 		}
 		answer, err = k.commit(ctx, p, w)
+		if k.Facts != nil {
+			p.facts = k.Facts(w.New)
+		}
 		return err
 	})
 	if err == nil {

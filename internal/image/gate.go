@@ -17,6 +17,7 @@ type gate struct {
 	writers sync.RWMutex // guards shut; a writer holds it, shared, for the whole write
 	shut    bool
 	packing int
+	holders int
 }
 
 func (g *gates) of(id string) *gate {
@@ -48,7 +49,7 @@ func (g *gates) forget(id string) {
 func (g *gate) pass(change func() error) error {
 	g.writers.RLock()
 	defer g.writers.RUnlock()
-	if g.shut {
+	if g.shut || g.holders > 0 {
 		return fmt.Errorf("%w that is open for writing", ErrUpload)
 	}
 	return change()
@@ -60,6 +61,13 @@ func (g *gate) close() {
 	defer g.writers.Unlock()
 	g.shut = true
 	g.packing++
+}
+
+// hold waits for the writers inside and lets no more in until every holder has let go.
+func (g *gate) hold(n int) {
+	g.writers.Lock()
+	defer g.writers.Unlock()
+	g.holders += n
 }
 
 // packed ends what close began; the gate stays shut unless the upload may be repeated.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -109,6 +110,16 @@ func (s *Store) OpenUpload(id string) (*Upload, error) {
 	return &Upload{f: f, size: st.Size(), gate: s.gates.of(id)}, nil
 }
 
+// HoldUpload opens one for reading: until it is closed, nobody can write it, and whoever wrote has ended. ErrUpload.
+func (s *Store) HoldUpload(id string) (*Upload, error) {
+	u, err := s.OpenUpload(id)
+	if err == nil {
+		u.gate.hold(1)
+		u.held.Store(true)
+	}
+	return u, err
+}
+
 // RemoveUpload removes one; one that does not exist is no error.
 func (s *Store) RemoveUpload(id string) error {
 	if err := checkName("upload", id); err != nil {
@@ -170,6 +181,7 @@ type Upload struct {
 	f    *os.File
 	size int64
 	gate *gate
+	held atomic.Bool // closing lets the writers in
 }
 
 // Size in bytes on the wire.
@@ -241,7 +253,12 @@ func (u *Upload) checkPages(off, n int64) error {
 func (u *Upload) Sync() error { return u.f.Sync() }
 
 // Close releases it.
-func (u *Upload) Close() error { return u.f.Close() }
+func (u *Upload) Close() error {
+	if u.held.Swap(false) {
+		u.gate.hold(-1)
+	}
+	return u.f.Close()
+}
 
 // Modified is when it was last written.
 func (u *Upload) Modified() (time.Time, error) {
@@ -250,6 +267,12 @@ func (u *Upload) Modified() (time.Time, error) {
 		return time.Time{}, err
 	}
 	return st.ModTime(), nil
+}
+
+// Touch sets when it was last written: a file system's own clock may stand still between two writes.
+func (u *Upload) Touch(t time.Time) error {
+	v := unix.NsecToTimeval(t.UnixNano())
+	return unix.Futimes(int(u.f.Fd()), []unix.Timeval{v, v})
 }
 
 // NextData implements Sparse, as exact as the file system is.

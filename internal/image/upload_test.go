@@ -199,3 +199,48 @@ func TestFinishWaitsForWriters(t *testing.T) {
 		t.Errorf("written after the removal: %v", err)
 	}
 }
+
+// Readers that hold an upload keep writers out until the last has closed, once each; whoever was writing ends first.
+func TestHold(t *testing.T) {
+	w := newWorld(t)
+	u := w.upload(t, "u-1", 1<<20)
+	page := bytes.Repeat([]byte{7}, 512)
+	inside, goOn, held := make(chan struct{}), make(chan struct{}), make(chan *Upload, 2)
+	written := make(chan error, 1)
+	go func() { written <- u.WriteIf(func() error { close(inside); <-goOn; return nil }, page, 0) }()
+	<-inside
+	for range 2 {
+		go func() {
+			h, err := w.HoldUpload("u-1")
+			if err != nil {
+				t.Error(err)
+			}
+			held <- h
+		}()
+	}
+	select {
+	case <-held:
+		t.Error("held beside a writer")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(goOn)
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		h := <-held
+		if _, err := u.WriteAt(page, 0); !errors.Is(err, ErrUpload) {
+			t.Errorf("written while it is held: %v", err)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := h.Close(); err == nil { // must not let go of what another holds
+			t.Error("closed twice")
+		}
+	}
+	writeAt(t, u, 0, page)
+	if _, err := w.HoldUpload("u-2"); !errors.Is(err, ErrUpload) {
+		t.Errorf("HoldUpload of nothing = %v", err)
+	}
+}

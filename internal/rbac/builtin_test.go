@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// TestDocumentedRoles compares built-in roles with what Azure documents: the same patterns, nothing more and nothing less. A role may
-// take away more than the page that was read, since Azure's own lists of notActions grow.
+// TestDocumentedRoles compares built-in roles with what Azure documents: the same patterns, nothing more and nothing less.
 func TestDocumentedRoles(t *testing.T) {
 	raw, err := os.ReadFile("testdata/roles.txt")
 	if err != nil {
@@ -31,8 +30,10 @@ func TestDocumentedRoles(t *testing.T) {
 			documented[first] = at
 		}
 	}
-	if len(documented) < 16 {
-		t.Fatalf("%d roles are documented", len(documented))
+	for _, r := range BuiltIn() {
+		if _, ok := documented[r.GUID]; !ok && r.Name != "Locks Contributor" && r.Name != "VM Scanner Operator" {
+			t.Errorf("the documentation of %s was not read", r.Name)
+		}
 	}
 	for guid, want := range documented {
 		got, ok := RoleByGUID(guid)
@@ -43,11 +44,7 @@ func TestDocumentedRoles(t *testing.T) {
 		have, should := got.Permissions[0], want.Permissions[0]
 		same(t, want.Name, "actions", have.Actions, should.Actions)
 		same(t, want.Name, "dataActions", have.DataActions, should.DataActions)
-		for _, a := range should.NotActions {
-			if !slices.Contains(have.NotActions, a) {
-				t.Errorf("%s does not take away %s", want.Name, a)
-			}
-		}
+		same(t, want.Name, "notActions", have.NotActions, should.NotActions)
 	}
 }
 

@@ -80,7 +80,7 @@ func (x explaining) lacking(e *arm.Error) error {
 		return err
 	}
 	info.Grantors = grantors
-	if r, ok := smallest(x.q.action, x.q.data); ok {
+	if r, ok := x.e.smallest(x.q.action, x.q.data); ok {
 		info.Role = r.Name
 		info.Commands = []string{x.command(r)}
 	}
@@ -165,9 +165,9 @@ func (x explaining) grantors() ([]Grantor, error) {
 		})
 	}
 	var out []Grantor
-	all, err := x.e.holders(x.tx, x.p.TenantID, chain, assignmentsWrite)
+	all, err := x.e.holders(x.tx, x.p.TenantID, chain, question{action: assignmentsWrite})
 	for _, h := range all {
-		if !h.conditional && !x.g.is(h.Principal) { // who may always, and is not the one who was refused
+		if h.always(assignmentsWrite) && !x.g.is(h.Principal) { // who may always, and is not the one who was refused
 			out = append(out, Grantor{h.Principal, h.role.Name, h.at})
 		}
 	}
@@ -175,11 +175,12 @@ func (x explaining) grantors() ([]Grantor, error) {
 }
 
 // smallest finds the built-in role that gives an action, in lower case, and as little else as possible.
-func smallest(action string, data bool) (Role, bool) {
+func (e *Engine) smallest(action string, data bool) (Role, bool) {
 	var best Role
 	least, meant := -1, false
-	for _, r := range BuiltIn() {
-		if compile(r).match(action, data) == nil {
+	for _, c := range e.builtIn {
+		r := c.Role
+		if c.match(action, data) == nil {
 			continue
 		}
 		m := !data && readsFor(r, action)

@@ -164,11 +164,11 @@ func TestSmallest(t *testing.T) {
 		"Microsoft.Authorization/roleAssignments/write":          "Role Based Access Control Administrator",
 		"Microsoft.Network/networkInterfaces/join/action":        "Network Contributor",
 	} {
-		if r, ok := smallest(strings.ToLower(action), false); !ok || r.Name != want {
+		if r, ok := New(nil).smallest(strings.ToLower(action), false); !ok || r.Name != want {
 			t.Errorf("%s: %s, want %s", action, r.Name, want)
 		}
 	}
-	if r, ok := smallest("microsoft.storage/storageaccounts/blobservices/containers/blobs/read", true); !ok || r.Name != "Storage Blob Data Reader" {
+	if r, ok := New(nil).smallest("microsoft.storage/storageaccounts/blobservices/containers/blobs/read", true); !ok || r.Name != "Storage Blob Data Reader" {
 		t.Errorf("data: %s", r.Name)
 	}
 }

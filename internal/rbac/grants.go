@@ -222,16 +222,7 @@ func (g *Grants) decide(q question) decision {
 	if chain == nil {
 		return d
 	}
-	var attributes *Attributes
-	holds := func(e *condition.Expr) bool {
-		if attributes == nil {
-			attributes = &Attributes{}
-			if q.attributes != nil {
-				*attributes = q.attributes()
-			}
-		}
-		return e.Holds(condition.Request{Action: q.action, Attributes: func(a condition.Attribute) ([]string, bool) { return attributes.of(a, q.scope) }})
-	}
+	holds := q.holds()
 	for i := range g.list {
 		h := &g.list[i]
 		if !slices.Contains(chain, h.Scope) {
@@ -255,6 +246,26 @@ func (g *Grants) decide(q question) decision {
 		}
 	}
 	return d
+}
+
+// holds gives a judge of conditions about a question; the attributes are read when the first condition asks.
+func (q question) holds() func(*condition.Expr) bool {
+	var attributes *Attributes
+	return func(e *condition.Expr) bool {
+		if attributes == nil {
+			attributes = &Attributes{}
+			if q.attributes != nil {
+				*attributes = q.attributes()
+			}
+		}
+		return e.Holds(condition.Request{Action: q.action, Attributes: func(a condition.Attribute) ([]string, bool) { return attributes.of(a, q.scope) }})
+	}
+}
+
+// always tells whether an assignment gives an action whatever the request.
+func (h *held) always(action string) bool {
+	met, _ := h.grants(question{action: action}, func(*condition.Expr) bool { return false })
+	return met
 }
 
 // grants tells whether an assignment gives the right, and whether it would if its conditions held.

@@ -17,6 +17,7 @@ type Engine struct {
 	groups   func(tx store.Tx, tenant, objectID string) ([]string, error)
 	members  func(tx store.Tx, tenant, group string) ([]string, error)
 	roles    map[string]*compiled
+	builtIn  []*compiled // the same, in their order
 }
 
 // Option is what an engine may know besides.
@@ -36,7 +37,8 @@ func Members(of func(tx store.Tx, tenant, group string) ([]string, error)) Optio
 func New(tenantOf func(tx store.Tx, subscription string) (string, error), options ...Option) *Engine {
 	e := &Engine{tenantOf: tenantOf, roles: map[string]*compiled{}}
 	for _, r := range BuiltIn() {
-		e.roles[r.GUID] = compile(r)
+		c := compile(r)
+		e.roles[r.GUID], e.builtIn = c, append(e.builtIn, c)
 	}
 	for _, o := range options {
 		o(e)

@@ -387,7 +387,10 @@ func TestBuiltInRoles(t *testing.T) {
 		"Management Group Contributor":                        "5d58bcaf-24a5-4b20-bdb6-eed9f69fbe4c",
 		"Management Group Reader":                             "ac63b705-f282-497d-ac71-919bf39d939d",
 		"Tag Contributor":                                     "4a9ae827-6dc8-4573-8ac7-8239d42aa03f",
-		"Locks Contributor":                                   "28bf596f-4eb7-45ce-b5bc-6cf482fec137",
+		"Log Analytics Contributor":                           "92aaf0da-9dab-42b6-94a3-d43ce8d16293", "Log Analytics Reader": "73c42c96-874c-492b-b04d-ab87d138a893",
+		"Monitoring Contributor": "749f88d5-cbae-40b8-bcfc-e573ddc772fa", "Storage Account Backup Contributor": "e5e2a7ff-d759-4cd2-bb51-3152d37e2eb1",
+		"Storage Actions Blob Data Operator": "4bad4d9e-2a13-4888-94bb-c8432f6f3040", "VM Restore Operator": "dfce8971-25e3-42e3-ba33-6055438e3080",
+		"Locks Contributor": "28bf596f-4eb7-45ce-b5bc-6cf482fec137",
 	}
 	got := map[string]string{}
 	for _, r := range BuiltIn() {

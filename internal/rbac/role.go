@@ -87,6 +87,7 @@ type block struct {
 	actions, not, data, notData patterns
 	condition                   *condition.Expr
 	conditional                 bool
+	text                        string // of the condition
 }
 
 func (b *block) match(action string, data bool) bool {
@@ -107,7 +108,7 @@ func compile(r Role) *compiled {
 	for _, p := range r.Permissions {
 		b := block{actions: patternsOf(p.Actions), not: patternsOf(p.NotActions), data: patternsOf(p.DataActions), notData: patternsOf(p.NotDataActions)}
 		if p.Condition != "" {
-			b.conditional = true
+			b.conditional, b.text = true, p.Condition
 			b.condition, _ = condition.Parse(p.Condition) // what cannot be read never holds
 		}
 		c.blocks = append(c.blocks, b)

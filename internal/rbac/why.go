@@ -6,6 +6,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
+	"vitrine/internal/rbac/condition"
 	"vitrine/internal/store"
 )
 
@@ -22,7 +23,7 @@ type Step struct {
 
 // Explanation is the whole answer to "may this principal do that there, and why".
 type Explanation struct {
-	Allowed   bool     `json:"allowed"`
+	Allowed   bool     `json:"allowed"` // as Check says: no lock is in the way either
 	Tenant    string   `json:"tenantId"`
 	Principal string   `json:"principalId"`
 	Action    string   `json:"action"`
@@ -84,15 +85,10 @@ func (x explaining) result(h held) string {
 
 // Why explains a decision in full. It is for who may know everything: the operator.
 func (e *Engine) Why(tx store.Tx, p authn.Principal, action string, scope arm.ID) (Explanation, error) {
-	q := question{action: strings.ToLower(action), scope: scope}
+	q := e.asking(action, scope)
 	g, d, err := e.ask(tx, p, q)
 	if err != nil {
 		return Explanation{}, err
-	}
-	if !d.allowed && d.by == nil { // a data action is asked by the same command
-		if data := g.decide(question{action: q.action, data: true, scope: scope}); data.allowed || data.deny != nil {
-			q.data, d = true, data
-		}
 	}
 	x := explaining{e, tx, p, g, q, d, action, nil}
 	out := Explanation{Allowed: d.allowed, Tenant: p.TenantID, Principal: p.ObjectID, Action: action, Scope: scope.String(), Chain: x.steps()}
@@ -104,17 +100,28 @@ func (e *Engine) Why(tx store.Tx, p authn.Principal, action string, scope arm.ID
 		s := g.step(*d.by, "Grants")
 		out.Decided = &s
 	default:
-		if r, ok := smallest(q.action, q.data); ok {
+		if r, ok := e.smallest(q.action, q.data); ok {
 			out.Role, out.Command = r.Name, x.command(r)
 		}
 	}
-	locks, err := locked(tx, scope, q.action)
-	out.Locks = locks
+	if !q.data { // as CheckData, which asks no locks: they are for Resource Manager only
+		out.Locks, err = locked(tx, scope, q.action)
+		out.Allowed = out.Allowed && len(out.Locks) == 0
+	}
 	return out, err
 }
 
-// holders lists the assignments at some scopes whose role gives an action, whoever holds them, conditions left aside.
-func (e *Engine) holders(tx store.Tx, tenant string, chain []string, action string) ([]held, error) {
+// asking makes the question of an operator ready. What Azure's built-in roles call a data action is asked as one.
+func (e *Engine) asking(action string, scope arm.ID) question {
+	q := question{action: strings.ToLower(action), scope: scope}
+	for _, r := range e.builtIn {
+		q.data = q.data || r.match(q.action, true) != nil
+	}
+	return q
+}
+
+// holders lists the assignments at some scopes whose role gives what is asked, whoever holds them, conditions left aside.
+func (e *Engine) holders(tx store.Tx, tenant string, chain []string, q question) ([]held, error) {
 	if len(chain) == 0 {
 		return nil, nil
 	}
@@ -136,82 +143,114 @@ func (e *Engine) holders(tx store.Tx, tenant string, chain []string, action stri
 		if err != nil {
 			return nil, err
 		}
-		if role != nil && slices.Contains(chain, a.Scope) && (role.match(action, false) != nil || role.match(action, true) != nil) {
+		if role != nil && slices.Contains(chain, a.Scope) && role.match(q.action, q.data) != nil {
 			out = append(out, held{a, role})
 		}
 	}
 	return out, nil
 }
 
-// Holder is one who may do an action at a scope, and by what.
+// Holder is one whose role gives an action at a scope, and whether it may do it by this assignment.
 type Holder struct {
+	Allowed    bool   `json:"allowed"` // the condition holds, no deny assignment and no lock is in the way: Check says the same
 	Principal  string `json:"principalId"`
 	Via        string `json:"viaGroup,omitempty"`
 	Role       string `json:"role"`
 	Scope      string `json:"scope"`
 	Assignment string `json:"assignmentId"`
-	Condition  string `json:"condition,omitempty"` // it may do so only when this holds
+	Condition  string `json:"condition,omitempty"` // of the assignment, else of the role; it may depend on the request, and then does not hold here
 	Denied     string `json:"deniedBy,omitempty"`  // name of the deny assignment that takes the right away
+	Locked     string `json:"lockedAt,omitempty"`  // scope of a lock that stops everybody
 }
 
-// WhoCan lists who may do an action at a scope of a tenant, members of groups one by one.
+// WhoCan lists whose roles give an action at a scope of a tenant, members of groups one by one.
 func (e *Engine) WhoCan(tx store.Tx, tenant, action string, scope arm.ID) ([]Holder, error) {
-	var key string
-	if scope.Subscription != "" {
-		key = "/subscriptions/" + strings.ToLower(scope.Subscription)
-	} else {
-		scope.Tenant = tenant
-		key = scope.Key()
+	q := e.asking(action, scope)
+	if scope.Subscription == "" {
+		q.scope.Tenant = tenant
 	}
-	above, err := e.Above(tx, tenant, key)
+	c := canning{e: e, tx: tx, tenant: tenant, q: q, known: map[string]*Deny{}, holds: q.holds(), out: []Holder{}}
+	anybody := &Grants{principal: authn.Principal{TenantID: tenant}, owns: e.ownership(tx, tenant)}
+	var err error
+	if anybody.tree, err = readTree(tx, tenant); err != nil {
+		return nil, err
+	}
+	if !q.data {
+		if c.locks, err = locked(tx, q.scope, q.action); err != nil {
+			return nil, err
+		}
+	}
+	all, err := e.holders(tx, tenant, anybody.chain(q.scope), q)
 	if err != nil {
 		return nil, err
 	}
-	chain := append(scope.Scopes(), above...)
-	all, err := e.holders(tx, tenant, chain, strings.ToLower(action))
-	if err != nil {
-		return nil, err
+	for i := range all {
+		if err := c.add(&all[i]); err != nil {
+			return nil, err
+		}
 	}
-	out := []Holder{}
-	for _, h := range all {
-		one := Holder{Principal: h.Principal, Role: h.role.Name, Scope: h.at, Assignment: h.ID, Condition: h.text}
-		people, err := e.expand(tx, tenant, one)
+	return c.out, nil
+}
+
+// canning is a list of holders being made.
+type canning struct {
+	e      *Engine
+	tx     store.Tx
+	tenant string
+	q      question
+	holds  func(*condition.Expr) bool
+	locks  []string
+	known  map[string]*Deny // of a principal
+	out    []Holder
+}
+
+// add lists an assignment: who it is for and, if that is a group, its members.
+func (c *canning) add(h *held) error {
+	who := []string{h.Principal}
+	if c.e.members != nil {
+		ids, err := c.e.members(c.tx, c.tenant, h.Principal)
+		if err != nil {
+			return err
+		}
+		who = append(who, ids...)
+	}
+	met, _ := h.grants(c.q, c.holds)
+	for i, id := range who {
+		one := Holder{Principal: strings.ToLower(id), Role: h.role.Name, Scope: h.at, Assignment: h.ID, Condition: h.text}
+		if one.Condition == "" {
+			one.Condition = h.role.match(c.q.action, c.q.data).text
+		}
+		if i > 0 {
+			one.Via = h.Principal
+		}
+		deny, err := c.denied(one.Principal)
+		if err != nil {
+			return err
+		}
+		if deny != nil {
+			one.Denied = deny.Name
+		}
+		if len(c.locks) > 0 {
+			one.Locked = c.locks[0]
+		}
+		one.Allowed = met && deny == nil && len(c.locks) == 0
+		c.out = append(c.out, one)
+	}
+	return nil
+}
+
+// denied finds what takes the right from a principal, asked once for each.
+func (c *canning) denied(id string) (*Deny, error) {
+	deny, ok := c.known[id]
+	if !ok {
+		g, err := c.e.Grants(c.tx, authn.Principal{TenantID: c.tenant, ObjectID: id})
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, people...)
+		deny = g.decide(c.q).deny
+		c.known[id] = deny
 	}
-	return e.markDenied(tx, tenant, action, scope, out)
-}
-
-// expand adds the members of a group after it.
-func (e *Engine) expand(tx store.Tx, tenant string, h Holder) ([]Holder, error) {
-	out := []Holder{h}
-	if e.members == nil {
-		return out, nil
-	}
-	ids, err := e.members(tx, tenant, h.Principal)
-	for _, id := range ids {
-		m := h
-		m.Principal, m.Via = strings.ToLower(id), h.Principal
-		out = append(out, m)
-	}
-	return out, err
-}
-
-func (e *Engine) markDenied(tx store.Tx, tenant, action string, scope arm.ID, list []Holder) ([]Holder, error) {
-	for i := range list {
-		g, err := e.Grants(tx, authn.Principal{TenantID: tenant, ObjectID: list[i].Principal})
-		if err != nil {
-			return nil, err
-		}
-		for _, data := range []bool{false, true} {
-			if d := g.decide(question{action: strings.ToLower(action), data: data, scope: scope}); d.deny != nil {
-				list[i].Denied = d.deny.Name
-			}
-		}
-	}
-	return list, nil
+	return deny, nil
 }
 
 // By names the assignment by which a principal may do an action at a scope, for lists that say why something is in them.
@@ -229,7 +268,7 @@ func (e *Engine) LastAdministrator(tx store.Tx, tenant string, scope arm.ID, wit
 	if err != nil {
 		return false, err
 	}
-	all, err := e.holders(tx, tenant, append(scope.Scopes(), above...), assignmentsWrite)
+	all, err := e.holders(tx, tenant, append(scope.Scopes(), above...), question{action: assignmentsWrite})
 	if err != nil {
 		return false, err
 	}
@@ -238,7 +277,7 @@ func (e *Engine) LastAdministrator(tx store.Tx, tenant string, scope arm.ID, wit
 		switch {
 		case strings.EqualFold(h.ID, without):
 			is = true
-		case !h.conditional:
+		case h.always(assignmentsWrite):
 			return false, nil
 		}
 	}

@@ -26,6 +26,9 @@ var ErrNotFound = errors.New("vm: not found")
 // ErrNotRunning says that an act needs a running machine.
 var ErrNotRunning = errors.New("vm: not running")
 
+// ErrTooOld says that a machine was started by an earlier version, whose supervisor does not know the act.
+var ErrTooOld = errors.New("vm: started by an earlier version")
+
 // Firmware is what a machine starts from: Azure's hyperVGeneration V1 is BIOS, V2 is UEFI.
 type Firmware string
 
@@ -131,7 +134,7 @@ type Runtime interface {
 	// GrowDisk makes a qcow2 file of a machine that does not run as large as size, bytes; one that is so large already is a success.
 	GrowDisk(ctx context.Context, path string, size int64) error
 	// CopyDisk writes what a running machine's qcow2 file at path holds, as of one moment during the call, to the new qcow2
-	// file target; what it has from its base is left out. The machine goes on. ErrNotRunning.
+	// file target; what it has from its base is left out. The machine goes on. ErrNotRunning, ErrTooOld.
 	CopyDisk(ctx context.Context, id, path, target string) error
 }
 

@@ -82,8 +82,10 @@ var above = []step{
 	// Now there is another administrator above.
 	{Args: "role assignment delete --assignee {admin} --role Owner"},
 	{Args: "role assignment delete --assignee {admin} --role Owner --scope /"},
+	{Args: "role assignment list-changelogs --query [?principalId==null||roleName==null]", Want: want{"": "len:0"}},
+	{Args: "role assignment list-changelogs --query [?action=='Revoked'&&principalId=='{team}'].roleName", Want: want{"": "len:1", "0": "Reader"}},
 	{Args: "role assignment list-changelogs --query [?action=='Revoked'].caller", Want: want{"0": "{adminObject}"}},
-	{Args: "role assignment list-changelogs --query [?action=='Granted'&&contains(scope,'{fixed}')].caller", Want: want{"0": "{adminObject}"}},
+	{Args: "role assignment list-changelogs --query [?action=='Granted'&&scope=='{gallery}'].caller", Want: want{"0": "{adminObject}"}},
 	// What is left: the group's three, below; at prod the Owner that its maker became; at the root what elevateAccess gave.
 	{Args: "role assignment list --all --query [].scope", Want: want{"": "len:5"}},
 }

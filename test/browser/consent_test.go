@@ -173,9 +173,27 @@ type tab struct {
 
 func (b tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		at, _ := chromedp.Run(b.ctx, chromedp.Location())
-		b.t.Fatalf("at %s: %v", at, err)
+	for _, step := range steps {
+		if err := b.once(step); err != nil {
+			at, _ := chromedp.Run(b.ctx, chromedp.Location())
+			b.t.Fatalf("at %s: %v", at, err)
+		}
+	}
+}
+
+// once does a step. While one page gives way to the next there is none in which to look for anything: the step has done nothing then,
+// and is asked for again.
+func (b tab) once(step chromedp.Action[chromedp.Void]) error {
+	for {
+		err := chromedp.Do(b.ctx, step)
+		if err == nil || !strings.Contains(err.Error(), "Cannot find default execution context") {
+			return err
+		}
+		select {
+		case <-b.ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 }
 

@@ -67,7 +67,7 @@ func (e *Shell) Why() *cobra.Command {
 	c := &cobra.Command{
 		Use: "why", Short: "Explain why a principal may, or may not, do an action at a scope",
 		Long: `why shows the role and deny assignments that apply at a scope, its own and those inherited, of the principal and of the
-groups it is in, and which one decides. It exits with 1 when the principal may not.` + asOperator,
+groups it is in, which one decides, and the locks in the way. It exits with 1 when the principal may not.` + asOperator,
 		Example: `  vitrine why --principal OBJECT_OR_CLIENT_ID --action Microsoft.Compute/galleries/images/versions/read --scope /subscriptions/S/resourceGroups/g
   vitrine why --principal ID --action Microsoft.Compute/virtualMachines/write --scope /subscriptions/S -o json`,
 		Args: cobra.NoArgs,
@@ -138,7 +138,7 @@ func (e *Shell) WhoCan() *cobra.Command {
 	var in client.WhoCanRequest
 	c := &cobra.Command{
 		Use: "who-can", Short: "List who may do an action at a scope, and by which assignment",
-		Long:    "who-can lists the principals whose roles give an action at a scope, members of groups one by one, conditions and deny assignments beside them." + asOperator,
+		Long:    "who-can lists the principals whose roles give an action at a scope, members of groups one by one. Who is not allowed all the same is told by what: a condition, a deny assignment, a lock." + asOperator,
 		Example: "  vitrine who-can --action Microsoft.Authorization/roleAssignments/write --scope /subscriptions/S -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"vitrine/internal/authn"
@@ -29,20 +30,48 @@ type Config struct {
 
 type door struct {
 	Config
-	bodies chan struct{} // a token for each body that is in memory
+	bodies *bodies
 }
 
 // MaxBody is the most that one request may send: a Put Blob of the service has 5,000 MiB.
 const MaxBody = 5000 << 20
 
-const maxBodies = 64 // pieces in memory at once, each of 8 MiB at most
+// At most so many bodies are being read at once, of whose each up to 8 MiB are in memory; and of one account, so that it leaves
+// room for others.
+const maxBodies, maxOfAccount = 64, 32
+
+type bodies struct {
+	mu  sync.Mutex
+	all int
+	of  map[string]int // by account
+}
+
+func (b *bodies) take(account string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all == maxBodies || b.of[account] == maxOfAccount {
+		return false
+	}
+	b.all++
+	b.of[account]++
+	return true
+}
+
+func (b *bodies) give(account string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all--
+	if b.of[account]--; b.of[account] == 0 {
+		delete(b.of, account)
+	}
+}
 
 // New gives the door's handler. The server before it must bound how long a body may take.
 func New(c Config) http.Handler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	d := &door{Config: c, bodies: make(chan struct{}, maxBodies)}
+	d := &door{Config: c, bodies: &bodies{of: map[string]int{}}}
 	return wire.Handler(c.Now, d.serve)
 }
 
@@ -76,7 +105,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = x.dispatch()
 	var refused *content.Error
-	if errors.As(err, &refused) {
+	if told := (*wire.Error)(nil); !errors.As(err, &told) && errors.As(err, &refused) {
 		err = worded(refused.Code).Because(err)
 	}
 	challenge(w.Header(), err, x.account)
@@ -112,6 +141,9 @@ func (x *exchange) locate() error {
 	if x.blob == "" && x.container != "" && x.query.Get("restype") != "container" { // a blob at the top is in $root
 		x.container, x.blob = "$root", x.container
 	}
+	if x.container == "" && x.blob != "" || x.container != "" && !storage.ContainerName(x.container) {
+		return worded("InvalidResourceName")
+	}
 	return nil
 }
 
@@ -129,11 +161,25 @@ func printable(name string) string {
 
 func (x *exchange) may(r right) error { return x.proof.may(x, r) }
 
+// versionQueries name states of a blob that was: there are none here.
+var versionQueries = []string{"snapshot", "versionid"}
+
+// unsupported are headers that would change what a request means.
+var unsupported = []string{"x-ms-encryption-key", "x-ms-encryption-scope", "x-ms-if-sequence-number-le", "x-ms-if-sequence-number-lt",
+	"x-ms-if-sequence-number-eq", "x-ms-structured-body", "x-ms-tags", "x-ms-if-tags", "x-ms-source-if-tags", "x-ms-immutability-policy-until-date",
+	"x-ms-legal-hold", "x-ms-access-tier", "x-ms-rehydrate-priority", "x-ms-content-crc64", "x-ms-range-get-content-crc64", "x-ms-source-content-md5",
+	"x-ms-source-content-crc64", "x-ms-source-lease-id", "x-ms-copy-source-authorization", "x-ms-copy-source-tag-option", "x-ms-seal-blob"}
+
 // dispatch finds the operation by method, restype and comp.
 func (x *exchange) dispatch() error {
-	for _, name := range []string{"snapshot", "versionid", "prevsnapshot", "deletetype"} {
+	for _, name := range append(versionQueries, "prevsnapshot", "deletetype") {
 		if x.query.Get(name) != "" {
 			return unsupportedQuery(name)
+		}
+	}
+	for _, name := range unsupported {
+		if x.r.Header.Get(name) != "" {
+			return unsupportedHeader(name)
 		}
 	}
 	comp := x.query.Get("comp")
@@ -205,7 +251,7 @@ func badQuery(name string) error {
 	return wire.Fail(http.StatusBadRequest, "InvalidQueryParameterValue", "Value for one of the query parameters specified in the request URI is invalid. "+name)
 }
 
-const maxDocument = 8 << 20 // bytes of a block list: 50,000 blocks of 160
+const maxDocument = 64 << 10 // bytes of a request's XML; a block list is read otherwise
 
 // document reads the request's XML.
 func (x *exchange) document(v any) error {
@@ -217,9 +263,13 @@ func (x *exchange) document(v any) error {
 		return wire.Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit.")
 	}
 	if err := xml.Unmarshal(raw, v); err != nil {
-		return wire.Fail(http.StatusBadRequest, "InvalidXmlDocument", "XML specified is not syntactically valid.").Because(err)
+		return badXML(err)
 	}
 	return nil
+}
+
+func badXML(err error) error {
+	return wire.Fail(http.StatusBadRequest, "InvalidXmlDocument", "XML specified is not syntactically valid.").Because(err)
 }
 
 // box reads the container that the request names.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -46,6 +47,10 @@ func mismatch() error {
 func (x *exchange) prove() (proof, error) {
 	header := x.r.Header.Values("Authorization")
 	signed := x.query.Has("sig")
+	// What is signed is lines: a parameter of several could pass for others that were signed.
+	if (signed || len(header) > 0) && !oneLine(x.query) {
+		return nil, wire.Denied("A query parameter holds a line break.")
+	}
 	switch {
 	case len(header) > 1:
 		return nil, wire.Denied("The Authorization header is given more than once.")
@@ -57,6 +62,15 @@ func (x *exchange) prove() (proof, error) {
 		return x.proveSAS()
 	}
 	return anonymous{}, nil
+}
+
+func oneLine(query url.Values) bool {
+	for name, values := range query {
+		if strings.ContainsAny(name+strings.Join(values, ""), "\r\n") {
+			return false
+		}
+	}
+	return true
 }
 
 func (x *exchange) proveHeader(value string) (proof, error) {
@@ -95,7 +109,7 @@ func (x *exchange) proveKey(credential string) (proof, error) {
 	if d := x.now().Sub(date); err != nil || d > skew || d < -skew {
 		return nil, wire.Denied("Request date header too old or too new: " + strconv.Quote(text))
 	}
-	if !x.signedByKey(x.stringToSign(), given) {
+	if !x.signedByKey(x.stringToSign(strings.Compare), given) && !x.signedByKey(x.stringToSign(collate), given) {
 		return nil, wire.Denied("The MAC signature found in the HTTP request is not the same as any computed signature.")
 	}
 	return owner{}, nil
@@ -122,8 +136,14 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// stringToSign is what SharedKey signs (learn.microsoft.com, Authorize with Shared Key).
-func (x *exchange) stringToSign() string {
+// collate is the order of header names in which the Python SDK signs since 2023: as bytes, but '_' before the digits.
+func collate(a, b string) int {
+	low := func(s string) string { return strings.ReplaceAll(s, "_", ".") }
+	return strings.Compare(low(a), low(b))
+}
+
+// stringToSign is what SharedKey signs (learn.microsoft.com, Authorize with Shared Key), the headers in an order of their names.
+func (x *exchange) stringToSign(order func(a, b string) int) string {
 	h := x.r.Header
 	length := h.Get("Content-Length")
 	if length == "" && x.r.ContentLength > 0 { // net/http takes it out of the headers
@@ -138,14 +158,15 @@ func (x *exchange) stringToSign() string {
 	}
 	lines := []string{x.r.Method, h.Get("Content-Encoding"), h.Get("Content-Language"), length, h.Get("Content-MD5"), h.Get("Content-Type"),
 		date, h.Get("If-Modified-Since"), h.Get("If-Match"), h.Get("If-None-Match"), h.Get("If-Unmodified-Since"), h.Get("Range")}
-	var own []string
+	own := map[string]string{}
 	for name, values := range h {
 		if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-ms-") {
-			own = append(own, lower+":"+strings.TrimSpace(strings.Join(values, ",")))
+			own[lower] = strings.TrimSpace(strings.Join(values, ","))
 		}
 	}
-	slices.Sort(own)
-	lines = append(lines, own...)
+	for _, name := range slices.SortedFunc(maps.Keys(own), order) {
+		lines = append(lines, name+":"+own[name])
+	}
 	lines = append(lines, "/"+x.account.Name+x.r.URL.EscapedPath())
 	params := map[string][]string{}
 	for name, values := range x.query {

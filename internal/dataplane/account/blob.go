@@ -66,6 +66,14 @@ func (x *exchange) describe(b *content.Blob) {
 		}
 	}
 	h.Set("Content-Type", contentType(b))
+	if _, signed := x.proof.(sas); signed { // a SAS may say what its reader is told; the headers are signed with it
+		for name, param := range map[string]string{"Cache-Control": "rscc", "Content-Disposition": "rscd", "Content-Encoding": "rsce",
+			"Content-Language": "rscl", "Content-Type": "rsct"} {
+			if v := x.query.Get(param); v != "" {
+				h.Set(name, v)
+			}
+		}
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("x-ms-blob-type", b.Kind)
@@ -146,6 +154,8 @@ func (x *exchange) getBlob() error {
 	return x.send(b, from, off, n, ranged)
 }
 
+const readBytes = 1 << 20 // of a blob in memory, per request that reads it
+
 // send streams bytes; the first are read before the status is written, so that a failure found at once can be told.
 func (x *exchange) send(b *content.Blob, from readable, off, n int64, ranged bool) error {
 	const most = 4 << 20
@@ -153,8 +163,12 @@ func (x *exchange) send(b *content.Blob, from readable, off, n int64, ranged boo
 	if withMD5 && n > most {
 		return worded("OutOfRangeInput")
 	}
-	buffer := make([]byte, min(max(n, 1), most))
-	first := buffer[:min(n, most)]
+	size := int64(readBytes)
+	if withMD5 {
+		size = most
+	}
+	buffer := make([]byte, min(max(n, 1), size))
+	first := buffer[:min(n, size)]
 	if err := readFull(from, first, off); err != nil {
 		return err
 	}
@@ -186,7 +200,7 @@ func (x *exchange) send(b *content.Blob, from readable, off, n int64, ranged boo
 		if err := x.r.Context().Err(); err != nil {
 			return err
 		}
-		first = buffer[:min(n, most)]
+		first = buffer[:min(n, size)]
 		if err := readFull(from, first, off); err != nil {
 			return err
 		}
@@ -222,18 +236,22 @@ func (x *exchange) held(b *content.Blob) error {
 	return b.Lease.Allows(x.r.Header.Get("x-ms-lease-id"), x.now(), "Blob")
 }
 
-// create is still for what must not be there when the client says so, and what a right to create alone may not replace.
-func (x *exchange) create(b *content.Blob) error {
-	if b == nil {
-		return x.still(nil)
+// create gives still for what must not be there when the client says so, and what a right to create alone may not replace.
+// The right is looked up now: the check runs in a transaction, which must not begin another.
+func (x *exchange) create() content.Check {
+	replace := x.may(writes)
+	return func(b *content.Blob) error {
+		if b == nil {
+			return x.still(nil)
+		}
+		if x.r.Header.Get("If-None-Match") == "*" {
+			return worded("BlobAlreadyExists")
+		}
+		if replace != nil {
+			return replace
+		}
+		return x.held(b)
 	}
-	if x.r.Header.Get("If-None-Match") == "*" {
-		return worded("BlobAlreadyExists")
-	}
-	if err := x.may(writes); err != nil {
-		return err
-	}
-	return x.held(b)
 }
 
 // headers reads what a client says of the content, with the prefix that the operation has.

@@ -27,7 +27,7 @@ func (x *exchange) copyBlob() error {
 	if err != nil {
 		return err
 	}
-	from, source, err := x.source(x.r.Header.Get("x-ms-copy-source"))
+	from, shown, err := x.source(x.r.Header.Get("x-ms-copy-source"))
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (x *exchange) copyBlob() error {
 	if len(metadata) > 0 {
 		next.Metadata = metadata
 	}
-	if err := x.Blobs.StartCopy(x.r.Context(), at.Container, next, from, source, x.create); err != nil {
+	if err := x.Blobs.StartCopy(x.r.Context(), at.Container, next, content.Source{At: from, URL: shown, Fits: x.sourceFits}, x.create()); err != nil {
 		return full(err)
 	}
 	x.stamp(next)
@@ -55,6 +55,11 @@ func (x *exchange) source(text string) (at content.Address, shown string, err er
 	request := x.r.Clone(x.r.Context())
 	request.Method, request.URL, request.Host, request.Header = http.MethodGet, u, u.Host, http.Header{}
 	there := &exchange{door: x.door, w: x.w, r: request, query: u.Query()}
+	for _, name := range versionQueries {
+		if there.query.Has(name) {
+			return at, "", wire.Fail(http.StatusBadRequest, "InvalidHeaderValue", "A copy of a snapshot or a version is not supported: x-ms-copy-source.")
+		}
+	}
 	if !strings.HasSuffix(strings.ToLower(u.Hostname()), suffix(x.r.Host)) {
 		return at, "", wire.Fail(http.StatusBadRequest, "InvalidHeaderValue", "A copy from outside this installation is not supported: x-ms-copy-source.")
 	}
@@ -62,7 +67,7 @@ func (x *exchange) source(text string) (at content.Address, shown string, err er
 		return at, "", refused.Because(err)
 	}
 	there.proof, err = there.prove()
-	if err == nil && there.account.UniqueID == x.account.UniqueID && u.Query().Get("sig") == "" {
+	if err == nil && !there.query.Has("sig") && x.provesToo(there) {
 		there.proof = x.proof
 	}
 	if err == nil {
@@ -77,6 +82,30 @@ func (x *exchange) source(text string) (at content.Address, shown string, err er
 	}
 	u.RawQuery = ""
 	return content.Address{Container: box.Container, Name: there.blob}, u.String(), nil
+}
+
+// provesToo says whether the proof of a request holds for the source of its copy as well. A service SAS was checked for the
+// path of the request: of the source it says nothing, unless it is for the container that holds both.
+func (x *exchange) provesToo(there *exchange) bool {
+	if there.account.UniqueID != x.account.UniqueID {
+		return false
+	}
+	s, signed := x.proof.(sas)
+	return !signed || s.services != "" || s.resource == "c" && there.container == x.container
+}
+
+// sourceFits checks the conditions that a copy has for its source.
+func (x *exchange) sourceFits(b *content.Blob) error {
+	h := http.Header{}
+	for _, name := range []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
+		if v := x.r.Header.Get("x-ms-source-" + name); v != "" {
+			h.Set(name, v)
+		}
+	}
+	if wire.Conditions(&http.Request{Method: http.MethodPut, Header: h}, b.Modified()) != nil {
+		return wire.Fail(http.StatusPreconditionFailed, "SourceConditionNotMet", "The source condition specified using HTTP conditional header(s) is not met.")
+	}
+	return nil
 }
 
 // suffix is what follows the account's name in a host.

@@ -52,8 +52,18 @@ func (x *exchange) lease(l *content.Lease) (status int, err error) {
 	return status, err
 }
 
+// mayLease: who may delete may break a lease too (the service's tables of a SAS's letters; a role must allow to write).
+func (x *exchange) mayLease(r right) error {
+	err := x.may(r)
+	if _, signed := x.proof.(sas); err != nil && signed && strings.EqualFold(x.r.Header.Get("x-ms-lease-action"), "break") {
+		r.letter = 'd'
+		return x.may(r)
+	}
+	return err
+}
+
 func (x *exchange) leaseContainer() error {
-	if err := x.may(x.containerRight('w', "/write")); err != nil {
+	if err := x.mayLease(x.containerRight('w', "/write")); err != nil {
 		return err
 	}
 	status := 0
@@ -72,7 +82,7 @@ func (x *exchange) leaseContainer() error {
 }
 
 func (x *exchange) leaseBlob() error {
-	if err := x.may(right{letter: 'w', typ: 'o', action: blobsAction + "/write", data: true}); err != nil {
+	if err := x.mayLease(writes); err != nil {
 		return err
 	}
 	at, err := x.address()
@@ -80,7 +90,7 @@ func (x *exchange) leaseBlob() error {
 		return err
 	}
 	status := 0
-	b, err := x.Blobs.Change(x.r.Context(), at, func(b *content.Blob) (err error) {
+	b, err := x.Blobs.ChangeLease(x.r.Context(), at, func(b *content.Blob) (err error) {
 		if err := wire.Conditions(x.r, b.Modified()); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/xml"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -56,7 +57,22 @@ type listBlobs struct {
 	Prefixes []blobPrefix `xml:"BlobPrefix"`
 }
 
-type blobPrefix struct{ Name string }
+type blobPrefix struct{ Name xmlName }
+
+// xmlName is a blob's name; what XML cannot hold is percent-encoded and says so (the service's since version 2021-02-12).
+type xmlName struct {
+	Encoded string `xml:",attr,omitempty"`
+	Text    string `xml:",chardata"`
+}
+
+func named(name string) xmlName {
+	for _, r := range name {
+		if r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff {
+			return xmlName{"true", url.PathEscape(name)}
+		}
+	}
+	return xmlName{Text: name}
+}
 
 type listedContainer struct {
 	Name       string
@@ -65,7 +81,7 @@ type listedContainer struct {
 }
 
 type listedBlob struct {
-	Name       string
+	Name       xmlName
 	Properties listedProperties
 	Metadata   entries `xml:"Metadata,omitempty"`
 }
@@ -212,8 +228,8 @@ func (x *exchange) collect(out *enumeration, c content.Container, after string, 
 			if out.Delimiter != "" {
 				if i := strings.Index(b.Name[len(out.Prefix):], out.Delimiter); i >= 0 {
 					p := b.Name[:len(out.Prefix)+i+len(out.Delimiter)]
-					out.Blobs.Prefixes = append(out.Blobs.Prefixes, blobPrefix{p})
-					after, jumped = p+"\U0010ffff", true
+					out.Blobs.Prefixes = append(out.Blobs.Prefixes, blobPrefix{named(p)})
+					after, jumped = p+content.Last, true
 					count++
 					break
 				}
@@ -241,7 +257,7 @@ func (x *exchange) listed(b *content.Blob, metadata bool) listedBlob {
 	if b.Copy != nil {
 		p.CopyID, p.CopySource, p.CopyStatus = b.Copy.ID, b.Copy.Source, b.Copy.Status
 	}
-	l := listedBlob{Name: b.Name, Properties: p}
+	l := listedBlob{Name: named(b.Name), Properties: p}
 	if metadata {
 		l.Metadata = b.Metadata
 	}

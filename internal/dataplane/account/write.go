@@ -19,26 +19,15 @@ import (
 	"vitrine/internal/web"
 )
 
-// unsupported are headers that would change what a write means.
-var unsupported = []string{"x-ms-encryption-key", "x-ms-encryption-scope", "x-ms-if-sequence-number-le", "x-ms-if-sequence-number-lt",
-	"x-ms-if-sequence-number-eq", "x-ms-structured-body", "x-ms-tags", "x-ms-if-tags", "x-ms-immutability-policy-until-date", "x-ms-legal-hold"}
-
 // writing checks what every write needs, and bounds how many bodies are in memory.
 func (x *exchange) writing(r right) (release func(), err error) {
 	if err := x.may(r); err != nil {
 		return nil, err
 	}
-	for _, name := range unsupported {
-		if x.r.Header.Get(name) != "" {
-			return nil, unsupportedHeader(name)
-		}
-	}
-	select {
-	case x.bodies <- struct{}{}:
-		return func() { <-x.bodies }, nil
-	default:
+	if !x.bodies.take(x.account.UniqueID) {
 		return nil, wire.Busy("The server is busy with other writes. Please try again after some time.")
 	}
+	return func() { x.bodies.give(x.account.UniqueID) }, nil
 }
 
 // full words a disk without room.
@@ -119,7 +108,7 @@ func (x *exchange) putPages(at content.Address, next *content.Blob) error {
 	if x.r.ContentLength > 0 {
 		return wire.BadHeader("Content-Length")
 	}
-	return x.Blobs.CreatePages(x.r.Context(), at.Container, next, size, x.create)
+	return x.Blobs.CreatePages(x.r.Context(), at.Container, next, size, x.create())
 }
 
 func (x *exchange) putBlock1(at content.Address, next *content.Blob) error {
@@ -131,6 +120,7 @@ func (x *exchange) putBlock1(at content.Address, next *content.Blob) error {
 	if err != nil {
 		return err
 	}
+	create := x.create()
 	check := func(b *content.Blob) error {
 		if err := body.check(); err != nil {
 			return err
@@ -139,7 +129,7 @@ func (x *exchange) putBlock1(at content.Address, next *content.Blob) error {
 			next.Headers.MD5 = base64.StdEncoding.EncodeToString(body.sum.Sum(nil))
 		}
 		x.w.Header().Set("Content-MD5", base64.StdEncoding.EncodeToString(body.sum.Sum(nil)))
-		return x.create(b)
+		return create(b)
 	}
 	return x.Blobs.PutBlob(x.r.Context(), at.Container, next, body, n, check)
 }
@@ -160,9 +150,6 @@ func (x *exchange) body() (*summed, error) {
 			return nil, wire.Fail(http.StatusBadRequest, "InvalidMd5", "The MD5 value specified in the request is invalid. The MD5 value must be 128 bits and Base64-encoded.")
 		}
 		s.want = want
-	}
-	if x.r.Header.Get("x-ms-content-crc64") != "" {
-		return nil, unsupportedHeader("x-ms-content-crc64")
 	}
 	return s, nil
 }
@@ -220,14 +207,39 @@ func (x *exchange) putBlock() error {
 	return x.empty(http.StatusCreated)
 }
 
-type blockItem struct {
-	XMLName xml.Name
-	ID      string `xml:",chardata"`
-}
-
-type blockList struct {
-	XMLName xml.Name    `xml:"BlockList"`
-	Items   []blockItem `xml:",any"`
+// blockList reads the XML of Put Block List as it comes, and no more of it than such a list can have.
+func blockList(r io.Reader) ([]content.Item, error) {
+	const most = 8 << 20 // bytes: 50,000 blocks of 160
+	places := map[string]content.From{"Latest": content.Latest, "Committed": content.Committed, "Uncommitted": content.Uncommitted}
+	limited := &io.LimitedReader{R: r, N: most}
+	d := xml.NewDecoder(limited)
+	var items []content.Item
+	root := false
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) && root && limited.N > 0 {
+			return items, nil
+		}
+		if err != nil {
+			return nil, badXML(err)
+		}
+		element, ok := token.(xml.StartElement)
+		switch place, known := places[element.Name.Local]; {
+		case !ok:
+		case !root && element.Name.Local == "BlockList":
+			root = true
+		case !root || !known:
+			return nil, badXML(errors.New("unexpected element"))
+		case len(items) == content.MaxBlocks:
+			return nil, worded("BlockListTooLong")
+		default:
+			var id string
+			if err := d.DecodeElement(&id, &element); err != nil {
+				return nil, badXML(err)
+			}
+			items = append(items, content.Item{ID: strings.TrimSpace(id), From: place})
+		}
+	}
 }
 
 func (x *exchange) putBlockList() error {
@@ -244,21 +256,19 @@ func (x *exchange) putBlockList() error {
 	if err != nil {
 		return err
 	}
-	var sent blockList
-	if err := x.document(&sent); err != nil {
+	body, err := x.body()
+	if err != nil {
 		return err
 	}
-	places := map[string]content.From{"Latest": content.Latest, "Committed": content.Committed, "Uncommitted": content.Uncommitted}
-	items := make([]content.Item, 0, len(sent.Items))
-	for _, it := range sent.Items {
-		place, ok := places[it.XMLName.Local]
-		if !ok {
-			return wire.Fail(http.StatusBadRequest, "InvalidXmlDocument", "XML specified is not syntactically valid.")
-		}
-		items = append(items, content.Item{ID: strings.TrimSpace(it.ID), From: place})
+	items, err := blockList(body)
+	if err != nil {
+		return err
+	}
+	if err := body.check(); err != nil {
+		return err
 	}
 	next := &content.Blob{Name: x.blob, Metadata: metadata, Headers: x.headers()}
-	if err := x.Blobs.PutBlockList(x.r.Context(), at.Container, next, items, x.create); err != nil {
+	if err := x.Blobs.PutBlockList(x.r.Context(), at.Container, next, items, x.create()); err != nil {
 		return err
 	}
 	return x.created(next)
@@ -335,58 +345,62 @@ func (x *exchange) putPage() error {
 	if err != nil {
 		return err
 	}
-	pages, err := x.Blobs.Pages(b)
-	if err != nil {
-		return err
+	if b.Kind != content.Page {
+		return worded("InvalidBlobType")
 	}
-	defer pages.Close()
 	off, n, err := wire.PageRange(x.r.Header, b.Size)
 	if err != nil {
 		return err
 	}
-	may := func() error { return x.Blobs.May(x.r.Context(), b, x.held) }
+	var buffer []byte
 	switch how := x.r.Header.Get("x-ms-page-write"); {
 	case strings.EqualFold(how, "clear"):
-		err = pages.ClearIf(may, off, n)
 	case strings.EqualFold(how, "update"):
-		err = x.updatePages(pages, may, off, n)
+		if buffer, err = x.pages(n); err != nil {
+			return err
+		}
 	case how == "":
 		return wire.MissingHeader("x-ms-page-write")
 	default:
 		return wire.BadHeader("x-ms-page-write")
 	}
+	b, err = x.Blobs.WritePages(x.r.Context(), b, x.held, func(u *image.Upload, may func() error) error {
+		if buffer == nil {
+			return u.ClearIf(may, off, n)
+		}
+		return u.WriteIf(may, buffer, off)
+	})
 	if errors.Is(err, image.ErrUpload) { // it is being made into an image
 		return worded("PendingCopyOperation").Because(err)
 	}
 	if err != nil {
 		return full(err)
 	}
-	if b, err = x.Blobs.Head(x.r.Context(), at); err != nil {
-		return err
-	}
 	x.w.Header().Set("x-ms-blob-sequence-number", strconv.FormatInt(b.Sequence, 10))
 	return x.created(b)
 }
 
-func (x *exchange) updatePages(pages *image.Upload, may func() error, off, n int64) error {
+// pages reads the body of a Put Page.
+func (x *exchange) pages(n int64) ([]byte, error) {
 	if n > maxPageWrite {
-		return wire.Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit: one Put Page has 4 MiB at most.")
+		return nil, wire.Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit: one Put Page has 4 MiB at most.")
 	}
-	if sent, err := x.length(maxPageWrite); err != nil || sent != n {
-		return errors.Join(err, wire.BadHeader("Content-Length"))
+	sent, err := x.length(maxPageWrite)
+	if err != nil {
+		return nil, err
+	}
+	if sent != n {
+		return nil, wire.BadHeader("Content-Length")
 	}
 	body, err := x.body()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	buffer := make([]byte, n)
 	if _, err := io.ReadFull(body, buffer); err != nil {
-		return worded("IncompleteBody").Because(err)
+		return nil, worded("IncompleteBody").Because(err)
 	}
-	if err := body.check(); err != nil {
-		return err
-	}
-	return pages.WriteIf(may, buffer, off)
+	return buffer, body.check()
 }
 
 // getPages serves Get Page Ranges.

@@ -2,6 +2,7 @@ package qcow2
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -170,6 +171,47 @@ func TestRefused(t *testing.T) {
 	if _, err := open(t, path, nil).ReadAt(make([]byte, 512), 0); !errors.Is(err, ErrFormat) {
 		t.Errorf("a compressed cluster: %v", err)
 	}
+}
+
+// FuzzOverlay: whatever a file says, reading it ends, and stays within what was asked for.
+func FuzzOverlay(f *testing.F) {
+	good := filepath.Join(f.TempDir(), "good")
+	if err := qcow2test.Write(good, 1<<20, map[int64][]byte{0: {1}, 3: nil, 9: fill('x', 600)}); err != nil {
+		f.Fatal(err)
+	}
+	raw, err := os.ReadFile(good)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint32(24), uint64(1<<40))
+	f.Add(uint32(qcow2test.Cluster), uint64(1<<50))
+	f.Add(uint32(2*qcow2test.Cluster), uint64(1<<62|1<<20))
+	path := filepath.Join(f.TempDir(), "fuzzed")
+	f.Fuzz(func(t *testing.T, at uint32, value uint64) {
+		bad := bytes.Clone(raw)
+		binary.BigEndian.PutUint64(bad[int(at)%(len(bad)-8):], value)
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o, err := Open(path, plain(fill('b', 5000)))
+		if err != nil {
+			return
+		}
+		defer o.Close()
+		if n, err := o.ReadAt(make([]byte, 3*qcow2test.Cluster), qcow2test.Cluster/2); n > 3*qcow2test.Cluster || n == 0 && err == nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		for off, i := int64(0), 0; i < 1000; i++ {
+			r, err := o.NextData(off)
+			if err != nil {
+				return
+			}
+			if r.Start < off || r.End <= r.Start || r.End > o.Size() {
+				t.Fatalf("after %d: %v of %d", off, r, o.Size())
+			}
+			off = r.End
+		}
+	})
 }
 
 // TestQEMU reads what QEMU wrote: random writes, zeros and discards over a base, and after a resize.

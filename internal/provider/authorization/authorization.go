@@ -92,6 +92,10 @@ func Register(c *control.Control, principals Principals) {
 		Delete:     p.remove,
 		List:       p.list,
 		Attributes: p.attributes,
+		Facts: func(r *resource) map[string]string {
+			p := &r.Properties
+			return map[string]string{"principalId": p.PrincipalID, "principalType": p.PrincipalType, "roleDefinitionId": p.RoleDefinitionID, "scope": p.Scope}
+		},
 		Missing: func(id arm.ID) *arm.Error {
 			return arm.Errorf(404, "RoleAssignmentNotFound", "The role assignment '%s' is not found.", strings.ReplaceAll(id.Name(), "-", ""))
 		},

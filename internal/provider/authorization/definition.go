@@ -2,7 +2,6 @@ package authorization
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -60,6 +59,7 @@ func (p *provider) registerDefinitions(c *control.Control) {
 		Put:      p.putDefinition,
 		Delete:   p.removeDefinition,
 		List:     p.listDefinitions,
+		Facts:    func(r *definition) map[string]string { return map[string]string{"roleName": r.Properties.RoleName} },
 		Missing:  func(id arm.ID) *arm.Error { return noDefinition(id.Name()) },
 	})
 }
@@ -180,6 +180,9 @@ func (p *provider) putDefinition(_ context.Context, w *control.Write[Definition]
 	if err := uniqueName(w, tenant); err != nil {
 		return err
 	}
+	if err := p.around(w, tenant); err != nil {
+		return err
+	}
 	at := place(tenant, w.ID.Name())
 	w.New.ID, w.New.Name, w.New.Tenant = at.String(), at.Name(), at.Tenant
 	props.RoleType, props.Permissions = "CustomRole", whole(props.Permissions)
@@ -252,21 +255,58 @@ func (p *provider) removeDefinition(_ context.Context, w *control.Write[Definiti
 			return err
 		}
 	}
-	used, err := w.Tx.List(store.Query{Kind: rbac.AssignmentKind, Any: []string{rbac.RoleTerm(guid)}})
+	used, err := assigned(w.Tx, w.Caller.Primary.TenantID, guid)
 	if err != nil {
 		return err
 	}
-	for _, d := range used {
-		var a struct{ Properties struct{ Tenant string } }
-		if err := json.Unmarshal(d.Body, &a); err != nil {
-			return err
-		}
-		if !strings.EqualFold(a.Properties.Tenant, w.Caller.Primary.TenantID) {
-			continue // another tenant's role may have the same GUID
-		}
-		return arm.Errorf(400, "RoleDefinitionHasAssignments", "There are existing role assignments referencing role (code: RoleDefinitionHasAssignments).")
+	if len(used) > 0 {
+		return inUse()
 	}
 	w.ID = place(w.Caller.Primary.TenantID, guid)
+	return nil
+}
+
+func inUse() *arm.Error {
+	return arm.Errorf(400, "RoleDefinitionHasAssignments", "There are existing role assignments referencing role (code: RoleDefinitionHasAssignments).")
+}
+
+// assigned lists the scopes at which a tenant's own role is assigned. Another tenant's role may have the same GUID.
+func assigned(tx store.Tx, tenant, guid string) (scopes []string, err error) {
+	used, err := control.Select[Assignment](tx, store.Query{Kind: rbac.AssignmentKind, Any: []string{rbac.RoleTerm(guid)}})
+	for _, r := range used {
+		if strings.EqualFold(r.Properties.Tenant, tenant) {
+			scopes = append(scopes, r.Properties.Scope)
+		}
+	}
+	return scopes, err
+}
+
+// around refuses scopes that leave an assignment of the role outside: who may write the role at the scopes that are left would
+// change rights where it may not.
+func (p *provider) around(w *control.Write[Definition], tenant string) error {
+	if w.Old == nil {
+		return nil
+	}
+	at, err := assigned(w.Tx, tenant, strings.ToLower(w.ID.Name()))
+	if err != nil {
+		return err
+	}
+	for _, s := range at {
+		scope, err := arm.ParseID(s)
+		if err != nil {
+			return err
+		}
+		if scope.Subscription == "" {
+			scope.Tenant = strings.ToLower(tenant)
+		}
+		chain, err := p.chain(w.Tx, tenant, scope)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(w.New.Properties.AssignableScopes, func(s string) bool { return slices.Contains(chain, rbac.ScopeKey(s, tenant)) }) {
+			return inUse()
+		}
+	}
 	return nil
 }
 

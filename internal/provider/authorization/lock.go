@@ -63,6 +63,9 @@ func registerLocks(c *control.Control) {
 		},
 		Delete: func(context.Context, *control.Write[Lock]) error { return nil },
 		List:   listLocks,
+		Facts: func(r *control.Resource[Lock]) map[string]string {
+			return map[string]string{"level": r.Properties.Level}
+		},
 		Missing: func(id arm.ID) *arm.Error {
 			return arm.Errorf(404, "LockNotFound", "The lock '%s' could not be found.", id.Name())
 		},

@@ -128,19 +128,19 @@ func change(old, next *resource) error {
 	if n.Capabilities == nil {
 		n.Capabilities = o.Capabilities
 	}
-	if next.SKU == nil {
+	if next.SKU == nil || next.SKU.Name == "" {
 		next.SKU = old.SKU
 	}
 	if n.Incremental == nil {
 		n.Incremental = o.Incremental
 	}
-	if o.DiskState == Attached && next.SKU.Name != "" && !strings.EqualFold(next.SKU.Name, old.SKU.Name) {
+	if o.DiskState == Attached && !strings.EqualFold(next.SKU.Name, old.SKU.Name) {
 		return refused("Cannot change the SKU of disk %s from %s to %s while it is attached to running VM %s. Please deallocate the virtual machine and retry the operation.", next.Name, old.SKU.Name, next.SKU.Name, old.ManagedBy).At("sku.name")
 	}
 	return resize(o, n, next)
 }
 
-// resize: a size only grows, and not under a machine that holds a host (wording: recorded from Azure).
+// resize: a size only grows, and not under a machine that holds a host (the words are those that users quote from Azure).
 func resize(o, n *Properties, r *resource) error {
 	switch {
 	case n.DiskSizeGB == o.DiskSizeGB:

@@ -146,6 +146,9 @@ func (f *freezing) pack(ctx context.Context, path string) (image.Ref, error) {
 		return image.Ref{}, err
 	}
 	defer o.Close()
+	if o.Size() > f.disk.Properties.DiskSizeBytes { // its header was written by the machine's QEMU, which a guest may have taken over
+		return image.Ref{}, fmt.Errorf("%w: it says %d bytes, the disk has %d", qcow2.ErrFormat, o.Size(), f.disk.Properties.DiskSizeBytes)
+	}
 	return f.Images.Pack(ctx, f.disk.Location, f.domain, o, o.Size(), nil)
 }
 

@@ -104,6 +104,10 @@ func TestFreeze(t *testing.T) {
 	if offer[0].ID != "" || offer[1].ID != "" {
 		t.Errorf("a manifest is told that is not the whole truth: %v", offer)
 	}
+	w.must(qcow2test.Write(path, 2<<30, nil))
+	if ref, err := w.disks.Freeze(ctx, id); err == nil {
+		t.Errorf("an overlay larger than its disk became %v", ref)
+	}
 	w.must(os.WriteFile(path, []byte("not an overlay"), 0o600))
 	if ref, err := w.disks.Freeze(ctx, id); err == nil {
 		t.Errorf("a damaged overlay became %v", ref)

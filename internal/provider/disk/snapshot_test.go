@@ -272,6 +272,10 @@ func TestResize(t *testing.T) {
 	w.refuse(err, 409, "OperationNotAllowed", "Cannot change the SKU")
 	w.must(w.store.Update(ctx, func(tx store.Tx) error { return w.disks.SetRunning(tx, w.id("m"), false) }))
 	w.done("PATCH", disks+"m", `{"sku":{"name":"Premium_LRS"}}`)
+	w.done("PUT", disks+"m", `{"location":"eastus","sku":{},"properties":{"diskSizeGB":1,"creationData":{"createOption":"Empty"}}}`)
+	if r, err := w.do("GET", disks+"m", ""); err != nil || !strings.Contains(string(r.Body), `"name":"Premium_LRS"`) {
+		t.Errorf("a PUT without a class changed it: %v", err)
+	}
 	w.done("PATCH", disks+"m", `{"properties":{"diskSizeGB":2}}`)
 	for range 2 {
 		_, _, err := w.disks.Materialise(ctx, w.id("m"))

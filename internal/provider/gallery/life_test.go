@@ -200,6 +200,7 @@ func TestResolve(t *testing.T) {
 
 // A region that is out of order fails alone, and another PUT without sources tries it again.
 func TestRegionFails(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.shop()
 	w.setDown("westus2", true)

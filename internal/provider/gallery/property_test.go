@@ -14,6 +14,7 @@ import (
 // TestInterrupted stops the engine at each look into a bucket while a version is published: another engine finishes
 // it, and there are as many pins and objects as ever.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.shop()
 	for n := 1; ; n++ {
@@ -47,6 +48,7 @@ func TestInterrupted(t *testing.T) {
 
 // Random valid documents survive PUT, GET, PUT, in each api-version; and what one api-version does not know survives its PUT.
 func TestRoundTrip(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.shop()
 	w.stock()

@@ -43,6 +43,7 @@ func (w *world) resolves(want bool) {
 // A soft-deleted version is out of sight and out of latest, keeps its bytes, can be used by its exact name until its retention
 // ends and restored until its grace ends; then the sweeper takes it.
 func TestSoftDelete(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.soft(`,"gracePeriodInDays":2`)
 	if got := fmt.Sprint(at(w.get(inA, galleryA+"?api-version=2026-03-03"), "properties.softDeletePolicy")); got != "map[gracePeriodInDays:2 isSoftDeleteEnabled:true retentionPeriodInDays:7]" {
@@ -167,6 +168,7 @@ func TestGraveRights(t *testing.T) {
 
 // A deletion calls off a publication that is under way, and leaves nothing.
 func TestDeleteWhilePublishing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.soft("")
 	w.setDown("westeurope", true)

@@ -48,6 +48,9 @@ func (w *world) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
 	if !ok {
 		return image.Ref{}, nil
 	}
+	if content == nil {
+		return image.Ref{}, arm.Errorf(409, "OperationNotAllowed", "The disk '%s' cannot be read now.", id)
+	}
 	tenant := tenantA
 	if strings.EqualFold(id.Subscription, subB) {
 		tenant = tenantB
@@ -222,19 +225,24 @@ func TestSourcesAcrossTenants(t *testing.T) {
 
 // What could not be read is read by the next PUT, if the caller may still read it then.
 func TestSourceReadAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.shop()
 	w.stock()
 	w.done(inB, "PUT", groupB+compute+"galleries/g", `{"location":"eastus"}`)
 	w.done(inB, "PUT", groupB+compute+"galleries/g/images/d", definition)
 	path := groupB + compute + "galleries/g/images/d/versions/1.0.0"
-	w.setDown("eastus", true)
+	disk := strings.ToLower(groupA + compute + "disks/snap-os")
+	readable := w.frozen[disk]
+	w.frozen[disk] = nil
 	r, err := w.do(inBAux, "PUT", path, storage(fmt.Sprintf(`{"osDiskImage":{"source":{"id":%q}}}`, snapA)))
 	w.must(err)
-	if o := w.wait(r); o.Status != operation.Failed {
-		t.Fatal(o.Status)
+	if o := w.wait(r); o.Status != operation.Failed || o.Error.Code != "OperationNotAllowed" {
+		t.Fatal(o.Status, o.Error)
 	}
-	w.setDown("eastus", false)
+	w.mu.Lock()
+	w.frozen[disk] = readable
+	w.mu.Unlock()
 	_, err = w.do(inB, "PUT", path, `{"location":"eastus","properties":{}}`)
 	w.refuse(err, 403, "LinkedAuthorizationFailed", "snapshots/write", "")
 	w.done(inBAux, "PUT", path, `{"location":"eastus","properties":{}}`)

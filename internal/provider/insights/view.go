@@ -1,6 +1,7 @@
 package insights
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -72,6 +73,9 @@ func views(e *audit.Event) []eventData {
 	twin := uuid.NewSHA1(uuid.NameSpaceOID, []byte("begin "+e.ID)).String()
 	b := view(e, twin, audit.Started, "BeginRequest", "Begin request")
 	b.Level, b.SubStatus, b.Properties = "Informational", text{}, nil
+	if strings.HasSuffix(strings.ToLower(e.Action), "/write") && len(e.Facts) > 0 {
+		b.Properties = map[string]string{"requestbody": body(e)} // Azure writes it so; az role assignment list-changelogs reads it
+	}
 	return []eventData{v, b}
 }
 
@@ -109,6 +113,9 @@ func view(e *audit.Event, id string, status audit.Status, name, localized string
 	if e.Status == audit.Failed {
 		v.Level, v.Properties["statusMessage"] = "Error", strings.TrimSuffix(e.Code+": "+e.Message, ": ")
 	}
+	if len(e.Facts) > 0 && !e.End {
+		v.Properties["responseBody"] = body(e)
+	}
 	if e.Request.ID != "" {
 		v.Properties["serviceRequestId"] = e.Request.ID
 	}
@@ -116,6 +123,15 @@ func view(e *audit.Event, id string, status audit.Status, name, localized string
 		v.Properties["repeated"], v.Properties["first"], v.Properties["last"] = strconv.Itoa(e.Count), e.First.Format(stamp), e.Last.Format(stamp)
 	}
 	return v
+}
+
+// body tells the facts of an event in the form of the resource that Azure shows; no body was kept.
+func body(e *audit.Event) string {
+	raw, err := json.Marshal(map[string]any{"id": e.Resource, "properties": e.Facts})
+	if err != nil { // of strings: there is no such error
+		return ""
+	}
+	return string(raw)
 }
 
 // meaning is the phrase of an HTTP status, as far as the doors answer with it.

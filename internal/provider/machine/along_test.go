@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"vitrine/internal/authn"
+	"vitrine/internal/control"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
@@ -80,4 +81,39 @@ func TestDeleteTakesAlong(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestALockThatComesLate keeps a disk and an interface that would go with their machine, when they were locked after its deletion began.
+func TestALockThatComesLate(t *testing.T) {
+	for _, locked := range []bool{false, true} {
+		w := newWorld(t)
+		w.must("PUT", machines+"m", body(t, `networkProfile.networkInterfaces=[{"id":"`+nicID+`","properties":{"deleteOption":"Delete"}}]`,
+			`storageProfile.dataDisks=[{"lun":3,"name":"d3","createOption":"empty","diskSizeGB":10,"deleteOption":"Delete"}]`))
+		m := w.must("GET", machines+"m", "")
+		disk := fmt.Sprint(at(m, "properties", "storageProfile", "dataDisks", 0, "managedDisk", "id"))
+		both := []string{strings.ToLower(disk), strings.ToLower(nicID)}
+		w.update(func(tx store.Tx) error {
+			for _, key := range both {
+				if locked {
+					lock := key + "/providers/" + rbac.LockKind + "/l"
+					if _, err := tx.Put(store.Document{Key: lock, Kind: rbac.LockKind, Terms: []string{rbac.LockTerm(key)}, Body: []byte(`{"id":"` + lock + `","properties":{"level":"CanNotDelete"}}`)}); err != nil {
+						return err
+					}
+				}
+			}
+			r, err := control.Find[Properties](tx, machines+"m")
+			if err != nil {
+				return err
+			}
+			if err := w.provider.release(tx, r, false); err != nil {
+				return err
+			}
+			for _, key := range both {
+				if _, err := tx.Get(key); errors.Is(err, store.ErrNotFound) == locked {
+					t.Errorf("locked %v: %s: %v", locked, key, err)
+				}
+			}
+			return nil
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
+	"vitrine/internal/vm"
 )
 
 func attachBody(attach, detach string) string {
@@ -139,6 +141,25 @@ func TestGeneralize(t *testing.T) {
 	}
 	w.fails("POST", machines+"m/capture", `{"vhdPrefix":"x","destinationContainerName":"c","overwriteVhds":true}`, "OperationNotAllowed", "blob based disks")
 	w.must("DELETE", machines+"m", "")
+}
+
+// TestCopyDisk: a machine that an earlier server started is told how to get there.
+func TestCopyDisk(t *testing.T) {
+	w := newWorld(t)
+	w.must("PUT", machines+"m", body(t))
+	id, err := arm.ParseID(machines + "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.runtime.Fail("CopyDisk", fmt.Errorf("machine: %w", vm.ErrTooOld))
+	var e *arm.Error
+	if err := w.provider.CopyDisk(t.Context(), id, "/d", "/t"); !errors.As(err, &e) || !strings.Contains(e.Message, "Deallocate and start it") {
+		t.Errorf("%v", err)
+	}
+	w.must("POST", machines+"m/deallocate", "")
+	if err := w.provider.CopyDisk(t.Context(), id, "/d", "/t"); !errors.Is(err, vm.ErrNotFound) {
+		t.Errorf("deallocated: %v", err)
+	}
 }
 
 // TestResizedDisk: the machine tells the size that its disk has now, and takes it back.

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"vitrine/internal/arm"
@@ -45,7 +46,13 @@ func (p *Provider) release(tx store.Tx, m *resource, undone bool) error {
 		if err != nil {
 			return err
 		}
-		if ours && (undone && d.made || !undone && d.delete) {
+		goes := undone && d.made
+		if ours && d.delete && !undone {
+			if goes, err = unlocked(tx, d.id); err != nil {
+				return err
+			}
+		}
+		if ours && goes {
 			if err := p.Disks.Delete(tx, d.id); err != nil {
 				return err
 			}
@@ -55,13 +62,30 @@ func (p *Provider) release(tx store.Tx, m *resource, undone bool) error {
 		if err := p.Network.Detach(tx, nic, id); err != nil {
 			return err
 		}
-		if !undone && m.Properties.deletes(i) {
+		goes := !undone && m.Properties.deletes(i)
+		if goes {
+			free, err := unlocked(tx, nic)
+			if err != nil {
+				return err
+			}
+			goes = free
+		}
+		if goes {
 			if err := p.Network.Delete(tx, nic); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// unlocked tells whether what goes with a machine may: a lock that came after the machine's deletion was accepted keeps it.
+func unlocked(tx store.Tx, id arm.ID) (bool, error) {
+	err := rbac.Unlocked(tx, id, id.Type()+"/delete")
+	if e, ok := errors.AsType[*arm.Error](err); ok && e.Code == "ScopeLocked" {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // deletes tells whether the i-th interface, in the order of nics, goes with the machine.

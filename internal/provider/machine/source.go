@@ -2,11 +2,13 @@ package machine
 
 import (
 	"context"
+	"errors"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
+	"vitrine/internal/vm"
 )
 
 // Offer tells what may be made from a machine: its disks by LUN, what they hold is the disks' provider's to say. A machine that
@@ -40,5 +42,9 @@ func (p *Provider) CopyDisk(ctx context.Context, machine arm.ID, path, target st
 	if err != nil {
 		return err
 	}
-	return p.Runtime.CopyDisk(ctx, m.Properties.VMID, path, target)
+	err = p.Runtime.CopyDisk(ctx, m.Properties.VMID, path, target)
+	if errors.Is(err, vm.ErrTooOld) { // to try again would not help
+		return arm.Errorf(409, "OperationNotAllowed", "The virtual machine '%s' was started by an earlier version of this server, which cannot copy the disks of a running machine. Deallocate and start it, then retry the operation.", m.Name).Because(err)
+	}
+	return err
 }

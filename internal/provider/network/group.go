@@ -132,14 +132,21 @@ func replaceRules(w *control.Write[Group]) error {
 		if r == nil {
 			r = control.Make[Rule](w.ID.Child("securityRules", c.Name), "", w.Now)
 		}
+		was := r.Properties
 		r.Properties = c.Properties
 		stamped(r, nil)
 		r.SetState(arm.Succeeded)
+		if err := changeable(w.Tx, &was, r); err != nil {
+			return err
+		}
 		if err := control.Save(w.Tx, r); err != nil {
 			return err
 		}
 	}
 	for _, r := range before {
+		if err := removable(w.Tx, r.ParsedID()); err != nil {
+			return err
+		}
 		if err := control.Remove(w.Tx, r.ParsedID()); err != nil {
 			return err
 		}

@@ -131,17 +131,24 @@ func (p *Provider) replaceSubnets(w *control.Write[Vnet]) error {
 		} else if err := keepsPrefix(w.Tx, s, &c.Properties); err != nil {
 			return err
 		}
+		was := s.Properties
 		s.Properties = c.Properties
 		if err := checkSubnetNSG(w.Tx, id, w.New.Location, &s.Properties); err != nil {
 			return err
 		}
 		stamped(s, nil)
 		s.SetState(arm.Succeeded)
+		if err := changeable(w.Tx, &was, s); err != nil {
+			return err
+		}
 		if err := control.Save(w.Tx, s); err != nil {
 			return err
 		}
 	}
 	for _, s := range before {
+		if err := removable(w.Tx, s.ParsedID()); err != nil {
+			return err
+		}
 		if err := dropSubnet(w.Tx, s.ParsedID()); err != nil {
 			return err
 		}

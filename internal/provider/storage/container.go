@@ -18,7 +18,10 @@ func (p *Provider) putContainer(_ context.Context, w *control.Write[Container]) 
 	if err != nil {
 		return err
 	}
-	return p.dress(account, w.Old, w.New, w.Now)
+	if err := p.dress(account, w.Old, w.New, w.Now); err != nil || w.Old != nil {
+		return err
+	}
+	return p.Blobs.Welcome(w.Tx, content.Container{UID: w.New.Properties.UniqueID, Region: account.Location})
 }
 
 // dress checks a container against its account and fills in what the service does.

@@ -45,6 +45,9 @@ func containerName(n string) *arm.Error {
 	return arm.Errorf(400, "ContainerNameInvalid", "The specified container name '%.100s' is invalid: 3 to 63 lower-case letters, digits and single '-', which neither begin nor end it.", n)
 }
 
+// ContainerName says whether a container can have this name.
+func ContainerName(n string) bool { return containerName(n) == nil }
+
 func invalid(target, format string, args ...any) *arm.Error {
 	return arm.Errorf(400, "InvalidValuesForRequestParameters", format, args...).At(target)
 }

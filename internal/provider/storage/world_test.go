@@ -14,7 +14,10 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
+	"vitrine/internal/blob"
+	"vitrine/internal/blob/memblob"
 	"vitrine/internal/control"
+	"vitrine/internal/image"
 	"vitrine/internal/provider/storage"
 	"vitrine/internal/provider/storage/content"
 	"vitrine/internal/rbac"
@@ -39,6 +42,9 @@ type world struct {
 	store    *store.Store
 	control  *control.Control
 	accounts *storage.Provider
+	blobs    *content.Store
+	images   *image.Store
+	rbac     *rbac.Engine
 }
 
 func newWorld(t *testing.T) *world {
@@ -47,9 +53,16 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { w.store.Close() })
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	w.must(err)
-	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now,
+	bucket := memblob.New()
+	buckets := func(string) (*blob.Bucket, error) { return bucket, nil }
+	w.images, err = image.New(image.Config{Store: w.store, Dir: t.TempDir(), Workers: 2, Buckets: buckets})
+	w.must(err)
+	t.Cleanup(func() { w.images.Close() })
+	w.blobs = content.New(content.Config{Store: w.store, Images: w.images, Bucket: buckets})
+	w.rbac = rbac.New(control.TenantOf)
+	w.control = control.New(control.Config{Store: w.store, RBAC: w.rbac, Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Kick: func() {}})
-	w.accounts = storage.Register(w.control, storage.Config{Sealer: sealer, Blobs: content.New(content.Config{Store: w.store})})
+	w.accounts = storage.Register(w.control, storage.Config{Sealer: sealer, Blobs: w.blobs})
 	w.must(w.store.Update(context.Background(), func(tx store.Tx) error {
 		return errors.Join(populate(tx, sub, "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"), populate(tx, other, "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"))
 	}))

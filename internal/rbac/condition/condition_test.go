@@ -22,6 +22,7 @@ func TestHolds(t *testing.T) {
 	}{
 		{delegation, write, true},
 		{delegation, "Microsoft.Compute/disks/read", true},
+		{strings.Replace(delegation, "acdd72a7-3385-48ef-bd42-f606fba81ae7", "acdd72a7338548efbd42f606fba81ae7", 1), write, true}, // as Azure's own conditions write them
 		{strings.Replace(delegation, "acdd72a7", "00000000", 1), write, false},
 		{strings.Replace(delegation, "@Request[", "@Resource[", 1), write, false},
 		{`@Resource[name] StringEquals 'Production1'`, "", true},

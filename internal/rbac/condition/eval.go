@@ -180,7 +180,10 @@ func operators() map[string]operator {
 	return all
 }
 
-func guid(s string) string { return strings.ToLower(strings.Trim(s, "{}")) }
+// guid is a GUID in the form that is compared: Azure's own conditions write it with hyphens and without.
+func guid(s string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.Trim(s, "{}"), "-", ""))
+}
 
 func numbers(l, r string) (int, bool) {
 	a, err1 := strconv.ParseFloat(l, 64)

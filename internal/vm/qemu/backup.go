@@ -36,8 +36,12 @@ func (r *Runtime) CopyDisk(ctx context.Context, id, path, target string) (err er
 			err = errors.Join(err, os.Remove(target))
 		}
 	}()
-	if _, err = ask(ctx, r.control(id), request{Op: "backup", Disk: path, Target: target}); err == nil {
+	rep, err := ask(ctx, r.control(id), request{Op: "backup", Disk: path, Target: target})
+	if err == nil {
 		return nil
+	}
+	if rep.Version == 1 {
+		return fmt.Errorf("machine %s: %w", id, vm.ErrTooOld)
 	}
 	if s, errStatus := r.Status(ctx, id); errStatus == nil && s.State != vm.Running {
 		return fmt.Errorf("machine %s: %w: %w", id, vm.ErrNotRunning, err)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -218,4 +219,39 @@ func (q *jobQEMU) listen() string {
 		}
 	}()
 	return path
+}
+
+// TestOldSupervisor: one of protocol 1 runs its machine on, but cannot copy; nothing is left of the try.
+func TestOldSupervisor(t *testing.T) {
+	needQEMU(t)
+	dir := t.TempDir()
+	r, m := open(t, dir), tiny(t, "")
+	disk, target := filepath.Join(dir, "disk.qcow2"), filepath.Join(dir, "copy.qcow2")
+	if err := r.CreateDisk(t.Context(), vm.NewDisk{Path: disk, Size: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.prepare(m); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := proc.Listen(r.control(m.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		proc.Serve(ln, &calls, func(c *proc.Call) {
+			answer := response{Version: 1, Status: vm.Status{ID: m.ID, State: vm.Running}}
+			if strings.Contains(string(c.Request), `"backup"`) {
+				answer.Error = `this supervisor (protocol 1) does not know "backup"`
+			}
+			_ = c.Reply(answer)
+		})
+	})
+	defer func() { ln.Close(); calls.Wait() }()
+	if err := r.CopyDisk(t.Context(), m.ID, disk, target); !errors.Is(err, vm.ErrTooOld) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(target); err == nil {
+		t.Error("the target is left")
+	}
 }

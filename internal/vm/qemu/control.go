@@ -11,7 +11,8 @@ import (
 
 // controlVersion is the version of what is said on the control socket: one request and one response per connection.
 // A newer server meets older supervisors, so operations are added, never changed.
-const controlVersion = 1
+// Version 2 has backup.
+const controlVersion = 2
 
 type request struct {
 	Op     string        `json:"op"` // status, wait, poweroff, kill, reset, backup

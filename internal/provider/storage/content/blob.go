@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -21,6 +23,11 @@ const (
 	Block = "BlockBlob"
 	Page  = "PageBlob"
 )
+
+// Last comes after every name that begins with what stands before it: no name holds it.
+const Last = "\U0010ffff"
+
+const pageTerm = "page"
 
 // The limits of the service.
 const (
@@ -51,7 +58,10 @@ type Config struct {
 // Store is the blobs of one server's accounts.
 type Store struct {
 	Config
-	kick chan struct{}
+	kick    chan struct{}
+	filling filling
+	stripes [64]sync.Mutex // writers of pages: each blob has one of these
+	looked  time.Time      // when orphans were looked for
 }
 
 // New returns a Store.
@@ -62,7 +72,7 @@ func New(c Config) *Store {
 	if c.Grace == 0 {
 		c.Grace = 10 * time.Minute
 	}
-	return &Store{Config: c, kick: make(chan struct{}, 1)}
+	return &Store{Config: c, kick: make(chan struct{}, 1), filling: filling{done: map[string]*atomic.Int64{}}}
 }
 
 // Container is where a blob is: a name that no other container has or will have, and the region of its bytes.
@@ -125,7 +135,7 @@ func key(container, name string) string { return containerPrefix(container) + na
 
 // CheckName says whether a blob can have this name.
 func CheckName(name string) error {
-	if name == "" || len(name) > MaxName || !utf8.ValidString(name) || strings.ContainsRune(name, 0) || !store.Storable(key(uuid.Nil.String(), name)) {
+	if name == "" || len(name) > MaxName || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00"+Last) || !store.Storable(key(uuid.Nil.String(), name)) {
 		return refuse("InvalidResourceName")
 	}
 	return nil
@@ -157,13 +167,21 @@ func (s *Store) save(tx store.Tx, b *Blob) error {
 		now = b.Changed.Add(time.Microsecond)
 	}
 	b.Changed = now
+	return s.write(tx, b)
+}
+
+// write writes a document as it is.
+func (s *Store) write(tx store.Tx, b *Blob) error {
 	body, err := json.Marshal(b)
 	if err != nil {
 		return err
 	}
 	var terms []string
 	if b.Copy != nil && b.Copy.Status == Pending {
-		terms = []string{pendingTerm}
+		terms = append(terms, pendingTerm)
+	}
+	if b.Kind == Page {
+		terms = append(terms, pageTerm)
 	}
 	b.etag, err = tx.Put(store.Document{Key: key(b.Container, b.Name), Kind: blobKind, Terms: terms, Body: body, ETag: b.etag})
 	return err
@@ -180,6 +198,11 @@ func (s *Store) Head(ctx context.Context, at Address) (b *Blob, err error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if b.Copy != nil && b.Copy.Status == Pending {
+		if done := s.filling.of(b.Copy.ID); done != nil {
+			b.Copy.Done = min(done.Load(), b.Copy.Total)
+		}
 	}
 	return b, s.dated(b)
 }
@@ -222,6 +245,7 @@ func (s *Store) replace(ctx context.Context, c Container, next *Blob, check Chec
 		next.Created, next.etag, next.Changed = s.Now().UTC().Truncate(time.Microsecond), 0, time.Time{}
 		if old != nil {
 			next.Created, next.etag, next.Changed, next.Lease = old.Created, old.etag, old.Modified(), old.Lease
+			next.Lease.settle(s.Now())
 			if err := s.leave(tx, old, blocks); err != nil {
 				return err
 			}
@@ -245,7 +269,7 @@ func just(blocks ...Part) func(store.Tx, *Blob) ([]Part, error) {
 
 // current reads what is there for a write and asks check.
 func (s *Store) current(tx store.Tx, at Address, check Check) (*Blob, error) {
-	if err := CheckName(at.Name); err != nil {
+	if err := errors.Join(CheckName(at.Name), home(tx, at.UID)); err != nil {
 		return nil, err
 	}
 	old, err := load(tx, at.UID, at.Name)
@@ -267,10 +291,7 @@ func (s *Store) current(tx store.Tx, at Address, check Check) (*Blob, error) {
 // Change changes a blob's document, such as its metadata or its lease.
 func (s *Store) Change(ctx context.Context, at Address, f func(*Blob) error) (b *Blob, err error) {
 	err = s.Store.Update(ctx, func(tx store.Tx) error {
-		if b, err = load(tx, at.UID, at.Name); err != nil {
-			return err
-		}
-		if err := s.dated(b); err != nil {
+		if b, err = s.held(tx, at); err != nil {
 			return err
 		}
 		was := b.Modified()
@@ -280,7 +301,37 @@ func (s *Store) Change(ctx context.Context, at Address, f func(*Blob) error) (b 
 		if was.After(b.Changed) {
 			b.Changed = was
 		}
+		b.Lease.settle(s.Now())
 		return s.save(tx, b)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refuse("BlobNotFound")
+	}
+	return b, err
+}
+
+// held reads a blob with its date, in a container that is still there.
+func (s *Store) held(tx store.Tx, at Address) (*Blob, error) {
+	if err := home(tx, at.UID); err != nil {
+		return nil, err
+	}
+	b, err := load(tx, at.UID, at.Name)
+	if err != nil {
+		return nil, err
+	}
+	return b, s.dated(b)
+}
+
+// ChangeLease changes a blob's lease, which changes neither its ETag nor its date.
+func (s *Store) ChangeLease(ctx context.Context, at Address, f func(*Blob) error) (b *Blob, err error) {
+	err = s.Store.Update(ctx, func(tx store.Tx) error {
+		if b, err = s.held(tx, at); err != nil {
+			return err
+		}
+		if err := f(b); err != nil {
+			return err
+		}
+		return s.write(tx, b)
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, refuse("BlobNotFound")
@@ -307,7 +358,7 @@ func (s *Store) Delete(ctx context.Context, at Address, check Check) error {
 
 // List gives a page of the blobs whose names begin with prefix and come after a name, in bytewise order.
 func (s *Store) List(ctx context.Context, c Container, prefix, after string, limit int) (list []*Blob, err error) {
-	if prefix != "" && CheckName(prefix) != nil || after != "" && CheckName(after) != nil {
+	if prefix != "" && CheckName(prefix) != nil || after != "" && CheckName(strings.TrimSuffix(after, Last)) != nil {
 		return nil, refuse("OutOfRangeQueryParameterValue")
 	}
 	q := store.Query{Kind: blobKind, Prefix: key(c.UID, prefix), Limit: limit}

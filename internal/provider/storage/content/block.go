@@ -128,8 +128,8 @@ func (s *Store) fewer(tx store.Tx, at Address, length int) error {
 	if len(first) == 0 {
 		return nil
 	}
-	// Counting costs a listing, so only one in 64 puts does it: the limit may be passed by as many.
-	if id := uuid.New(); id[0]%64 != 0 {
+	// Counting costs a listing, so only one in 1,024 puts does it: the limit may be passed by as many.
+	if id := uuid.New(); id[0] != 0 || id[1]%4 != 0 {
 		return nil
 	}
 	all, err := tx.List(q)
@@ -168,15 +168,14 @@ func pieceKey(container, uid string, i int) string {
 	return "storage/" + container + "/" + uid + "/" + strconv.Itoa(i)
 }
 
-// drop removes the pieces of parts that nothing names. What fails here, Sweep cannot know of: it is looked for by name
-// when the container goes.
+// drop removes the pieces of parts that nothing names. What fails here is left to sweepPieces.
 func (s *Store) drop(c Container, list ...Part) {
 	bucket, err := s.Bucket(c.Region)
 	if err != nil {
 		return
 	}
 	for _, p := range list {
-		_ = erase(context.WithoutCancel(context.Background()), bucket, c.UID, p)
+		_ = erase(context.Background(), bucket, c.UID, p)
 	}
 }
 
@@ -276,13 +275,17 @@ func (s *Store) settle(tx store.Tx, at Address, chosen []Part) error {
 	if err != nil {
 		return err
 	}
+	used := map[string]bool{}
+	for _, p := range chosen {
+		used[p.UID] = true
+	}
 	var unused []Part
 	for _, d := range docs {
 		var w waiting
 		if err := json.Unmarshal(d.Body, &w); err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(chosen, func(p Part) bool { return p.UID == w.UID }) {
+		if !used[w.UID] {
 			unused = append(unused, w.Part)
 		}
 		if err := tx.Delete(d.Key, 0); err != nil {
@@ -329,8 +332,8 @@ type Reader struct {
 	parts     []Part
 	starts    []int64 // where each part begins
 	size      int64
-	key       string // of the piece that is at hand
-	piece     []byte
+	from      int64 // of the bytes that are at hand
+	at        []byte
 }
 
 // Open prepares to read a block blob. It is for one reader at a time.
@@ -361,43 +364,37 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 		if off >= r.size {
 			return n, io.EOF
 		}
-		i, _ := slices.BinarySearch(r.starts, off+1)
-		i--
-		within := off - r.starts[i]
-		piece, err := r.load(r.parts[i], int(within/pieceBytes))
-		if err != nil {
-			return n, err
+		if off < r.from || off >= r.from+int64(len(r.at)) {
+			if err := r.load(off); err != nil {
+				return n, err
+			}
 		}
-		k := copy(p[n:], piece[within%pieceBytes:])
+		k := copy(p[n:], r.at[off-r.from:])
 		n, off = n+k, off+int64(k)
 	}
 	return n, nil
 }
 
-// load reads a piece, unless it is at hand.
-func (r *Reader) load(part Part, i int) ([]byte, error) {
-	k := pieceKey(r.container.UID, part.UID, i)
-	if k == r.key {
-		return r.piece, nil
-	}
+// readBytes are read of a piece at once: many slow readers must not hold many pieces.
+const readBytes = 1 << 20
+
+// load reads the bytes at and after an offset, as far as their piece goes.
+func (r *Reader) load(off int64) error {
+	i, _ := slices.BinarySearch(r.starts, off+1)
+	i--
+	part, within := r.parts[i], off-r.starts[i]
+	piece := within / pieceBytes
 	bucket, err := r.s.Bucket(r.container.Region)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	piece, err := bucket.Get(r.ctx, k)
+	begin := within % pieceBytes / readBytes * readBytes
+	n := min(readBytes, min(part.Size-piece*pieceBytes, pieceBytes)-begin)
+	r.at, err = bucket.GetRange(r.ctx, pieceKey(r.container.UID, part.UID, int(piece)), begin, n)
+	r.from = r.starts[i] + piece*pieceBytes + begin
 	if err != nil {
-		return nil, err
+		r.at = nil
 	}
-	if want := min(part.Size-int64(i)*pieceBytes, pieceBytes); int64(len(piece)) != want {
-		return nil, fmt.Errorf("piece %s has %d bytes, not %d", k, len(piece), want)
-	}
-	r.key, r.piece = k, piece
-	return piece, nil
-}
-
-// WriteTo sends n bytes from an offset.
-func (r *Reader) WriteTo(w io.Writer, off, n int64) error {
-	_, err := io.CopyBuffer(struct{ io.Writer }{w}, io.NewSectionReader(r, off, n), make([]byte, 256<<10))
 	return err
 }
 

@@ -36,6 +36,13 @@ func (l *Lease) Locked(now time.Time) bool {
 	return s == "leased" || s == "breaking"
 }
 
+// settle makes a lease that is over available once somebody wrote without it: its holder cannot renew it after that.
+func (l *Lease) settle(now time.Time) {
+	if !l.Locked(now) {
+		*l = Lease{}
+	}
+}
+
 // Allows says whether a write may go on that came with a lease ID, or with none (the service's table of outcomes).
 func (l *Lease) Allows(id string, now time.Time, what string) error {
 	switch {

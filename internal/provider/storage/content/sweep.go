@@ -81,14 +81,36 @@ func (s *Store) leaveBlock(tx store.Tx, container string, d store.Document) erro
 	return s.note(tx, leftover{Container: container, Region: w.Region, Parts: []Part{w.Part}})
 }
 
-// Forget notes, in the transaction that removes a container, that all it holds is to go.
-func (s *Store) Forget(tx store.Tx, c Container) error {
-	return s.note(tx, leftover{Container: c.UID, Region: c.Region, Whole: true})
+// homeKind are the containers that take blobs: whoever began to upload before one was deleted finds it gone at the end, also
+// when another of its name has come.
+const homeKind = "vitrine.storage/homes"
+
+func homeKey(uid string) string { return homeKind + "/" + uid }
+
+// Welcome notes, in the transaction that makes a container, that it takes blobs from now on.
+func (s *Store) Welcome(tx store.Tx, c Container) error {
+	_, err := tx.Put(store.Document{Key: homeKey(c.UID), Kind: homeKind, Body: fmt.Appendf(nil, `{"region":%q}`, c.Region)})
+	return err
 }
 
-// Sweep removes bytes that nothing names and blocks that were given up. It may be interrupted and run again.
+// home refuses a container that is not there any more.
+func home(tx store.Tx, uid string) error {
+	_, err := tx.Get(homeKey(uid))
+	if errors.Is(err, store.ErrNotFound) {
+		return refuse("ContainerNotFound")
+	}
+	return err
+}
+
+// Forget notes, in the transaction that removes a container, that all it holds is to go.
+func (s *Store) Forget(tx store.Tx, c Container) error {
+	return errors.Join(missing(tx.Delete(homeKey(c.UID), 0)), s.note(tx, leftover{Container: c.UID, Region: c.Region, Whole: true}))
+}
+
+// Sweep removes bytes that nothing names and blocks that were given up. It may be interrupted and run again, but not twice at a
+// time.
 func (s *Store) Sweep(ctx context.Context) error {
-	return errors.Join(s.giveUp(ctx), s.sweepNotes(ctx), s.sweepFiles(ctx))
+	return errors.Join(s.giveUp(ctx), s.sweepNotes(ctx), s.sweepFiles(ctx), s.sweepPieces(ctx))
 }
 
 func (s *Store) sweepNotes(ctx context.Context) error {
@@ -230,20 +252,35 @@ func (s *Store) sweepFiles(ctx context.Context) error {
 	if len(files) == 0 {
 		return nil
 	}
-	live := map[string]bool{}
-	err = s.Store.View(ctx, func(tx store.Tx) error {
-		docs, err := tx.List(store.Query{Kind: blobKind})
-		for _, d := range docs {
-			if b, err := parse(d); err == nil && b.Kind == Page {
-				live[upload(b.UID)] = true
-			}
-		}
-		return err
-	})
+	live, err := s.liveFiles(ctx)
 	for _, u := range files {
 		if err == nil && !live[u.ID] {
 			err = s.Images.RemoveUpload(u.ID)
 		}
 	}
 	return err
+}
+
+// liveFiles are the files that documents name.
+func (s *Store) liveFiles(ctx context.Context) (map[string]bool, error) {
+	live := map[string]bool{}
+	for after, more := "", true; more; {
+		err := s.Store.View(ctx, func(tx store.Tx) error {
+			docs, err := tx.List(store.Query{Kind: blobKind, Any: []string{pageTerm}, After: after, Limit: sweepPage})
+			more = len(docs) == sweepPage
+			for _, d := range docs {
+				after = d.Key
+				b, err := parse(d)
+				if err != nil { // whose file it is cannot be told: none may go
+					return err
+				}
+				live[upload(b.UID)] = true
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return live, nil
 }
