@@ -84,6 +84,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	control.Register(c, control.Spec[catalog.Grave]{
 		Type: catalog.GraveType, Versions: versions, Delete: p.purgeNow, Dialect: catalog.GraveDialect,
 	})
+	refuseUnserved(c)
 	c.Handle(control.Route{Method: "GET", Pattern: gravesPattern, Do: listGraves})
 	c.Handle(control.Route{Method: "GET", Pattern: usagesPattern, Do: p.listUsages})
 	return p

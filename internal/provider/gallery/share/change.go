@@ -40,8 +40,9 @@ func read(body []byte) (*update, error) {
 			faults = append(faults, catalog.Invalid("sharingUpdate.groups.type", "Required parameter 'type' is missing (null)."))
 		}
 		for n, id := range g.IDs {
-			if !arm.IsGUID(id) {
+			if !arm.IsGUID(id) { // the first of a list is told: there may be many
 				faults = append(faults, catalog.Invalid("sharingUpdate.groups.ids", "The value '%.80s' of parameter 'ids' is not the ID of a subscription or tenant: it must be a GUID.", id))
+				break
 			}
 			g.IDs[n] = strings.ToLower(id)
 		}
