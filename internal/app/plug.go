@@ -84,7 +84,7 @@ type disks struct{ *disk.Provider }
 // Create implements machine.Disks.
 func (d disks) Create(tx store.Tx, n machine.NewDisk) error {
 	return d.Provider.Create(tx, disk.NewDisk{ID: n.ID, Location: n.Location, SKU: n.SKU, OSType: n.OSType, Generation: n.Generation,
-		ImageVersionID: n.ImageVersionID, LUN: n.LUN, SizeGB: n.SizeGB, Owner: n.Owner, Now: n.Now})
+		ImageVersionID: n.ImageVersionID, Foreign: n.Foreign, LUN: n.LUN, SizeGB: n.SizeGB, Owner: n.Owner, Now: n.Now})
 }
 
 // Info implements machine.Disks.

@@ -25,7 +25,6 @@ import (
 	"vitrine/internal/provider/management"
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
-	"vitrine/internal/provider/sharing"
 	"vitrine/internal/provider/storage"
 	"vitrine/internal/provider/storage/content"
 	"vitrine/internal/vm"
@@ -111,7 +110,6 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	r := &a.rooms
 	authorization.Register(a.control, principals{a.directory})
 	management.Register(a.control, management.Config{Grant: authorization.GrantTo})
-	sharing.Register(a.control)
 	insights.Register(a.control)
 	groups := resources.Register(a.control, resources.Config{Directory: a.directory})
 	sources, err := allowed("allow-template-source", a.cfg.Templates)
@@ -120,12 +118,13 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	}
 	deploys := deployments.Register(a.control, deployments.Config{Sealer: a.sealer,
 		Fetcher: web.NewFetcher(web.FetchConfig{Origins: sources, Max: 4 << 20})})
-	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}})
+	outside := a.outside()
+	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}, Foreign: outside.Source})
 	r.gallery = galleries
-	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
+	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
 		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: imports{r}, Now: a.cfg.Now})
 	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}, Blobs: imports{r}})
-	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
+	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Foreign: outside.Version, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
 	if err != nil {
 		return nil, err

@@ -77,6 +77,7 @@ type (
 		As       string     `json:"principalId"`
 		Means    string     `json:"means"`
 		By       AccessStep `json:"grantedBy"`
+		In       string     `json:"subscriptionId,omitempty"` // the caller's, that sees it; empty: by a role assignment
 	}
 )
 

@@ -76,6 +76,7 @@ type Response struct {
 type Route struct {
 	Method  string
 	Pattern string
+	Reads   bool // a POST that only asks: nothing is written, no activity log either
 	Do      func(ctx context.Context, c *Call) (any, error)
 	// Alone runs Do outside of a transaction: Tx is nil, and what Do leaves in Commit is done in one of its own at the end.
 	Alone bool
@@ -105,6 +106,7 @@ type entry interface {
 	list(ctx context.Context, c *Control, p *pass) (*Response, error)
 	remove(ctx context.Context, c *Control, p *pass) (*Response, error)
 	act(ctx context.Context, c *Control, p *pass) (*Response, error)
+	shown(d store.Document, v arm.Version) (Shown, error)
 	part(ctx context.Context, c *Control, p *pass, part, name string) (*Response, error)
 }
 

@@ -19,7 +19,7 @@ func (c *Control) route(ctx context.Context, p *pass) (*Response, error) {
 		if !ok || r.Method != p.Method {
 			continue
 		}
-		reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+		reading := r.Reads || r.Method == http.MethodGet || r.Method == http.MethodHead
 		call := &Call{Request: p.Request, Names: names, Control: c, Reply: http.Header{}, Correlation: correlation(ctx, p.Header)}
 		var body []byte
 		f := func(tx store.Tx) error {

@@ -52,12 +52,16 @@ func asSnapshot(r *resource) {
 
 func (p *Provider) fromImage(w *control.Write[Properties]) error {
 	props, r := &w.New.Properties, w.New.Properties.CreationData.GalleryImageReference
-	ref, size, err := p.Versions.Manifest(w.Tx, r.ID, r.lun(), w.New.Location)
+	version, err := p.versionOf(w, r)
 	if err != nil {
 		return err
 	}
+	ref, size, err := p.Versions.Manifest(w.Tx, version, r.lun(), w.New.Location)
+	if err != nil {
+		return veiled(err, r)
+	}
 	if r.LUN == nil {
-		osType, generation, architecture, err := p.Versions.Describe(w.Tx, r.ID)
+		osType, generation, architecture, err := p.Versions.Describe(w.Tx, version)
 		if err != nil {
 			return err
 		}

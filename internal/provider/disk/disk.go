@@ -36,7 +36,8 @@ type Sealer interface {
 type Config struct {
 	Images   *image.Store
 	Versions Versions
-	Blobs    Blobs // nil: createOption Import is refused
+	Blobs    Blobs   // nil: createOption Import is refused
+	Foreign  Foreign // nil: no shared or community galleries here
 	Seal     Sealer
 	Dir      string // the data folder; disks/<uniqueId>/ below it holds overlays
 	// Overlay makes a copy-on-write file at path, sizeBytes large, on the read-only raw file base; base empty: on nothing.

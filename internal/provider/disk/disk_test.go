@@ -50,7 +50,7 @@ func TestErrors(t *testing.T) {
 		{"image missing", "PUT", "d", creation(`"createOption":"FromImage"`), 400, "InvalidParameter", "galleryImageReference"},
 		{"image of another type", "PUT", "d", creation(`"createOption":"FromImage","galleryImageReference":{"id":"/subscriptions/` + sub + `"}`), 400, "LinkedInvalidPropertyId", "fully qualified"},
 		{"marketplace", "PUT", "d", creation(`"createOption":"FromImage","imageReference":{"id":"/x"}`), 400, "NotSupported", "marketplace"},
-		{"community", "PUT", "d", creation(`"createOption":"FromImage","galleryImageReference":{"communityGalleryImageId":"/x"}`), 400, "NotSupported", "community"},
+		{"community", "PUT", "d", creation(`"createOption":"FromImage","galleryImageReference":{"communityGalleryImageId":"/CommunityGalleries/x/Images/y"}`), 400, "NotSupported", "community"},
 		{"image not there", "PUT", "d", creation(`"createOption":"FromImage","galleryImageReference":{"id":"` + image + `"}`), 404, "GalleryImageNotFound", ""},
 		{"copy of a machine", "PUT", "d", creation(`"createOption":"Copy","sourceResourceId":"` + group + `/providers/Microsoft.Compute/virtualMachines/s"`), 400, "InvalidParameter", "must be a disk or a snapshot"},
 		{"copy to a region", "PUT", "d", creation(`"createOption":"CopyStart","sourceResourceId":"` + disks + `empty"`), 400, "InvalidParameter", "not allowed for a disk"},

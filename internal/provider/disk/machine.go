@@ -27,6 +27,7 @@ type NewDisk struct {
 	OSType         string
 	Generation     string
 	ImageVersionID string // of the gallery version it is made from; empty: an empty disk
+	Foreign        string // the version's ID in a shared or community gallery, shown instead; empty: it has none
 	LUN            int    // of the version's disk; -1: its OS disk
 	SizeGB         int    // 0: as large as its source
 	Owner          arm.ID // the machine that it is attached to
@@ -85,6 +86,9 @@ func (p *Provider) bring(tx store.Tx, d *resource, n NewDisk) error {
 	if id, err := arm.ParseID(n.ImageVersionID); err == nil && strings.EqualFold(id.Type(), "Microsoft.Compute/images") {
 		c.ImageReference = made // as Azure tells it of a managed image
 	} else {
+		if n.Foreign != "" {
+			made.setForeign(n.Foreign)
+		}
 		c.GalleryImageReference = made
 	}
 	if n.LUN >= 0 {

@@ -106,10 +106,11 @@ type Capabilities struct {
 
 // Terms lets a manifest's users be found.
 func (p *Properties) Terms() []string {
+	terms := p.useTerms()
 	if p.Manifest == nil {
-		return nil
+		return terms
 	}
-	return []string{"manifest:" + p.Manifest.String()}
+	return append(terms, "manifest:"+p.Manifest.String())
 }
 
 // lun is the LUN that a reference means; -1 is the OS disk.

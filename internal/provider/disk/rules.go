@@ -157,11 +157,8 @@ func checkUpload(p *Properties, snapshot bool) []*arm.Error {
 }
 
 func checkReference(r *ImageReference) []*arm.Error {
-	switch {
-	case r.Shared != "":
-		return []*arm.Error{unsupported("creationData.galleryImageReference.sharedGalleryImageId", "A directly shared gallery image as the source of a disk")}
-	case r.Community != "":
-		return []*arm.Error{unsupported("creationData.galleryImageReference.communityGalleryImageId", "A community gallery image as the source of a disk")}
+	if r.foreign() != "" {
+		return checkForeign(r)
 	}
 	id, err := arm.ParseID(r.ID)
 	const want = "Microsoft.Compute/galleries/images/versions"

@@ -17,6 +17,12 @@ func (p *Provider) putDefinition(_ context.Context, w *control.Write[catalog.Def
 	if err := alive(parent, w.ID.Parent()); err != nil {
 		return err
 	}
+	if err := catalog.AtHome(parent, w.New.Location); err != nil {
+		return err
+	}
+	if w.New.Properties.PurchasePlan != nil && parent.Properties.Mode() == catalog.Community {
+		return catalog.Invalid("galleryImage.properties.purchasePlan", "An image with a purchase plan cannot be in a gallery that is shared with the community.")
+	}
 	var old *catalog.Definition
 	if w.Old != nil {
 		old = &w.Old.Properties

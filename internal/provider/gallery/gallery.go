@@ -14,6 +14,7 @@ import (
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/provider/gallery/publish"
+	"vitrine/internal/provider/gallery/share"
 	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 )
@@ -64,13 +65,12 @@ func Register(c *control.Control, cfg Config) *Provider {
 		cfg.Now = time.Now
 	}
 	cfg.Limits = cfg.Limits.complete()
+	sharing := &share.Sharing{Limit: cfg.Limits.Shares}
 	p := &Provider{Config: cfg, store: c.Store(), publisher: &publish.Publisher{Images: cfg.Images, Sources: cfg.Sources, Blobs: cfg.Blobs, Foreign: cfg.Foreign}}
 	control.Register(c, control.Spec[catalog.Gallery]{
 		Type: GalleryType, Versions: versions, Noun: "gallery", Tracked: true, Async: async, Patch: true,
 		Name: catalog.GalleryName, Validate: catalog.ValidateGallery, Put: p.putGallery, Delete: p.deleteGallery, View: viewGallery, Dialect: catalog.GalleryDialect, Rates: galleryRates(),
-		Actions: []control.Action[catalog.Gallery]{{Name: "share", Do: func(context.Context, *control.Act[catalog.Gallery]) error {
-			return catalog.Unsupported("", "Sharing a gallery with groups or the community (the action 'share')")
-		}}},
+		Actions: sharing.Actions(),
 	})
 	control.Register(c, control.Spec[catalog.Definition]{
 		Type: DefinitionType, Versions: versions, Noun: "galleryImage", Tracked: true, Async: async, Patch: true,
@@ -84,6 +84,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	control.Register(c, control.Spec[catalog.Grave]{
 		Type: catalog.GraveType, Versions: versions, Delete: p.purgeNow, Dialect: catalog.GraveDialect,
 	})
+	refuseUnserved(c)
 	c.Handle(control.Route{Method: "GET", Pattern: gravesPattern, Do: listGraves})
 	c.Handle(control.Route{Method: "GET", Pattern: usagesPattern, Do: p.listUsages})
 	return p
@@ -104,6 +105,7 @@ func (p *Provider) Works() map[string]operation.Work {
 	none := func(context.Context, *operation.Run) []operation.Step { return nil }
 	return map[string]operation.Work{
 		workGallery:          {Steps: none, Finish: settle[catalog.Gallery]},
+		share.Work:           {Steps: none, Finish: settle[catalog.Gallery]},
 		workGalleryDelete:    {Steps: none, Finish: remove[catalog.Gallery]},
 		workDefinition:       {Steps: none, Finish: settle[catalog.Definition]},
 		workDefinitionDelete: {Steps: none, Finish: remove[catalog.Definition]},
@@ -151,6 +153,9 @@ func (p *Provider) putGallery(_ context.Context, w *control.Write[catalog.Galler
 		old = &w.Old.Properties
 	}
 	props.Settle(old, w.ID, w.Version)
+	if err := share.Settle(w); err != nil {
+		return err
+	}
 	if w.Old == nil {
 		taken, err := w.Tx.List(store.Query{Kind: control.Kind(GalleryType), All: []string{catalog.UniqueTerm(props.Identifier.UniqueName)}, Limit: 1})
 		if err != nil {
@@ -167,6 +172,9 @@ func (p *Provider) putGallery(_ context.Context, w *control.Write[catalog.Galler
 }
 
 func (p *Provider) deleteGallery(_ context.Context, w *control.Write[catalog.Gallery]) error {
+	if err := share.Deletable(&w.Old.Properties); err != nil {
+		return err
+	}
 	if err := childless(w.Tx, DefinitionType, w.ID.Key()+"/images/"); err != nil {
 		return err
 	}
@@ -194,15 +202,8 @@ func childless(tx store.Tx, kind, prefix string) error {
 		"Can not delete resource before nested resources are deleted. Some existing nested resource IDs include: '%s'. Please delete all nested resources before deleting this resource.", strings.Join(names, "', '"))
 }
 
-// viewGallery shows the sharing mode only to who asks for it.
-func viewGallery(_ context.Context, r *control.Read[catalog.Gallery]) error {
-	p := &r.Resource.Properties
-	asked := strings.EqualFold(r.Query.Get("$select"), "Permissions") || strings.EqualFold(r.Query.Get("$expand"), "SharingProfile/Groups")
-	if asked && p.SharingProfile == nil {
-		p.SharingProfile = &catalog.SharingProfile{Permissions: "Private"}
-	}
-	return nil
-}
+// viewGallery shows the sharing only to who asks for it.
+func viewGallery(_ context.Context, r *control.Read[catalog.Gallery]) error { return share.View(r) }
 
 // alive refuses a child of what is being deleted.
 func alive(parent interface{ State() string }, id arm.ID) error {

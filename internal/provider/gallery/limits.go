@@ -17,6 +17,7 @@ type Limits struct {
 	Definitions int // of a subscription in a region: 1,000
 	Versions    int // of a subscription in a region: 10,000
 	Replicas    int // of a version, in all regions together: 100
+	Shares      int // subscriptions and tenants that a gallery is shared with: 1,000, of which Azure allows 35
 }
 
 func (l Limits) complete() Limits {

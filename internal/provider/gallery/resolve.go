@@ -92,8 +92,7 @@ func (p *Provider) read(tx store.Tx, id arm.ID) (*catalog.VersionResource, error
 
 // usable: a region can be used as soon as it is done, whatever the others do.
 func usable(v *catalog.VersionResource, location string) bool {
-	r := v.Properties.Regions[location]
-	return r != nil && r.State == catalog.Completed && v.State() != arm.Deleting
+	return catalog.Usable(v, location)
 }
 
 // latest is the highest version by number among those that are in the region, whole, and not excluded.
@@ -129,13 +128,7 @@ func candidate(v *catalog.VersionResource, location string) bool {
 	if !usable(v, location) || v.State() != arm.Succeeded && v.State() != arm.Updating || v.Properties.Publishing == nil {
 		return false
 	}
-	excluded := v.Properties.Publishing.ExcludeFromLatest
-	for _, t := range v.Properties.Publishing.TargetRegions {
-		if l, _ := arm.LocationOf(t.Name); l.Name == location && t.ExcludeFromLatest != nil {
-			excluded = *t.ExcludeFromLatest
-		}
-	}
-	return !excluded
+	return !v.Properties.ExcludedIn(location)
 }
 
 func less(a, b [3]int32) bool {

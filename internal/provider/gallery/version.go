@@ -20,6 +20,13 @@ func (p *Provider) putVersion(_ context.Context, w *control.Write[catalog.Versio
 	if err := alive(definition, w.ID.Parent()); err != nil {
 		return err
 	}
+	shop, err := control.Get[catalog.Gallery](w.Tx, w.ID.Parent().Parent())
+	if err != nil {
+		return err
+	}
+	if err := catalog.AtHome(shop, w.New.Location); err != nil {
+		return err
+	}
 	var old *catalog.Version
 	if w.Old != nil {
 		old = &w.Old.Properties

@@ -49,7 +49,7 @@ func (p *Provider) bringOSDisk(w *control.Write[Properties], image Image) error 
 	}
 	var err error
 	d.Managed, err = p.makeDisk(w, d.Managed, NewDisk{ID: w.ID.Group().Child(diskType, d.Name), OSType: image.OSType,
-		Generation: image.Generation, ImageVersionID: image.VersionID, LUN: osDisk, SizeGB: d.SizeGB})
+		Generation: image.Generation, ImageVersionID: image.VersionID, Foreign: image.Foreign, LUN: osDisk, SizeGB: d.SizeGB})
 	return err
 }
 
@@ -117,7 +117,7 @@ func (p *Provider) bringDataDisk(w *control.Write[Properties], d *DataDisk, imag
 		if err := grows("dataDisk.diskSizeGB", &d.SizeGB, size); err != nil {
 			return err
 		}
-		disk.ImageVersionID = image.VersionID
+		disk.ImageVersionID, disk.Foreign = image.VersionID, image.Foreign
 	}
 	disk.SizeGB = d.SizeGB
 	var err error

@@ -88,11 +88,8 @@ func identified(text, typ, at string) (arm.ID, *arm.Error) {
 }
 
 const (
-	diskType    = "Microsoft.Compute/disks"
-	nicType     = "Microsoft.Network/networkInterfaces"
-	versionType = "Microsoft.Compute/galleries/images/versions"
-	imageType   = "Microsoft.Compute/galleries/images"
-	managedType = "Microsoft.Compute/images"
+	diskType = "Microsoft.Compute/disks"
+	nicType  = "Microsoft.Network/networkInterfaces"
 )
 
 // links lists what a machine leans on that it did not before. The image is authorised once, at creation: rights on it

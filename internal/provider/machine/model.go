@@ -5,6 +5,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/provider/machine/imageref"
 	"vitrine/internal/provider/machine/osprofile"
 )
 
@@ -61,23 +62,10 @@ type Hardware struct {
 
 // Storage is the image and the disks.
 type Storage struct {
-	Image   *ImageReference `json:"imageReference" arm:"immutable"`
-	OSDisk  *OSDisk         `json:"osDisk"`
-	Data    []DataDisk      `json:"dataDisks" arm:"always"`
-	Unknown armjson.Unknown `json:"-"`
-}
-
-// ImageReference says which image a machine was made from.
-type ImageReference struct {
-	Publisher string          `json:"publisher"`
-	Offer     string          `json:"offer"`
-	SKU       string          `json:"sku"`
-	Version   string          `json:"version"`
-	Exact     string          `json:"exactVersion" arm:"readonly"`
-	Shared    string          `json:"sharedGalleryImageId"`
-	Community string          `json:"communityGalleryImageId"`
-	ID        string          `json:"id"`
-	Unknown   armjson.Unknown `json:"-"`
+	Image   *imageref.Reference `json:"imageReference" arm:"immutable"`
+	OSDisk  *OSDisk             `json:"osDisk"`
+	Data    []DataDisk          `json:"dataDisks" arm:"always"`
+	Unknown armjson.Unknown     `json:"-"`
 }
 
 // OSDisk is the disk that boots.

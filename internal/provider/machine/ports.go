@@ -24,6 +24,7 @@ type Image struct {
 	Generation   string // V1, V2
 	Architecture string // x64, Arm64
 	Disks        []ImageDisk
+	Foreign      string // its ID in a shared or community gallery, shown instead of VersionID; empty: none
 }
 
 // ImageDisk is one disk of an image.
@@ -60,6 +61,7 @@ type NewDisk struct {
 	OSType         string // of an OS disk
 	Generation     string // of an OS disk
 	ImageVersionID string // empty: a blank disk
+	Foreign        string // the version's ID in a shared or community gallery, shown instead
 	LUN            int    // in the image; -1: its OS disk
 	SizeGB         int
 	Owner          arm.ID // the machine
@@ -99,6 +101,7 @@ type Sealer interface {
 // Config is what the provider needs.
 type Config struct {
 	Images       Images
+	Foreign      Foreign // nil: no shared or community galleries here
 	Disks        Disks
 	Network      Network
 	Runtime      vm.Runtime

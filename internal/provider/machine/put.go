@@ -99,7 +99,7 @@ func (p *Provider) image(w *control.Write[Properties]) (Image, error) {
 		}
 		return Image{OSType: kind, OSState: "Specialized", Generation: info.Generation}, nil
 	}
-	image, err := p.Images.Resolve(w.Tx, s.Image.ID, w.New.Location)
+	image, err := p.resolve(w, s.Image)
 	if err != nil {
 		return Image{}, err
 	}

@@ -141,9 +141,9 @@ func validateOSDisk(s *Storage) (faults []*arm.Error) {
 		if s.Image == nil {
 			return append(faults, required("imageReference"))
 		}
-		return append(faults, validateImage(s.Image)...)
+		return append(faults, s.Image.Check()...)
 	case "Attach":
-		if s.Image != nil && s.Image.ID != "" {
+		if s.Image != nil && s.Image.ID+s.Image.Foreign() != "" {
 			faults = append(faults, invalid("imageReference", "Parameter 'imageReference' is not allowed with osDisk.createOption 'Attach'."))
 		}
 		if !d.Managed.existing() {
@@ -155,36 +155,4 @@ func validateOSDisk(s *Storage) (faults []*arm.Error) {
 		return faults
 	}
 	return append(faults, invalid("osDisk.createOption", "createOption '%s' of an OS disk is not allowed: use FromImage or Attach.", d.CreateOption))
-}
-
-func validateImage(r *ImageReference) []*arm.Error {
-	forms := 0
-	for _, has := range []bool{r.ID != "", r.Shared != "", r.Community != "", r.Publisher != "" || r.Offer != "" || r.SKU != ""} {
-		if has {
-			forms++
-		}
-	}
-	switch {
-	case forms != 1:
-		return []*arm.Error{invalid("imageReference", "Exactly one of 'id', 'sharedGalleryImageId', 'communityGalleryImageId' and publisher, offer and sku must be specified in 'imageReference'.")}
-	case r.Shared != "":
-		return []*arm.Error{invalid("imageReference.sharedGalleryImageId", "'sharedGalleryImageId' is not supported by this server; name the image version by its resource ID.")}
-	case r.Community != "":
-		return []*arm.Error{invalid("imageReference.communityGalleryImageId", "'communityGalleryImageId' is not supported by this server; name the image version by its resource ID.")}
-	case r.ID == "":
-		return []*arm.Error{arm.Errorf(404, "PlatformImageNotFound", "The platform image '%s:%s:%s:%s' is not available. Verify that all fields in the storage profile are correct. This server has no marketplace.", r.Publisher, r.Offer, r.SKU, r.Version).At("imageReference")}
-	}
-	const at = "properties.storageProfile.imageReference.id"
-	_, fault := identified(r.ID, versionType, at)
-	for _, other := range []string{imageType, managedType} {
-		if fault != nil {
-			if _, f := identified(r.ID, other, at); f == nil {
-				fault = nil
-			}
-		}
-	}
-	if fault != nil {
-		return []*arm.Error{fault}
-	}
-	return nil
 }

@@ -2,9 +2,11 @@
 // no such list, since a role assignment in another tenant shows nowhere.
 //
 // It owns no document. It reads the galleries of the tenants for which the request brought a token, and asks rbac for
-// each image version by which assignment the caller may use it.
+// each image version by which assignment the caller may use it. What is shared with whole subscriptions and tenants, and with the
+// community, others tell it (Offers), for each subscription in which the caller may look at that.
 //
 //	GET /providers/Vitrine.Sharing/sharedWithMe ─▶ each token's tenant ─▶ its galleries ─▶ rbac ─▶ items with the reason
+//	                                                              └────▶ its subscriptions ─▶ rbac ─▶ Offers ─▶ items
 package sharing
 
 import (
@@ -39,15 +41,25 @@ type Item struct {
 	Tenant   string    `json:"tenantId"`
 	As       string    `json:"principalId"` // object ID of the caller in that tenant
 	By       rbac.Step `json:"grantedBy"`
-	Means    string    `json:"means"` // "RBAC"
+	Means    string    `json:"means"`                    // RBAC, Subscription, Tenant, Community
+	In       string    `json:"subscriptionId,omitempty"` // the caller's, that sees it; not of RBAC
 }
 
-// Register adds the route.
-func Register(c *control.Control) {
-	c.Handle(control.Route{Method: "GET", Pattern: "/providers/Vitrine.Sharing/sharedWithMe", Do: list})
+// Offer is a gallery that a subscription sees without a role assignment on it.
+type Offer struct {
+	ID, Name, Type, Location string
+	Means                    string // Subscription, Tenant, Community
 }
 
-func list(_ context.Context, c *control.Call) (any, error) {
+// Offers lists them.
+type Offers func(tx store.Tx, subscription string) ([]Offer, error)
+
+// Register adds the route. offers is nil where galleries are shared by role assignments alone.
+func Register(c *control.Control, offers Offers) {
+	c.Handle(control.Route{Method: "GET", Pattern: "/providers/Vitrine.Sharing/sharedWithMe", Do: offers.list})
+}
+
+func (o Offers) list(_ context.Context, c *control.Call) (any, error) {
 	if v := c.Query.Get("api-version"); v != Version {
 		return nil, arm.Errorf(400, "InvalidApiVersionParameter", "The api-version '%.40s' is invalid. The supported versions are '%s'.", v, Version)
 	}
@@ -57,13 +69,14 @@ func list(_ context.Context, c *control.Call) (any, error) {
 	}
 	items := []Item{}
 	for _, p := range c.Caller.All() {
-		some, err := shared(c, p)
+		some, err := o.shared(c, p)
 		if err != nil {
 			return nil, err
 		}
 		items = append(items, some...)
 	}
-	slices.SortFunc(items, func(a, b Item) int { return strings.Compare(strings.ToLower(a.ID), strings.ToLower(b.ID)) })
+	slices.SortStableFunc(items, func(a, b Item) int { return strings.Compare(strings.ToLower(a.ID), strings.ToLower(b.ID)) })
+	items = slices.CompactFunc(items, func(a, b Item) bool { return strings.EqualFold(a.ID, b.ID) }) // two subscriptions see one gallery
 	items = slices.DeleteFunc(items, func(i Item) bool { return strings.ToLower(i.ID) <= after })
 	answer := map[string]any{}
 	if len(items) > pageSize {
@@ -77,7 +90,7 @@ func list(_ context.Context, c *control.Call) (any, error) {
 }
 
 // shared lists what one of the caller's principals may use in its tenant.
-func shared(c *control.Call, p authn.Principal) ([]Item, error) {
+func (o Offers) shared(c *control.Call, p authn.Principal) ([]Item, error) {
 	grants, err := c.Control.RBAC().Grants(c.Tx, p)
 	if err != nil {
 		return nil, err
@@ -95,6 +108,11 @@ func shared(c *control.Call, p authn.Principal) ([]Item, error) {
 		if !grants.Within(id) {
 			continue
 		}
+		offered, err := o.items(c.Tx, grants, p, id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, offered...)
 		for _, typ := range []string{galleries, definitions, versions} {
 			docs, err := c.Tx.List(store.Query{Kind: control.Kind(typ), Prefix: s.Key + "/"})
 			if err != nil {
@@ -109,6 +127,24 @@ func shared(c *control.Call, p authn.Principal) ([]Item, error) {
 					out = append(out, item)
 				}
 			}
+		}
+	}
+	return out, nil
+}
+
+// items are what one of the caller's subscriptions is offered, if the caller may look at that.
+func (o Offers) items(tx store.Tx, g *rbac.Grants, p authn.Principal, subscription arm.ID) ([]Item, error) {
+	if o == nil {
+		return nil, nil
+	}
+	offers, err := o(tx, subscription.Subscription)
+	if err != nil {
+		return nil, err
+	}
+	var out []Item
+	for _, f := range offers {
+		if by, ok := g.By(f.Type+"/read", subscription); ok {
+			out = append(out, Item{ID: f.ID, Name: f.Name, Type: f.Type, Location: f.Location, Tenant: p.TenantID, As: p.ObjectID, By: by, Means: f.Means, In: subscription.Subscription})
 		}
 	}
 	return out, nil

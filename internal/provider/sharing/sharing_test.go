@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, store: store.New(memstore.Open())}
 	t.Cleanup(func() { _ = w.store.Close() })
 	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Kick: func() {}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
-	sharing.Register(w.control)
+	sharing.Register(w.control, nil)
 	management.Register(w.control, management.Config{Grant: authorization.GrantTo})
 	w.update(func(tx store.Tx) error {
 		for sub, tenant := range map[string]string{subA: tenantA, subB: tenantB} {
@@ -173,4 +173,44 @@ func TestManagementGroups(t *testing.T) {
 	expect(200, admin, "DELETE", "other/subscriptions/"+subA, "")
 	expect(204, admin, "DELETE", "other", "")
 	expect(400, admin, "DELETE", tenantA, "")
+}
+
+// What a subscription is offered is listed to who may look at that there, once, with how it came.
+func TestOffers(t *testing.T) {
+	w := newWorld(t)
+	asked := map[string]int{}
+	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Kick: func() {}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	sharing.Register(w.control, func(_ store.Tx, subscription string) ([]sharing.Offer, error) {
+		asked[subscription]++
+		return []sharing.Offer{{ID: "/SharedGalleries/x-SHOP", Name: "x-SHOP", Type: "Microsoft.Compute/locations/sharedGalleries", Location: "eastus", Means: "Subscription"},
+			{ID: "/SharedGalleries/x-SHOP", Name: "x-SHOP", Type: "Microsoft.Compute/locations/sharedGalleries", Location: "eastus", Means: "Tenant"},
+			{ID: "/CommunityGalleries/pub", Name: "pub", Type: "Microsoft.Compute/locations/communityGalleries", Location: "eastus", Means: "Community"}}, nil
+	})
+	w.grant(parsed(t, "/subscriptions/"+subA+"/resourceGroups/g/providers/Microsoft.Compute/galleries/shop"), reader, tenantA, inA)
+	w.grant(parsed(t, "/subscriptions/"+subA), reader, tenantA, adminA)
+	list := func(who string) (out []string) {
+		_, body, err := w.do("GET", "/providers/Vitrine.Sharing/sharedWithMe", sharing.Version, "", authn.Caller{Primary: authn.Principal{TenantID: tenantA, ObjectID: who, AppID: "app"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page struct{ Value []sharing.Item }
+		if err := json.Unmarshal(body, &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range page.Value {
+			if i.Means != "RBAC" {
+				out = append(out, i.ID+" "+i.Means+" "+i.In+" "+i.By.Role)
+			}
+		}
+		return out
+	}
+	if got := strings.Join(list(adminA), "; "); got != "/CommunityGalleries/pub Community "+subA+" Reader; /SharedGalleries/x-SHOP Subscription "+subA+" Reader" {
+		t.Error(got)
+	}
+	if got := list(inA); len(got) != 0 { // a role below the subscription is none for it
+		t.Error(got)
+	}
+	if asked[subB] != 0 {
+		t.Error("another tenant's subscription was asked for")
+	}
 }

@@ -26,7 +26,12 @@ func GalleryDialect(r *GalleryResource, v arm.Version) {
 		p.SharingProfile = nil
 	}
 	if v.Date() < sinceArchitecture {
-		p.SoftDeletePolicy = nil
+		p.SoftDeletePolicy, p.SharingStatus = nil, nil
+	}
+	if s := p.SharingProfile; s != nil && v.Date() < sinceArchitecture {
+		shown := *s
+		shown.Community = nil
+		p.SharingProfile = &shown
 	}
 	if s := p.SoftDeletePolicy; s != nil && v.Date() < softDeleteDays {
 		shown := *s

@@ -21,9 +21,7 @@ func GalleryName(n string) *arm.Error {
 func ValidateGallery(r *GalleryResource) []*arm.Error {
 	var faults []*arm.Error
 	p := &r.Properties
-	if s := p.SharingProfile; s != nil && s.Permissions != "" && s.Permissions != "Private" {
-		faults = append(faults, Unsupported("gallery.properties.sharingProfile.permissions", "The sharing permission '"+s.Permissions+"' of a gallery"))
-	}
+	faults = append(faults, checkSharing(p.SharingProfile)...)
 	faults = append(faults, checkSoftDelete(p.SoftDeletePolicy)...)
 	if present(r.Identity) && !strings.Contains(string(r.Identity), `"None"`) {
 		faults = append(faults, Unsupported("identity", "A managed identity of a gallery"))

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"encoding/json"
-	"strings"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -23,22 +22,16 @@ type Gallery struct {
 	Identifier       *UniqueName       `json:"identifier" arm:"readonly"`
 	SharingProfile   *SharingProfile   `json:"sharingProfile"`
 	SoftDeletePolicy *SoftDeletePolicy `json:"softDeletePolicy"`
-	SharingStatus    json.RawMessage   `json:"sharingStatus" arm:"readonly"`
+	SharingStatus    *SharingStatus    `json:"sharingStatus" arm:"readonly"` // only with $select or $expand
 	arm.Provisioning
 	Unknown armjson.Unknown `json:"-"`
+
+	Groups []SharingGroup `json:"sharedWith" arm:"private"`
 }
 
 // UniqueName is what names a gallery to those it is shared with: subscription and upper-case name.
 type UniqueName struct {
 	UniqueName string `json:"uniqueName"`
-}
-
-// SharingProfile says with whom a gallery is shared beyond role assignments.
-type SharingProfile struct {
-	Permissions string          `json:"permissions" arm:"enum=Private|Groups|Community"`
-	Groups      json.RawMessage `json:"groups" arm:"readonly"`
-	Community   json.RawMessage `json:"communityGalleryInfo"`
-	Unknown     armjson.Unknown `json:"-"`
 }
 
 // SoftDeletePolicy says whether deleted versions can be restored.
@@ -48,17 +41,6 @@ type SoftDeletePolicy struct {
 	Grace     *int32          `json:"gracePeriodInDays"`     // then: only to be restored
 	Unknown   armjson.Unknown `json:"-"`
 }
-
-// Terms lets a gallery be found by its unique name.
-func (g *Gallery) Terms() []string {
-	if g.Identifier == nil {
-		return nil
-	}
-	return []string{UniqueTerm(g.Identifier.UniqueName)}
-}
-
-// UniqueTerm is the index term of a gallery's unique name.
-func UniqueTerm(name string) string { return "unique:" + strings.ToLower(name) }
 
 // Definition is the properties of an image definition (gallery.md 6), in the order in which Compute answers.
 type Definition struct {
@@ -295,9 +277,17 @@ type RegionStatus struct {
 	Progress int    `json:"progress" arm:"always"`
 }
 
-// Terms lets a manifest's users be found.
+// Terms lets a manifest's users be found, and those of a shared or community gallery.
 func (v *Version) Terms() []string {
 	var terms []string
+	if v.Storage.Source != nil {
+		terms = append(terms, UseTerms(v.Storage.Source.Any())...)
+	}
+	for name, r := range v.Regions {
+		if r.State == Completed {
+			terms = append(terms, RegionTerm(name))
+		}
+	}
 	for _, c := range v.Content {
 		if c.Ref != nil {
 			terms = append(terms, "manifest:"+c.Ref.String())
