@@ -17,19 +17,22 @@ import (
 
 // layers places every package of internal/. A package imports what is lower. Within layer 2 the fraction is the step.
 var layers = map[string]float64{
-	"arm": 0, "arm/armjson": 0.1, "digest": 0, "web": 0, "seal": 0, "proc": 0,
+	"arm": 0, "arm/armjson": 0.1, "digest": 0, "web": 0, "seal": 0, "proc": 0, "proc/sandbox": 0.1,
 	"store": 1, "store/memstore": 1.1, "store/sqlstore": 1.1, "store/storetest": 1.2, "store/storetest/pgtest": 1.1,
 	"blob": 1, "blob/memblob": 1.1, "blob/fileblob": 1.1, "blob/blobtest": 1.2,
 	"vm": 1, "vm/seed": 1, "vm/fakevm": 1.1, "vm/qemu": 1.1, "vm/netstack": 1.1, "vm/vmtest": 1.2,
 	"audit": 2.1, "directory": 2.1, "directory/rule": 2, "directory/record": 2.01, "directory/consent": 2.15, "directory/credential": 2.02, "directory/registration": 2.02, "operation": 2.1, "image": 2.1, "image/format": 2, "image/sas": 2, "template": 2.1,
-	"template/tree": 2, "template/expr": 2.05, "token": 2.2, "authn": 2.3, "rbac": 2.4, "rbac/condition": 2,
+	"template/tree": 2, "template/builtin": 2.02, "template/expr": 2.05, "token": 2.2, "authn": 2.3, "rbac": 2.4, "rbac/condition": 2,
+	"image/nbd": 2, "image/format/convert": 2.05,
 	"control": 3, "control/throttle": 2.9,
 	"provider/resources": 4, "provider/authorization": 4, "provider/gallery": 4, "provider/gallery/catalog": 3.8, "provider/gallery/publish": 3.95, "provider/disk": 4,
-	"provider/insights": 4, "provider/storage": 4, "provider/storage/content": 3.9, "provider/management": 4, "provider/sharing": 4, "provider/machine": 4, "provider/machine/size": 3.9, "provider/network": 4, "client": 4,
+	"provider/insights": 4, "provider/storage": 4, "provider/storage/content": 3.9, "provider/management": 4, "provider/sharing": 4, "provider/machine": 4, "provider/machine/size": 3.9, "provider/network": 4, "client": 4, "client/source": 3.9, "client/pages": 3.9,
 	"image/qcow2": 2.15, "image/qcow2/qcow2test": 2.2, "provider/machine/osprofile": 3.9, "provider/source": 3.9, "provider/managed": 4,
 	"graph": 5, "graph/rest": 4.7, "graph/odata": 4.4, "graph/entity": 4.5, "graph/wire": 4.5, "login/aadsts": 4.5, "login/page": 4.5, "login/limit": 4.5, "login/grant": 4.6, "login": 5, "dataplane": 5, "dataplane/wire": 4.5, "dataplane/account": 5, "edge": 5, "operator": 5,
+	"provider/deployments": 4, "provider/deployments/whatif": 3.9, "provider/deployments/veil": 3.9, "provider/deployments/link": 3.9, "provider/deployments/lineage": 3.9, "provider/deployments/history": 3.9,
 	"provider/graphquery": 4, "provider/graphquery/kql": 3.9, "provider/machine/imageref": 3.9, "provider/gallery/share": 3.9, "provider/gallery/foreign": 3.9,
 	"app": 6, "cli/progress": 6.05, "cli/access": 6.05, "cli/activity": 6.05, "cli": 6.1,
+	"cli/image": 6.07,
 }
 
 // drivers are named in app alone (and in cli, for the hidden commands that are their processes).
@@ -37,7 +40,7 @@ var drivers = []string{"store/sqlstore", "blob/fileblob", "vm/qemu", "vm/netstac
 
 // keepers are the only rooms for what is dangerous or heavy.
 var keepers = map[string][]string{
-	"net/http":          {"web", "control", "login", "graph", "graph/rest", "graph/wire", "dataplane", "dataplane/wire", "dataplane/account", "edge", "operator", "client", "app", "cli", "provider/resources"},
+	"net/http":          {"web", "control", "login", "graph", "graph/rest", "graph/wire", "dataplane", "dataplane/wire", "dataplane/account", "edge", "operator", "client", "app", "cli", "provider/resources", "provider/deployments", "client/source", "client/pages"},
 	"database/sql":      {"store/sqlstore"},
 	"os/exec":           {"proc", "cli"},
 	"github.com/jackc/": {"store/sqlstore"},

@@ -147,7 +147,7 @@ func (a *App) engines(ctx context.Context) error {
 // doors opens the listeners and says which host leads where.
 func (a *App) doors() error {
 	a.cfg.Log.Info("opening", "data", a.cfg.Data)
-	issuers, err := a.cfg.issuers()
+	issuers, err := allowed("allow-issuer", a.cfg.Issuers)
 	if err != nil {
 		return err
 	}

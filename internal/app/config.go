@@ -20,6 +20,7 @@ type Config struct {
 	AllowHosts  []string      // further hosts that the proxy tunnels to
 	Domains     []string      // the operator's own names, for which the CA may vouch
 	Issuers     []string      // https://… whose tokens applications may trust (federated credentials); with =IP where it is
+	Templates   []string      // https://… from which linked templates may be fetched, as Issuers
 	Passwords   bool          // the password grant is on
 	Internet    bool          // machines may open connections to the outside
 	Accel       string        // "kvm", "tcg"; empty: what a probe proves
@@ -73,13 +74,13 @@ func (c *Config) complete() error {
 	return nil
 }
 
-// issuers reads where keys may be fetched from.
-func (c *Config) issuers() ([]web.Origin, error) {
+// allowed reads where something may be fetched from; flag is what the operator said it with.
+func allowed(flag string, texts []string) ([]web.Origin, error) {
 	var list []web.Origin
-	for _, text := range c.Issuers {
+	for _, text := range texts {
 		o, err := web.ParseOrigin(text)
 		if err != nil {
-			return nil, fmt.Errorf("--allow-issuer: %w", err)
+			return nil, fmt.Errorf("--%s: %w", flag, err)
 		}
 		list = append(list, o)
 	}

@@ -16,6 +16,7 @@ import (
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/authorization"
+	"vitrine/internal/provider/deployments"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery"
 	"vitrine/internal/provider/insights"
@@ -29,6 +30,7 @@ import (
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
+	"vitrine/internal/web"
 )
 
 // rooms are the providers and back-ends that need more than registering.
@@ -109,14 +111,19 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	authorization.Register(a.control, principals{a.directory})
 	management.Register(a.control, management.Config{Grant: authorization.GrantTo})
 	insights.Register(a.control)
-	groups := resources.Register(a.control, resources.Config{Sealer: a.sealer, Directory: a.directory})
+	groups := resources.Register(a.control, resources.Config{Directory: a.directory})
+	sources, err := allowed("allow-template-source", a.cfg.Templates)
+	if err != nil {
+		return nil, err
+	}
+	deploys := deployments.Register(a.control, deployments.Config{Sealer: a.sealer,
+		Fetcher: web.NewFetcher(web.FetchConfig{Origins: sources, Max: 4 << 20})})
 	outside := a.outside()
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}, Foreign: outside.Source})
 	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
 		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: imports{r}, Now: a.cfg.Now})
-	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}})
-	var err error
+	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}, Blobs: imports{r}})
 	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Foreign: outside.Version, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
 	if err != nil {
@@ -128,7 +135,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	if a.host {
 		r.blobs = dataplane.New(grants{r.disks}, a.cfg.Now)
 	}
-	return merge(groups.Works(), galleries.Works(), r.disks.Works(), r.managed.Works(), r.networks.Works(), r.machines.Works()), nil
+	return merge(groups.Works(), deploys.Works(), galleries.Works(), r.disks.Works(), r.managed.Works(), r.networks.Works(), r.machines.Works()), nil
 }
 
 // openRooms makes the back-ends: image bytes by region, machines, networks.

@@ -7,6 +7,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
 	"vitrine/internal/dataplane/account"
+	"vitrine/internal/image"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
@@ -24,10 +25,10 @@ func (a *App) accounts() http.Handler {
 	return web.Serve(web.Config{Log: a.cfg.Log, MaxBody: account.MaxBody}, h)
 }
 
-// imports shows the VHDs in storage accounts to provider/disk.
+// imports shows the VHDs in storage accounts to the providers of disks and of managed images.
 type imports struct{ *rooms }
 
-// Account implements disk.Blobs.
+// Account implements disk.Blobs and managed.Blobs.
 func (i imports) Account(tx store.Tx, uri string) (arm.ID, string, error) {
 	return i.accounts.Account(tx, uri)
 }
@@ -39,4 +40,9 @@ func (i imports) Open(ctx context.Context, account arm.ID, uri string) (disk.Blo
 		return nil, err
 	}
 	return u, nil
+}
+
+// Freeze implements managed.Blobs.
+func (i imports) Freeze(ctx context.Context, account arm.ID, uri string) (image.Ref, error) {
+	return i.accounts.FreezeVHD(ctx, account, uri)
 }

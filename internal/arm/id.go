@@ -132,6 +132,18 @@ func (id ID) Key() string {
 	return "/tenants/" + strings.ToLower(id.Tenant) + strings.TrimSuffix(key, "/")
 }
 
+// ParseKey reads what Key made.
+func ParseKey(key string) (ID, error) {
+	tenant := ""
+	if rest, ok := strings.CutPrefix(key, "/tenants/"); ok {
+		tenant, key, _ = strings.Cut(rest, "/")
+		key = "/" + key
+	}
+	id, err := ParseID(key)
+	id.Tenant = tenant
+	return id, err
+}
+
 // Type is the resource type, such as "Microsoft.Compute/galleries/images".
 func (id ID) Type() string {
 	switch {

@@ -19,6 +19,7 @@ import (
 
 	"vitrine/internal/cli/access"
 	"vitrine/internal/cli/activity"
+	"vitrine/internal/cli/image"
 	"vitrine/internal/client"
 )
 
@@ -89,7 +90,7 @@ unmodified az, Terraform or SDK drives it, and its machines really boot, under Q
 	}
 	add("server", e.serve(), e.doctor(), e.ca())
 	add("operator", e.tenant(), e.subscription(), e.user(), e.app(), e.role(), e.access().Why(), e.access().WhoCan(), e.token(), e.activity().Command())
-	add("use", e.env(), e.exec(), e.image(), e.vm(), e.access().SharedWithMe(), e.demo())
+	add("use", e.env(), e.exec(), e.image().Command(), e.vm(), e.access().SharedWithMe(), e.demo())
 	root.AddCommand(e.supervise(), e.netstack())
 	return root
 }
@@ -130,6 +131,13 @@ func version() string {
 // activity is what the commands of the activity log work with.
 func (e *env) activity() *activity.Shell {
 	return &activity.Shell{Operator: e.operator, Print: e.print, Out: e.out, Printing: e.printing}
+}
+
+// image is what the commands about images work with.
+func (e *env) image() *image.Shell {
+	return &image.Shell{Server: e.server, Print: e.print, PrintTo: e.printTo, Printing: e.printing, Args: exactly, In: e.in, Out: e.out, Err: e.err,
+		ARM: e.arm, Who: credentialFlags, AsPrincipal: asPrincipal, AsOperator: asOperator,
+		Usage: func(err error) error { return usageError{err} }, Cut: ExitCode(130)}
 }
 
 // access is what the commands about rights work with.

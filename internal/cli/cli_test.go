@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"os/exec"
 	"slices"
-	"strings"
 	"testing"
 
 	"vitrine/internal/client"
@@ -82,31 +81,5 @@ func TestSSHArgs(t *testing.T) {
 	}
 	if end := got[len(got)-4:]; !slices.Equal(end, []string{"--", "127.1.0.4", "uname", "-a"}) {
 		t.Errorf("the command line ends in %q", end)
-	}
-}
-
-func TestImportSpec(t *testing.T) {
-	good := func() importSpec {
-		return importSpec{id: "/subscriptions/00000000-0000-0000-0000-00000000000a/resourceGroups/g/providers/microsoft.compute/Galleries/gal/images/def/versions/1.0.0",
-			osType: "linux", osState: "generalized", generation: "v2", cpu: "X64", replicas: 1}
-	}
-	s := good()
-	if err := s.check(); err != nil || s.osType != "Linux" || s.generation != "V2" || s.publisher != "gal" || s.offer != "def" {
-		t.Errorf("%+v, %v", s, err)
-	}
-	for name, spoil := range map[string]func(*importSpec){
-		"definition's ID": func(s *importSpec) { s.id = strings.TrimSuffix(s.id, "/versions/1.0.0") },
-		"no ID":           func(s *importSpec) { s.id = "1.0.0" },
-		"extension":       func(s *importSpec) { s.id += "/providers/Microsoft.Authorization/locks/l" },
-		"os type":         func(s *importSpec) { s.osType = "BeOS" },
-		"generation":      func(s *importSpec) { s.generation = "V3" },
-		"replicas":        func(s *importSpec) { s.replicas = 0 },
-		"region":          func(s *importSpec) { s.regions = []string{"atlantis"} },
-	} {
-		s := good()
-		spoil(&s)
-		if err := s.check(); err == nil {
-			t.Errorf("%s: no error", name)
-		}
 	}
 }

@@ -3,17 +3,20 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 	"text/tabwriter"
 )
 
 // print writes a thing, or a list of things, as -o asks. The table's columns are the JSON names.
-func (e *env) print(v any) error {
+func (e *env) print(v any) error { return e.printTo(e.out, v) }
+
+func (e *env) printTo(out io.Writer, v any) error {
 	if e.format != "json" {
-		return e.table(reflect.ValueOf(v))
+		return table(out, reflect.ValueOf(v))
 	}
-	enc := json.NewEncoder(e.out)
+	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }
@@ -25,8 +28,8 @@ func (e *env) checkFormat() error {
 	return nil
 }
 
-func (e *env) table(v reflect.Value) error {
-	w := tabwriter.NewWriter(e.out, 0, 8, 2, ' ', 0)
+func table(out io.Writer, v reflect.Value) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	if v.Kind() == reflect.Slice {
 		for i := range v.Len() {
 			if i == 0 {

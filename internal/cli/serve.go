@@ -53,6 +53,7 @@ an operator's socket in the data folder. Everything else is refused. Machines ou
 	f.StringArrayVar(&cfg.AllowHosts, "allow-host", nil, "a further host that the proxy tunnels to; may be repeated")
 	f.StringArrayVar(&cfg.Domains, "domain", nil, "a name of the operator's own that the CA may vouch for; may be repeated")
 	f.StringArrayVar(&cfg.Issuers, "allow-issuer", nil, "an issuer (https://HOST[:PORT], with =IP for a private one) whose keys may be fetched for federated credentials; may be repeated")
+	f.StringArrayVar(&cfg.Templates, "allow-template-source", nil, "a place (https://HOST[:PORT], with =IP for a private one) from which deployments may fetch linked templates; may be repeated")
 	f.BoolVar(&cfg.Passwords, "allow-password-grant", false, "clients may sign people in by user name and password, for test automation")
 	f.DurationVar(&cfg.AuditKeep, "audit-keep", audit.DefaultKeep, "how long the activity log is kept; negative: for ever")
 	f.BoolVar(&cfg.Internet, "vm-internet", false, "machines may open connections to the outside")

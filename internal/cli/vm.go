@@ -65,7 +65,7 @@ type sshSpec struct {
 	name, group, subscription string
 	user, identity            string
 	command                   []string
-	who                       principal
+	who                       client.Credentials
 }
 
 func (e *env) vmSSH() *cobra.Command {
@@ -92,7 +92,7 @@ serial console is trusted at once.` + "\n" + asPrincipal,
 	f.StringVar(&s.subscription, "subscription", "", "subscription, by ID")
 	f.StringVarP(&s.user, "user", "l", "", "user to log in as (default the machine's administrator)")
 	f.StringVarP(&s.identity, "identity", "i", "", "private key file")
-	s.who.flags(c)
+	credentialFlags(c, &s.who)
 	return c
 }
 
@@ -178,7 +178,7 @@ func (e *env) views(ctx context.Context, s sshSpec) (map[string]*client.ARM, err
 	}
 	for _, t := range tenants {
 		for _, sub := range t.Subscriptions {
-			if views[sub.SubscriptionID], err = e.arm(ctx, principal{}, sub.SubscriptionID); err != nil {
+			if views[sub.SubscriptionID], err = e.arm(ctx, client.Credentials{}, sub.SubscriptionID); err != nil {
 				return nil, err
 			}
 		}

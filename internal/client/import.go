@@ -6,19 +6,16 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/image/format"
+	"vitrine/internal/client/source"
 )
 
 const (
 	sourceTag = "vitrine-source" // tag of an image version: digest of the file it was imported from
-	wholeSize = 1 << 20          // Azure takes disks in whole MiB
+	diskTag   = "vitrine-disk"   // tag of an image version, and of the disk meanwhile: digest of the raw disk, see pages.Sum
 	// accessTime is for how long a signed URL is asked: a day, the usual limit of az.
 	accessTime = 24 * time.Hour
 )
@@ -28,7 +25,7 @@ const (
 type Import struct {
 	ARM     *ARM
 	HTTP    *http.Client // for the upload by a signed URL
-	File    string
+	Source  source.Config
 	Version arm.ID
 	Targets []string // regions beside the home region
 	// Location is where things are made; empty: where what holds them is, else the first of Targets, else eastus.
@@ -40,7 +37,9 @@ type Import struct {
 	OSType, Generation string
 	Report             Report
 
-	identity string // digest of the file
+	from     *source.Source
+	identity string // digest of the source
+	sum      string // digest of the raw disk; empty when it is not known
 	region   string
 }
 
@@ -49,9 +48,8 @@ var ErrNoParent = errors.New("there is nothing to hold the image version")
 
 // Report is told how an import goes on.
 type Report interface {
-	Say(line string)                      // something begins or is done
-	Status(state string)                  // a state that changes
-	Bytes(what string, done, total int64) // an amount that grows
+	source.Report
+	Status(state string) // a state that changes
 }
 
 // Imported is an image version that is there.
@@ -60,12 +58,14 @@ type Imported struct {
 	State   string   `json:"provisioningState"`
 	Regions []string `json:"targetRegions"`
 	SizeGB  int      `json:"sizeInGB"`
-	Source  string   `json:"source"` // digest of the file
+	Source  string   `json:"source"`         // digest of the file
+	Disk    string   `json:"disk,omitempty"` // digest of the raw disk, see pages.Sum
 }
 
 // versionDoc is what we read of an image version.
 type versionDoc struct {
 	ID         string            `json:"id"`
+	Location   string            `json:"location"`
 	Tags       map[string]string `json:"tags"`
 	Properties struct {
 		ProvisioningState string `json:"provisioningState"`
@@ -90,7 +90,7 @@ func (im *Import) Run(ctx context.Context) (Imported, error) {
 		return Imported{}, err
 	}
 	p := doc.Properties
-	out := Imported{ID: doc.ID, State: p.ProvisioningState, SizeGB: p.StorageProfile.OSDiskImage.SizeInGB, Source: im.identity}
+	out := Imported{ID: doc.ID, State: p.ProvisioningState, SizeGB: p.StorageProfile.OSDiskImage.SizeInGB, Source: im.identity, Disk: doc.Tags[diskTag]}
 	for _, r := range p.PublishingProfile.TargetRegions {
 		out.Regions = append(out.Regions, r.Name)
 	}
@@ -98,14 +98,19 @@ func (im *Import) Run(ctx context.Context) (Imported, error) {
 }
 
 func (im *Import) run(ctx context.Context) (doc versionDoc, err error) {
-	if im.identity, err = digestFile(ctx, im.File); err != nil {
+	if im.from, err = source.Open(ctx, im.Source); err != nil {
 		return doc, err
 	}
+	defer im.from.Close()
+	im.identity = im.from.Identity()
 	done, err := im.existing(ctx, &doc)
 	if err != nil || done {
+		if done {
+			im.from.Done()
+		}
 		return doc, errors.Join(err, im.removeDisk(ctx, done))
 	}
-	if err := im.fit(); err != nil { // before anything is made for it
+	if err := im.from.Fit(ctx); err != nil { // before anything is made for it
 		return doc, err
 	}
 	if err := im.parents(ctx); err != nil {
@@ -117,6 +122,7 @@ func (im *Import) run(ctx context.Context) (doc versionDoc, err error) {
 	if err := im.publish(ctx, &doc); err != nil {
 		return doc, err
 	}
+	im.from.Done()
 	return doc, im.removeDisk(ctx, true)
 }
 
@@ -144,156 +150,6 @@ func (im *Import) existing(ctx context.Context, doc *versionDoc) (bool, error) {
 	default:
 		return false, fmt.Errorf("the image version %s exists (%s) and was not made of this file: an image version does not change; choose another version number, or delete it first", im.Version, state)
 	}
-}
-
-// digestFile names the content of a file.
-func digestFile(ctx context.Context, path string) (string, error) {
-	f, err := openFile(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, readerOf(ctx, f)); err != nil {
-		return "", err
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// contextReader ends a long read when its context ends.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func readerOf(ctx context.Context, r io.Reader) io.Reader { return contextReader{ctx, r} }
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
-}
-
-// content is the raw disk of a file.
-type content struct {
-	io.ReaderAt
-	size  int64 // in whole MiB; what is beyond the file reads as zeros
-	close func()
-}
-
-// openFile opens a regular file alone: to open a pipe waits for its other end, which no signal cuts short.
-func openFile(path string) (*os.File, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file; pipes and devices cannot be imported: copy what they hold to a file first", path)
-	}
-	return os.Open(path)
-}
-
-// fit refuses a file that is no disk.
-func (im *Import) fit() error {
-	f, err := openFile(im.File)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = im.sniff(f)
-	return err
-}
-
-func (im *Import) sniff(f *os.File) (format.Info, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return format.Info{}, err
-	}
-	info, err := format.Sniff(f, st.Size())
-	return info, unfit(im.File, err)
-}
-
-// unfit words what is wrong with a file for whoever sent it.
-func unfit(file string, err error) error {
-	bad, ok := format.As(err)
-	if !ok {
-		return err
-	}
-	return fmt.Errorf("%s cannot be imported: %s", file, remedy(bad))
-}
-
-func remedy(bad *format.Error) string {
-	switch bad.Reason {
-	case format.AbsurdSize:
-		return "a disk is a whole number of sectors of 512 bytes, not empty and at most 64 TiB large. Was it copied as a whole, and is it unpacked? " +
-			"A raw disk that lacks a part of its last sector is filled up by: truncate --size=%512 FILE"
-	case format.Truncated:
-		return "it ends too early (" + bad.Text + "). Copy it again."
-	case format.Damaged, format.SizeMismatch, format.NoFooter:
-		return "it is damaged (" + bad.Text + "). Copy it again, or make it anew by qemu-img convert."
-	case format.BackingFile:
-		return "it does not hold the whole disk (" + bad.Text + "). Make one file of all by: qemu-img convert -O qcow2 FILE WHOLE.qcow2"
-	case format.Unsupported, format.NotFixed:
-		return "it has a form that is not supported (" + bad.Text + "). Convert it by: qemu-img convert -O raw FILE DISK.raw"
-	}
-	return bad.Text + ". Check the file by: qemu-img info FILE"
-}
-
-// open gives the file as a raw disk, converted in a temporary folder unless it is raw already.
-func (im *Import) open(ctx context.Context) (*content, error) {
-	f, err := openFile(im.File)
-	if err != nil {
-		return nil, err
-	}
-	info, err := im.sniff(f)
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	if info.Kind == format.Raw || info.Kind == format.FixedVHD {
-		return padded(f, info.Size, func() { f.Close() }), nil
-	}
-	f.Close()
-	im.Report.Say(fmt.Sprintf("Converting %s from %s to raw.", filepath.Base(im.File), info.Kind))
-	dir, err := os.MkdirTemp("", "vitrine-import-")
-	if err != nil {
-		return nil, err
-	}
-	raw := filepath.Join(dir, "disk.raw")
-	if info, err = format.Convert(ctx, im.File, raw, format.Limits{}); err == nil {
-		f, err = os.Open(raw)
-	}
-	os.RemoveAll(dir) // the open file stays readable, and a kill from here on leaves nothing behind
-	if err != nil {
-		return nil, fmt.Errorf("convert: %w", unfit(im.File, err))
-	}
-	return padded(f, info.Size, func() { f.Close() }), nil
-}
-
-func padded(r io.ReaderAt, size int64, close func()) *content {
-	return &content{ReaderAt: zeroTail{r, size}, size: (size + wholeSize - 1) / wholeSize * wholeSize, close: close}
-}
-
-// zeroTail reads zeros where r has ended.
-type zeroTail struct {
-	r    io.ReaderAt
-	size int64
-}
-
-// ReadAt implements io.ReaderAt.
-func (z zeroTail) ReadAt(p []byte, off int64) (int, error) {
-	n := 0
-	if off < z.size {
-		want := p[:min(int64(len(p)), z.size-off)]
-		got, err := z.r.ReadAt(want, off)
-		if got < len(want) {
-			return got, err
-		}
-		n = got
-	}
-	clear(p[n:])
-	return len(p), nil
 }
 
 // parents looks for what holds the version, and makes it when asked to.

@@ -4,24 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/client/pages"
+	"vitrine/internal/image/format"
 )
 
 // diskDoc is what we read of a managed disk.
 type diskDoc struct {
+	Tags       map[string]string `json:"tags"`
 	Properties struct {
 		DiskState    string `json:"diskState"`
+		UniqueID     string `json:"uniqueId"`
 		CreationData struct {
 			UploadSizeBytes int64 `json:"uploadSizeBytes"`
+			Gallery         struct {
+				ID string `json:"id"`
+			} `json:"galleryImageReference"`
 		} `json:"creationData"`
 	} `json:"properties"`
 }
-
-const vhdFooter = 512 // bytes
 
 // disk leaves the temporary disk with the file's content.
 func (im *Import) disk(ctx context.Context) error {
@@ -30,28 +36,28 @@ func (im *Import) disk(ctx context.Context) error {
 	err := im.ARM.Get(ctx, id, VersionDisks, &d)
 	if err == nil && strings.EqualFold(d.Properties.DiskState, "Unattached") {
 		im.Report.Say("The upload of an earlier run was complete.")
+		im.sum = d.Tags[diskTag]
 		return nil
 	}
 	if err != nil && !Missing(err) {
 		return err
 	}
-	c, err := im.open(ctx)
+	disk, size, err := im.from.Disk(ctx)
 	if err != nil {
 		return err
 	}
-	defer c.close()
 	if d.Properties.DiskState == "" {
 		body := map[string]any{"location": im.region, "sku": map[string]any{"name": "Standard_LRS"}, "properties": map[string]any{
 			"osType": im.OSType, "hyperVGeneration": im.Generation,
-			"creationData": map[string]any{"createOption": "Upload", "uploadSizeBytes": c.size + vhdFooter}}}
+			"creationData": map[string]any{"createOption": "Upload", "uploadSizeBytes": size + format.FooterSize}}}
 		if err := im.ARM.Do(ctx, http.MethodPut, id, VersionDisks, body, nil); err != nil {
 			return fmt.Errorf("temporary disk: %w", err)
 		}
 	}
-	return im.upload(ctx, id, c)
+	return im.upload(ctx, id, disk, size)
 }
 
-func (im *Import) upload(ctx context.Context, id string, c *content) error {
+func (im *Import) upload(ctx context.Context, id string, disk io.ReaderAt, size int64) error {
 	var grant struct {
 		AccessSAS string `json:"accessSAS"`
 	}
@@ -63,9 +69,16 @@ func (im *Import) upload(ctx context.Context, id string, c *content) error {
 	if grant.AccessSAS == "" {
 		return errors.New("upload: the server gave no signed URL")
 	}
-	blob := PageBlob{URL: grant.AccessSAS, HTTP: im.HTTP, Source: im.identity, Progress: func(done, total int64) { im.Report.Bytes("Uploading", done, total) }}
-	if err := blob.UploadVHD(ctx, c, c.size); err != nil {
+	blob := pages.Blob{URL: grant.AccessSAS, HTTP: im.HTTP, Source: im.identity, Progress: func(done, total int64) { im.Report.Bytes("Uploading", done, total) }}
+	if err := blob.UploadVHD(ctx, disk, size); err != nil {
 		return err
+	}
+	if err := im.from.Unchanged(); err != nil {
+		return err
+	}
+	im.sum = blob.Sum.String()
+	if err := im.ARM.Do(ctx, http.MethodPatch, id, VersionDisks, map[string]any{"tags": map[string]string{diskTag: im.sum}}, nil); err != nil {
+		return fmt.Errorf("temporary disk: %w", err)
 	}
 	im.Report.Say("Checking and storing what was uploaded.")
 	if err := im.ARM.Do(ctx, http.MethodPost, id+"/endGetAccess", VersionDisks, struct{}{}, nil); err != nil {
@@ -99,7 +112,11 @@ func (im *Import) publish(ctx context.Context, doc *versionDoc) error {
 		regions = append(regions, map[string]any{"name": name, "regionalReplicaCount": im.Replicas})
 	}
 	id := im.Version.String()
-	body := map[string]any{"location": im.region, "tags": map[string]string{sourceTag: im.identity}, "properties": map[string]any{
+	tags := map[string]string{sourceTag: im.identity}
+	if im.sum != "" {
+		tags[diskTag] = im.sum
+	}
+	body := map[string]any{"location": im.region, "tags": tags, "properties": map[string]any{
 		"publishingProfile": map[string]any{"targetRegions": regions, "replicaCount": im.Replicas},
 		"storageProfile":    map[string]any{"osDiskImage": map[string]any{"source": map[string]any{"id": im.diskID().String()}}}}}
 	p, err := im.ARM.Begin(ctx, http.MethodPut, id, VersionGalleries, body)

@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -63,7 +61,7 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 		return err
 	})
 	if err == nil {
-		c.kick()
+		c.stir(p)
 	}
 	return answer, err
 }
@@ -82,7 +80,7 @@ func (k *kind[T]) yield(tx store.Tx, p *pass, open []*operation.Operation) error
 }
 
 func (k *kind[T]) gone(ctx context.Context, p *pass, w *Write[T]) (*Response, error) {
-	if w.op == nil {
+	if w.op == nil || p.rehearsal != nil {
 		answer := &Response{Status: cmp.Or(k.Async.Delete, http.StatusOK)}
 		if k.Async.Echo {
 			body, err := k.answered(ctx, w.Tx, p, w.Old)
@@ -148,7 +146,7 @@ func (k *kind[T]) run(ctx context.Context, c *Control, p *pass, a Action[T]) (*R
 		return err
 	})
 	if err == nil {
-		c.kick()
+		c.stir(p)
 	}
 	return answer, err
 }
@@ -168,10 +166,13 @@ func (k *kind[T]) acted(p *pass, x *Act[T]) (*Response, error) {
 		answer.Body, err = armjson.Wire(x.Output)
 		return answer, err
 	}
+	answer := &Response{Status: http.StatusAccepted, Header: http.Header{}}
+	if p.rehearsal != nil {
+		return answer, nil
+	}
 	if err := p.begin(x.Tx, *x.op); err != nil {
 		return nil, err
 	}
-	answer := &Response{Status: http.StatusAccepted, Header: http.Header{}}
 	k.follow(p, answer, &x.Write, true)
 	return answer, nil
 }
@@ -185,50 +186,5 @@ func (k *kind[T]) body(p *pass) (json.RawMessage, error) {
 			return nil, err
 		}
 	}
-	return checkJSON(raw)
-}
-
-const maxDepth = 64
-
-func checkJSON(raw []byte) (json.RawMessage, error) {
-	if len(strings.TrimSpace(string(raw))) == 0 {
-		return json.RawMessage("{}"), nil
-	}
-	if !utf8.Valid(raw) {
-		return nil, badContent("not UTF-8", 0)
-	}
-	depth, inString, escaped := 0, false, false
-	for i, b := range raw {
-		switch {
-		case escaped:
-			escaped = false
-		case inString:
-			escaped, inString = b == '\\', b != '"'
-		case b == '"':
-			inString = true
-		case b == '{' || b == '[':
-			if depth++; depth > maxDepth {
-				return nil, badContent("nested deeper than 64 levels", i)
-			}
-		case b == '}' || b == ']':
-			depth--
-		}
-	}
-	var any json.RawMessage
-	if err := json.Unmarshal(raw, &any); err != nil {
-		var syntax *json.SyntaxError
-		position := int64(len(raw))
-		if errors.As(err, &syntax) {
-			position = syntax.Offset
-		}
-		return nil, badContent(err.Error(), int(position))
-	}
-	if any[0] != '{' {
-		return nil, badContent("an object is expected", 0)
-	}
-	return any, nil
-}
-
-func badContent(what string, position int) error {
-	return arm.Errorf(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%s, position %d.'.", what, position)
+	return armjson.Check(raw)
 }

@@ -23,6 +23,9 @@ type Recorder interface {
 
 // update runs a write and keeps its event in the same transaction.
 func (c *Control) update(ctx context.Context, p *pass, answer **Response, f func(store.Tx) error) error {
+	if p.rehearsal != nil {
+		return f(p.rehearsal)
+	}
 	p.origin = c.event(ctx, p)
 	return c.store.Update(ctx, func(tx store.Tx) error {
 		p.facts = nil
@@ -82,7 +85,7 @@ func (c *Control) refused(ctx context.Context, p *pass, err error) {
 	fault, ok := errors.AsType[*arm.Error](err)
 	denied := ok && (fault.Status == http.StatusUnauthorized || fault.Status == http.StatusForbidden)
 	reading := p.Method == http.MethodGet || p.Method == http.MethodHead
-	if c.audit == nil || reading && !denied || ctx.Err() != nil {
+	if c.audit == nil || p.rehearsal != nil || reading && !denied || ctx.Err() != nil {
 		return
 	}
 	e := c.event(ctx, p)

@@ -56,7 +56,7 @@ func (c *Control) status(ctx context.Context, p *pass) (*Response, error) {
 		return nil, c.noVerb(p)
 	}
 	var o *operation.Operation
-	err := c.store.View(ctx, func(tx store.Tx) error {
+	err := c.view(ctx, p, func(tx store.Tx) error {
 		if err := c.owned(tx, p); err != nil {
 			return err
 		}
@@ -99,7 +99,7 @@ func (c *Control) unseal(o *operation.Operation) error {
 // shown tells with store.ErrNotFound that the caller may not see an operation: it is for who began it, and for who may read
 // the resource. The result of an action, such as a signed URL, is for who may do the action.
 func (c *Control) shown(tx store.Tx, p *pass, o *operation.Operation) error {
-	resource, err := arm.ParseID(o.Resource)
+	resource, err := arm.ParseKey(o.Resource)
 	if err != nil || o.Tenant != p.Caller.Primary.TenantID || !strings.EqualFold(resource.Subscription, p.id.Subscription) {
 		return store.ErrNotFound
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -77,6 +78,8 @@ type Route struct {
 	Pattern string
 	Reads   bool // a POST that only asks: nothing is written, no activity log either
 	Do      func(ctx context.Context, c *Call) (any, error)
+	// Alone runs Do outside of a transaction: Tx is nil, and what Do leaves in Commit is done in one of its own at the end.
+	Alone bool
 }
 
 // Call is a request to a Route.
@@ -89,11 +92,15 @@ type Call struct {
 	Reply   http.Header
 
 	Correlation string // joins the request to those before and after it
+
+	// Commit is done in the transaction that ends an Alone route; nil: nothing.
+	Commit func(tx store.Tx) error
 }
 
 // entry is a Spec without its type parameter.
 type entry interface {
 	about() about
+	bare(raw []byte) ([]byte, error)
 	put(ctx context.Context, c *Control, p *pass) (*Response, error)
 	get(ctx context.Context, c *Control, p *pass) (*Response, error)
 	list(ctx context.Context, c *Control, p *pass) (*Response, error)
@@ -112,6 +119,7 @@ type about struct {
 	Rates    map[string]throttle.Limit
 	Verbs    []string
 	Tracked  bool
+	Rights   []string
 }
 
 // pass is one request on its way through the pipeline.
@@ -121,6 +129,7 @@ type pass struct {
 	tail    string
 	version arm.Version
 
+	rehearsal store.Tx          // of Rehearse; else nil
 	action    string            // the permission that was asked for last
 	operation string            // that the request began
 	facts     map[string]string // of what was written or deleted, for the activity log
@@ -152,7 +161,9 @@ func (c *Control) Now() time.Time { return c.now() }
 func (c *Control) RBAC() *rbac.Engine { return c.rbac }
 
 // Do walks a request through the pipeline. An error is an *arm.Error or a fault of ours.
-func (c *Control) Do(ctx context.Context, r Request) (*Response, error) {
+func (c *Control) Do(ctx context.Context, r Request) (*Response, error) { return c.do(ctx, r, nil) }
+
+func (c *Control) do(ctx context.Context, r Request, rehearsal store.Tx) (*Response, error) {
 	path, err := arm.ParsePath(r.Path)
 	if err != nil {
 		return nil, err
@@ -167,7 +178,7 @@ func (c *Control) Do(ctx context.Context, r Request) (*Response, error) {
 	if path.ID.Subscription == "" {
 		path.ID.Tenant = strings.ToLower(r.Caller.Primary.TenantID)
 	}
-	p := &pass{Request: r, id: path.ID, tail: path.Tail, version: version}
+	p := &pass{Request: r, id: path.ID, tail: path.Tail, version: version, rehearsal: rehearsal}
 	answer, err := c.route(ctx, p)
 	if answer == nil && err == nil {
 		answer, err = c.dispatch(ctx, p)
@@ -313,20 +324,10 @@ func (c *Control) unknownType(id arm.ID, typ string, v arm.Version) error {
 		return arm.Errorf(404, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", ns)
 	}
 	sort.Strings(versions)
-	versions = compact(versions)
+	versions = slices.Compact(versions)
 	return arm.Errorf(404, "InvalidResourceType",
 		"The resource type '%s' could not be found in the namespace '%s' for api version '%s'. The supported api-versions are '%s'.",
 		rest, ns, v, strings.Join(versions, ","))
-}
-
-func compact(sorted []string) []string {
-	var out []string
-	for _, s := range sorted {
-		if len(out) == 0 || out[len(out)-1] != s {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // Tracked tells whether resources of a kind have a location and tags, and so are listed among a group's resources.
@@ -335,10 +336,36 @@ func (c *Control) Tracked(kind string) bool {
 	return ok && k.about().Tracked
 }
 
+// Bare is what a client could have sent to make a resource of which raw is what GET shows: without what the server alone says.
+func (c *Control) Bare(typ string, raw []byte) ([]byte, error) {
+	k, ok := c.types[Kind(typ)]
+	if !ok {
+		return raw, nil
+	}
+	return k.bare(raw)
+}
+
+// Permission is the prefix of a type's permissions.
+func (c *Control) Permission(typ string) string {
+	if k, ok := c.types[Kind(typ)]; ok && len(k.about().Rights) > 0 {
+		return strings.TrimSuffix(k.about().Rights[0], "/read")
+	}
+	return typ
+}
+
+// Newest is the newest api-version of a type that is served.
+func (c *Control) Newest(typ string) string {
+	if k, ok := c.types[Kind(typ)]; ok && len(k.about().Versions) > 0 {
+		return string(slices.Max(k.about().Versions))
+	}
+	return "2021-04-01"
+}
+
 // Type is one line of a provider's manifest.
 type Type struct {
 	Name     string // without the namespace
 	Versions []arm.Version
+	Rights   []string // that a role can give: Microsoft.Compute/disks/read
 }
 
 // Namespaces gives the manifest of every provider: its types, sorted.
@@ -349,7 +376,7 @@ func (c *Control) Namespaces() map[string][]Type {
 		a := k.about()
 		if ns, name, _ := strings.Cut(a.Type, "/"); !seen[a.Type] {
 			seen[a.Type] = true
-			all[ns] = append(all[ns], Type{Name: name, Versions: a.Versions})
+			all[ns] = append(all[ns], Type{Name: name, Versions: a.Versions, Rights: a.Rights})
 		}
 	}
 	for _, types := range all {

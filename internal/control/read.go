@@ -17,7 +17,7 @@ import (
 // get serves GET and HEAD of one resource. The right is checked before anything tells whether the resource exists.
 func (k *kind[T]) get(ctx context.Context, c *Control, p *pass) (*Response, error) {
 	var answer *Response
-	err := c.store.View(ctx, func(tx store.Tx) error {
+	err := c.view(ctx, p, func(tx store.Tx) error {
 		r, err := k.fetch(c, tx, p)
 		if p.Method == http.MethodHead {
 			answer = &Response{Status: http.StatusNoContent}
@@ -73,7 +73,7 @@ func (k *kind[T]) part(ctx context.Context, c *Control, p *pass, part, name stri
 			continue
 		}
 		var body []byte
-		err := c.store.View(ctx, func(tx store.Tx) error {
+		err := c.view(ctx, p, func(tx store.Tx) error {
 			r, err := k.fetch(c, tx, p)
 			if err != nil {
 				return err
@@ -100,7 +100,7 @@ type page struct {
 // list serves a collection: what the caller may read of it.
 func (k *kind[T]) list(ctx context.Context, c *Control, p *pass) (*Response, error) {
 	out := page{Value: []json.RawMessage{}}
-	err := c.store.View(ctx, func(tx store.Tx) error {
+	err := c.view(ctx, p, func(tx store.Tx) error {
 		out = page{Value: []json.RawMessage{}}
 		if err := c.owned(tx, p); err != nil {
 			return err

@@ -38,19 +38,56 @@ func (c *Control) route(ctx context.Context, p *pass) (*Response, error) {
 			return err
 		}
 		answer := &Response{}
+		if r.Alone {
+			return c.alone(ctx, p, r, call)
+		}
 		run := func(ctx context.Context, f func(store.Tx) error) error {
 			return c.update(ctx, p, &answer, func(tx store.Tx) error { err := f(tx); answer.Status = call.Status; return err })
 		}
 		if reading {
-			run = c.store.View
+			run = func(ctx context.Context, f func(store.Tx) error) error { return c.view(ctx, p, f) }
 		}
 		if err := run(ctx, f); err != nil {
 			return nil, err
 		}
-		c.kick()
+		c.stir(p)
 		return &Response{Status: call.Status, Header: call.Reply, Body: body}, nil
 	}
 	return nil, nil
+}
+
+// alone serves a route that does its work outside of a transaction. Its event is kept like any other's.
+func (c *Control) alone(ctx context.Context, p *pass, r Route, call *Call) (*Response, error) {
+	err := c.view(ctx, p, func(tx store.Tx) error {
+		if err := c.owned(tx, p); err != nil {
+			return err
+		}
+		return rbac.Unlocked(tx, p.id, p.permission())
+	})
+	if err != nil {
+		return nil, err
+	}
+	call.Status = http.StatusOK
+	value, err := r.Do(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	body, err := render(value)
+	if err != nil {
+		return nil, err
+	}
+	answer := &Response{Status: call.Status, Header: call.Reply, Body: body}
+	err = c.update(ctx, p, &answer, func(tx store.Tx) error {
+		if call.Commit == nil {
+			return nil
+		}
+		return call.Commit(tx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.kick()
+	return answer, nil
 }
 
 func render(value any) ([]byte, error) {

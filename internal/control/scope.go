@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"vitrine/internal/arm"
@@ -24,6 +25,10 @@ type Subscription struct {
 	Name   string `json:"displayName"`
 	State  string `json:"state"` // "Enabled"
 	Tenant string `json:"tenantId"`
+
+	Tags         map[string]string   `json:"tags,omitempty"`
+	TagNames     map[string][]string `json:"tagNames,omitempty"`     // declared, with their declared values
+	Unregistered []string            `json:"unregistered,omitempty"` // provider namespaces, lower case
 }
 
 // ReadSubscription returns a subscription; store.ErrNotFound.
@@ -45,6 +50,26 @@ func WriteSubscription(tx store.Tx, s Subscription) error {
 	}
 	_, err = tx.Put(store.Document{Key: arm.ID{Subscription: s.ID}.Key(), Kind: SubscriptionKind,
 		Terms: []string{"tenant:" + strings.ToLower(s.Tenant)}, Body: body})
+	return err
+}
+
+// ChangeSubscription changes a subscription; store.ErrNotFound.
+func ChangeSubscription(tx store.Tx, id string, change func(*Subscription) error) error {
+	d, err := tx.Get(arm.ID{Subscription: id}.Key())
+	if err != nil {
+		return err
+	}
+	var s Subscription
+	if err := json.Unmarshal(d.Body, &s); err != nil {
+		return err
+	}
+	if err := change(&s); err != nil {
+		return err
+	}
+	if d.Body, err = json.Marshal(s); err != nil {
+		return err
+	}
+	_, err = tx.Put(d)
 	return err
 }
 
@@ -95,7 +120,7 @@ func (c *Control) Starting(tx store.Tx, o *operation.Operation) error {
 	if !strings.HasSuffix(o.Action, "/delete") {
 		return nil
 	}
-	id, err := arm.ParseID(o.Resource)
+	id, err := arm.ParseKey(o.Resource)
 	if err != nil {
 		return err
 	}
@@ -120,6 +145,19 @@ func grouped(tx store.Tx, id arm.ID) error {
 		return notFound(id.Group())
 	}
 	return err
+}
+
+// registered refuses to create a resource of a provider that the subscription said it does not use. az registers it then and
+// tries again.
+func registered(tx store.Tx, id arm.ID) error {
+	if id.Subscription == "" || id.Namespace == "" {
+		return nil
+	}
+	s, err := ReadSubscription(tx, id.Subscription)
+	if err != nil || !slices.Contains(s.Unregistered, strings.ToLower(id.Namespace)) {
+		return err
+	}
+	return arm.Errorf(409, "MissingSubscriptionRegistration", "The subscription is not registered to use namespace '%s'. See https://aka.ms/rps-not-found for how to register subscriptions.", id.Namespace).At(id.Namespace)
 }
 
 // placed checks that what holds the resource exists: its group, and the outer resource of a child.

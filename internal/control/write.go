@@ -1,16 +1,15 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -29,16 +28,32 @@ func (k *kind[T]) about() about {
 	if k.Spec.Delete != nil {
 		a.Verbs = append(a.Verbs, "delete")
 	}
+	for _, verb := range a.Verbs {
+		a.Rights = append(a.Rights, k.Action+"/"+verb)
+	}
 	for _, x := range k.Actions {
 		a.Actions = append(a.Actions, x.Name)
+		if right := cmp.Or(x.Permission, k.Action+"/"+x.Name+"/action"); !slices.Contains(a.Rights, right) {
+			a.Rights = append(a.Rights, right)
+		}
 	}
 	return a
+}
+
+// bare decodes as a request is decoded, which drops what clients cannot say.
+func (k *kind[T]) bare(raw []byte) ([]byte, error) {
+	var r Resource[T]
+	_ = armjson.Decode(raw, &r, "") // what GET shows has no faults that matter here
+	return armjson.Wire(&r)
 }
 
 // put serves PUT and PATCH.
 func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, error) {
 	if k.Put == nil || p.Method == http.MethodPatch && !k.Patch {
 		return nil, c.noVerb(p)
+	}
+	if err := k.fetchFirst(ctx, c, p); err != nil {
+		return nil, err
 	}
 	var answer *Response
 	err := c.update(ctx, p, &answer, func(tx store.Tx) error {
@@ -56,13 +71,26 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 		return err
 	})
 	if err == nil {
-		c.kick()
+		c.stir(p)
 	}
 	return answer, err
 }
 
 func newWrite[T any](c *Control, tx store.Tx, p *pass, permission string) *Write[T] {
 	return &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), Correlation: p.origin.Request.CorrelationID, permission: permission}
+}
+
+// fetchFirst does what needs the world outside before the transaction, once the right to write is known.
+func (k *kind[T]) fetchFirst(ctx context.Context, c *Control, p *pass) error {
+	if k.Fetch == nil || p.rehearsal != nil {
+		return nil
+	}
+	err := c.view(ctx, p, func(tx store.Tx) error { return c.mayWith(tx, p, k.Action+"/write", k.attributes(tx, p)) })
+	if err != nil {
+		return err
+	}
+	p.Body, err = k.Fetch(ctx, p.Body)
+	return err
 }
 
 // prepare runs every check of a write, in ARM's order.
@@ -84,6 +112,11 @@ func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
 		return nil, err
 	}
 	w.Old = old
+	if old == nil {
+		if err := registered(tx, p.id); err != nil {
+			return nil, err
+		}
+	}
 	if err := k.decode(w, p); err != nil {
 		return nil, err
 	}
@@ -224,7 +257,7 @@ func (k *kind[T]) tracked(w *Write[T]) []*arm.Error {
 	if !k.Tracked {
 		return nil
 	}
-	faults := checkTags(w.New.Tags)
+	faults := arm.CheckTags(w.New.Tags)
 	if w.New.Location == "" && w.Old != nil {
 		w.New.Location = w.Old.Location
 	}
@@ -255,19 +288,6 @@ func moved(kind string, id arm.ID, from, to string) *arm.Error {
 	return arm.Errorf(409, "InvalidResourceLocation",
 		"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
 		id.Name(), from, id.ResourceGroup, to)
-}
-
-func checkTags(tags map[string]string) []*arm.Error {
-	var faults []*arm.Error
-	if len(tags) > 50 {
-		faults = append(faults, arm.Errorf(400, "TooManyTags", "The tags property has %d tags; a resource may have at most 50.", len(tags)).At("tags"))
-	}
-	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		if utf8.RuneCountInString(name) > 512 || utf8.RuneCountInString(tags[name]) > 256 {
-			faults = append(faults, arm.Errorf(400, "InvalidTagNameOrValue", "The tag '%.64s' is too long: a name may have 512 characters, a value 256.", name).At("tags"))
-		}
-	}
-	return faults
 }
 
 // idle refuses a write while another one on the same resource is under way.
@@ -358,6 +378,9 @@ func (k *kind[T]) answered(ctx context.Context, tx store.Tx, p *pass, r *Resourc
 
 // commit writes resource and operation and words the first answer.
 func (k *kind[T]) commit(ctx context.Context, p *pass, w *Write[T]) (*Response, error) {
+	if p.rehearsal != nil {
+		w.op = nil // what would take long is taken for done
+	}
 	status, state := k.first(w.Old == nil, w.op != nil)
 	w.New.SetState(state)
 	if err := Save(w.Tx, w.New); err != nil {

@@ -20,7 +20,7 @@ import (
 
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/memblob"
-	"vitrine/internal/client"
+	"vitrine/internal/client/pages"
 	"vitrine/internal/image"
 	"vitrine/internal/image/format"
 	"vitrine/internal/image/sas"
@@ -243,7 +243,7 @@ func testDisk() []byte {
 func TestUploadAndDownload(t *testing.T) {
 	w := newWorld(t)
 	d := testDisk()
-	up := client.PageBlob{URL: w.write, HTTP: w.http, Source: "file-1"}
+	up := pages.Blob{URL: w.write, HTTP: w.http, Source: "file-1"}
 	w.cut.Store(3) // page list, mark, one window: then the network is gone
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	err := up.UploadVHD(ctx, bytes.NewReader(d), size)

@@ -31,7 +31,10 @@ type Spec struct {
 	Dir   string
 	Env   []string // whole environment; nil: ours
 	Stdin io.Reader
-	Limit int // bytes kept of stdout, and of stderr; zero: 1 MiB. What is beyond is dropped, see Result.Truncated
+	Files []*os.File // inherited as 3, 4, …; the caller closes its own ends
+	// Stdout takes what the tool prints instead of Result.Stdout; nil: it is kept within Limit.
+	Stdout io.Writer
+	Limit  int // bytes kept of stdout, and of stderr; zero: 1 MiB. What is beyond is dropped, see Result.Truncated
 }
 
 // Result is what a tool said.
@@ -66,6 +69,10 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 	stdout, stderr := &bounded{limit: limit}, &bounded{limit: limit}
 	cmd := exec.CommandContext(ctx, s.Path, s.Args...)
 	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Dir, s.Env, s.Stdin, stdout, stderr
+	if s.Stdout != nil {
+		cmd.Stdout = s.Stdout
+	}
+	cmd.ExtraFiles = s.Files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second

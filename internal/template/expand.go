@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"vitrine/internal/template/builtin"
 	"vitrine/internal/template/expr"
 	"vitrine/internal/template/tree"
 )
@@ -19,6 +20,8 @@ type instance struct {
 	implicit []string // what reference() and list*() name
 	follows  []int    // instances before it in a serial loop or as its parent
 	dropped  bool     // its condition is false
+	existing bool     // only referred to
+	symbol   string   // "" without symbolic names
 }
 
 // expander makes instances of declarations.
@@ -26,14 +29,14 @@ type expander struct {
 	faults
 	ev        *expr.Evaluator
 	instances []*instance
-	loops     map[string][]int // instances by folded name of the copy loop
+	loops     map[string][]int // instances by folded name of the copy loop, or of the symbol of one
+	symbols   map[string]bool  // folded symbols whose instances are several
 }
 
 // Expand evaluates t for one deployment. parameters is the request's properties.parameters, or nil. It returns every
 // fault it finds before anything is written; the plan is nil if there is one.
 func Expand(t *Template, env Env, parameters json.RawMessage) (*Plan, []*Error) {
-	s := &expr.Scope{Env: env, Hash: t.hash, Parameters: expr.NewValues(), Variables: expr.NewValues(), Declared: map[string]expr.Target{}}
-	x := &expander{ev: &expr.Evaluator{Scope: s}, loops: map[string][]int{}}
+	x := &expander{ev: t.evaluator(env, parameters), loops: map[string][]int{}, symbols: map[string]bool{}}
 	if errs := t.bind(x.ev, parameters); errs != nil {
 		return nil, errs
 	}
@@ -56,6 +59,18 @@ func Expand(t *Template, env Env, parameters json.RawMessage) (*Plan, []*Error) 
 	}
 	p.template, p.outputs = t, outputs
 	return p, nil
+}
+
+// evaluator makes the scope of t's expressions; parameters and variables are not bound yet.
+func (t *Template) evaluator(env Env, parameters json.RawMessage) *expr.Evaluator {
+	s := &expr.Scope{Env: env, Hash: t.hash, Template: t.plain, Parameters: expr.NewValues(), Variables: expr.NewValues(),
+		Declared: map[string]expr.Target{}, Symbols: map[string][]expr.Target{}}
+	if v, err := tree.Decode(parameters); err == nil {
+		s.Given = v
+	}
+	ev := &expr.Evaluator{Scope: s}
+	s.Functions = t.userFunctions(ev)
+	return ev
 }
 
 // bindVariables evaluates all variables. Those of a copy loop are arrays.
@@ -96,8 +111,8 @@ func (x *expander) bindVariables(variables *tree.Object) {
 
 // declaration makes the instances of d and of what is nested in it. parent is the instance d is nested in, or -1.
 func (x *expander) declaration(d *declaration, parent int) {
-	if errors.Is(x.ev.Spend(1), expr.ErrTooMuch) {
-		x.add(invalid(d.body.At, "%v", expr.ErrTooMuch))
+	if errors.Is(x.ev.Spend(1), builtin.ErrTooMuch) {
+		x.add(invalid(d.body.At, "%v", builtin.ErrTooMuch))
 		return
 	}
 	c, _ := d.body.Get("copy")
@@ -132,6 +147,18 @@ func (x *expander) declaration(d *declaration, parent int) {
 		}
 	}
 	x.loops[tree.Fold(name)] = append(x.loops[tree.Fold(name)], made...)
+	if d.symbol != "" {
+		x.several(d.symbol, made)
+	}
+}
+
+// several notes that a symbol stands for the instances of a loop: symbol for all, symbol[0] for the first.
+func (x *expander) several(symbol string, made []int) {
+	x.symbols[tree.Fold(symbol)] = true
+	x.loops[tree.Fold(symbol)] = made
+	for i, at := range made {
+		x.instances[at].symbol = fmt.Sprintf("%s[%d]", symbol, i)
+	}
 }
 
 // batch returns how many iterations may run at a time, 0 for all.
@@ -169,7 +196,7 @@ func (x *expander) instance(d *declaration, parent int) int {
 		x.add(tooMany(d.body.At, len(x.instances)+1))
 		return -1
 	}
-	in := &instance{at: d.body.At}
+	in := &instance{at: d.body.At, existing: d.existing, symbol: d.symbol}
 	if err := x.identity(in, d, parent); err != nil {
 		what := "a resource"
 		if in.Name != "" {
@@ -272,6 +299,9 @@ func (x *expander) base(in *instance, d *declaration) (string, error) {
 	if named[0] == "" {
 		named[0] = env.SubscriptionID
 	}
+	if named[0] == "" {
+		return "", fmt.Errorf("the nested deployment names the resource group '%s', but no subscription", named[1])
+	}
 	if named[1] == "" {
 		return "/subscriptions/" + named[0], nil
 	}
@@ -292,6 +322,10 @@ func (x *expander) content(in *instance, d *declaration) error {
 	}
 	body := tree.NewObject()
 	body.At = d.body.At
+	if in.existing {
+		in.body = body
+		return nil
+	}
 	for i, name := range d.body.Names {
 		if isControl(name) && !strings.EqualFold(name, "location") {
 			continue

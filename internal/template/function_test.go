@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vitrine/internal/template"
+	"vitrine/internal/template/expr"
 )
 
 const (
@@ -24,6 +25,13 @@ func env() template.Env {
 		DeploymentName:   "d1",
 		Now:              time.Date(2026, 11, 22, 3, 4, 5, 678900000, time.UTC),
 		Seed:             "seed",
+		Deployer:         expr.Deployer{ObjectID: "oid", TenantID: "11111111-1111-1111-1111-111111111111", Name: "a@b"},
+		Providers: func(namespace, typ string) any {
+			if namespace != "Microsoft.Compute" {
+				return nil
+			}
+			return map[string]any{"resourceType": typ, "apiVersions": []string{"2024-01-01"}}
+		},
 	}
 }
 
@@ -210,7 +218,8 @@ func TestFunctions(t *testing.T) {
 		{`items(createObject('b', 1, 'a', 2))`, `[{"key":"a","value":2},{"key":"b","value":1}]`},
 		{`objectKeys(createObject('b', 1, 'a', 2))`, `["a","b"]`},
 		{`flatten(createArray(createArray(1), createArray(2, 3)))`, `[1,2,3]`},
-		{`tryGet(parameters('o'), 'b', 'zz')`, `null`},
+		{`tryGet(parameters('o'), 'zz', 'a')`, `null`},
+		{`tryGet(parameters('o'), 'b', 'zz')`, `error:property 'zz' doesn't exist`},
 		{`dateTimeAdd('2020-04-07 14:53:14Z', 'P3Y')`, `"2023-04-07T14:53:14Z"`},
 		{`dateTimeAdd('2020-04-07T14:53:14Z', '-P9DT1H', 'yyyy-MM-dd HH')`, `"2020-03-29 13"`},
 		{`dateTimeToEpoch('2020-04-07T14:53:14Z')`, `1586271194`},
@@ -220,7 +229,7 @@ func TestFunctions(t *testing.T) {
 		{`utcNow()`, `error:The template language function 'utcNow' is not expected at this location`},
 		{`copyIndex()`, `error:'copyIndex' is not expected at this location`},
 		{`foo('x')`, `error:The template function 'foo' is not valid. Please see https://aka.ms/arm-functions for usage details.`},
-		{`contoso.name('x')`, `error:user-defined functions`},
+		{`contoso.name('x')`, `error:The template function 'contoso.name' is not valid.`},
 		{`concat('x'`, `error:expected ',' at position '10'`},
 		{`concat('x)`, `error:the string constant at position '7' is not terminated`},
 		{`concat('x') y`, `error:expected end of string at position '12'`},

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,10 +13,15 @@ import (
 func (x *expander) index() {
 	declared := x.ev.Declared
 	for i, in := range x.instances {
-		t := expr.Target{ID: in.ID, APIVersion: in.APIVersion, Index: i}
+		t := expr.Target{ID: in.ID, APIVersion: in.APIVersion, Type: in.DeclaredType, Name: in.Name, Index: i}
+		if in.symbol != "" {
+			x.symbol(in, t)
+		}
 		if known, ok := declared[tree.Fold(in.ID)]; ok {
 			// Of two declarations of which at most one is deployed, that one counts.
-			if other := x.instances[known.Index]; !in.dropped && !other.dropped {
+			if other := x.instances[known.Index]; in.existing || other.existing {
+				continue // several symbols may refer to one resource
+			} else if !in.dropped && !other.dropped {
 				x.add(invalid(in.at, "The resource '%s' at line '%d' and column '%d' is defined multiple times in a template. Please see https://aka.ms/arm-syntax-resources for usage details",
 					in.DeclaredType+"/"+in.Name, in.at.Line, in.at.Column))
 				continue
@@ -28,10 +34,22 @@ func (x *expander) index() {
 		if at := strings.Index(tree.Fold(in.ID), "/providers/"); at >= 0 {
 			declared[tree.Fold(in.ID[at+len("/providers/"):])] = t
 		}
+		if in.symbol != "" {
+			continue // a name could be another's symbol
+		}
 		if known, ok := declared[tree.Fold(in.Name)]; ok && !strings.EqualFold(known.ID, in.ID) {
 			t.Ambiguous = true
 		}
 		declared[tree.Fold(in.Name)] = t
+	}
+}
+
+// symbol enters an instance under its symbolic name, and under that of its loop.
+func (x *expander) symbol(in *instance, t expr.Target) {
+	x.ev.Declared[tree.Fold(in.symbol)] = t
+	loop, _, inLoop := strings.Cut(tree.Fold(in.symbol), "[")
+	if inLoop && !in.dropped {
+		x.ev.Symbols[loop] = append(x.ev.Symbols[loop], t)
 	}
 }
 
@@ -89,8 +107,10 @@ func (x *expander) edges() [][]int {
 			}
 		}
 		for _, name := range in.implicit {
-			if t, ok := x.ev.Find(name); ok && t.Index >= 0 && t.Index != i {
-				waits[t.Index] = true
+			for _, j := range x.implied(name) {
+				if j != i {
+					waits[j] = true
+				}
 			}
 		}
 		for _, j := range in.follows {
@@ -103,7 +123,41 @@ func (x *expander) edges() [][]int {
 		}
 		slices.Sort(all[i])
 	}
-	return all
+	return x.through(all)
+}
+
+// implied finds the instances that reference(), references() or list*() name.
+func (x *expander) implied(name string) []int {
+	if x.symbols[tree.Fold(name)] {
+		return x.loops[tree.Fold(name)]
+	}
+	if t, ok := x.ev.Find(name); ok && t.Index >= 0 {
+		return []int{t.Index}
+	}
+	return nil
+}
+
+// through replaces what waits for an existing resource, which nobody writes, by what that one waits for.
+func (x *expander) through(edges [][]int) [][]int {
+	var reach func(i int, seen map[int]bool, into map[int]bool)
+	reach = func(i int, seen, into map[int]bool) {
+		for _, j := range edges[i] {
+			switch {
+			case !x.instances[j].existing:
+				into[j] = true
+			case !seen[j]:
+				seen[j] = true
+				reach(j, seen, into)
+			}
+		}
+	}
+	straight := make([][]int, len(edges))
+	for i := range edges {
+		into := map[int]bool{}
+		reach(i, map[int]bool{}, into)
+		straight[i] = slices.Sorted(maps.Keys(into))
+	}
+	return straight
 }
 
 // order sorts instances so that each comes after what it waits for, otherwise as the template has them. It returns
@@ -118,7 +172,8 @@ func (x *expander) order(edges [][]int) (sorted []int, cycle int) {
 			dependents[j] = append(dependents[j], i)
 		}
 	}
-	ready := func(i int) bool { return !placed[i] && !x.instances[i].dropped && waiting[i] == 0 }
+	skipped := func(i int) bool { return x.instances[i].dropped || x.instances[i].existing }
+	ready := func(i int) bool { return !placed[i] && !skipped(i) && waiting[i] == 0 }
 	for i := 0; i < len(x.instances); i++ {
 		if !ready(i) {
 			continue
@@ -130,8 +185,8 @@ func (x *expander) order(edges [][]int) (sorted []int, cycle int) {
 		}
 		i = -1 // one before may be ready now
 	}
-	for i, in := range x.instances {
-		if !placed[i] && !in.dropped {
+	for i := range x.instances {
+		if !placed[i] && !skipped(i) {
 			return nil, onCycle(i, edges, placed)
 		}
 	}

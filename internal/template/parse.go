@@ -7,12 +7,15 @@ import (
 	"strconv"
 	"strings"
 
+	"vitrine/internal/template/builtin"
 	"vitrine/internal/template/expr"
 	"vitrine/internal/template/tree"
 )
 
 // declaration is a resource as the template declares it; nested ones follow their parent in children.
 type declaration struct {
+	symbol   string // "" in a template without symbolic names
+	existing bool   // only referred to
 	body     *tree.Object
 	children []*declaration
 	// opaque: a nested deployment that evaluates its template itself, so that ours must leave it alone.
@@ -21,6 +24,7 @@ type declaration struct {
 
 // output is one declared output.
 type output struct {
+	*schema
 	name string
 	body *tree.Object
 }
@@ -39,9 +43,10 @@ func (f *faults) add(e *Error) {
 type reader struct {
 	faults
 	template *Template
-	declared map[string]map[string]bool // "parameters", "variables" → folded names
+	declared map[string]map[string]bool // "parameters", "variables", "definitions", "functions" → folded names
 	count    int                        // declared resources
-	owner    string                     // whose expressions are being compiled: "resource 'vm'"
+	schemas  []*schema
+	owner    string // whose expressions are being compiled: "resource 'vm'"
 }
 
 // Parse reads a template, as strict JSON (see Lenient), and returns every fault of its syntax. Positions are counted
@@ -63,6 +68,7 @@ func Parse(data json.RawMessage) (*Template, []*Error) {
 		r.add(invalid(tree.Place{Line: 1, Column: 1, Path: root}, "the template must be of type 'Object'; it is of type '%s'", tree.TypeName(doc)))
 	default:
 		r.read(top)
+		r.template.plain, _ = tree.Decode(data) // it was decoded a moment ago
 	}
 	if len(r.list) > 0 {
 		return nil, r.list
@@ -74,24 +80,26 @@ func (r *reader) read(top *tree.Object) {
 	for _, name := range []string{"$schema", "contentVersion", "resources"} {
 		r.require(top, name)
 	}
-	known := []string{"$schema", "contentversion", "apiprofile", "parameters", "variables", "functions", "resources", "outputs", "metadata", "languageversion"}
+	known := []string{"$schema", "contentversion", "apiprofile", "parameters", "variables", "functions", "definitions", "resources", "outputs", "metadata", "languageversion"}
+	unserved := []string{"imports", "extensions", "asserts"}
 	for _, name := range top.Names {
-		if !slices.Contains(known, tree.Fold(name)) {
+		if slices.Contains(unserved, tree.Fold(name)) {
+			r.add(invalid(top.At, "the section '%s' of templates is not supported by this installation", name))
+		} else if !slices.Contains(known, tree.Fold(name)) {
 			r.add(invalid(top.At, "Could not find member '%s' on object of type 'Template'. Path '%s.%s', line %d, position %d",
 				name, top.At.Path, name, top.At.Line, top.At.Column))
 		}
 	}
-	if v, _ := top.Get("languageVersion"); v != nil && v != "1.0" {
-		r.add(invalid(top.At, "the template's languageVersion is not supported; leave it out to use resources in an array"))
-	}
-	if v, _ := top.Get("functions"); v != nil && !isEmpty(v) {
-		r.add(invalid(top.At, "user-defined functions are not supported"))
-	}
+	r.readVersions(top)
 	if data, err := tree.Encode(top); err == nil {
-		r.template.hash = strconv.FormatUint(expr.Hash64(data), 10)
+		r.template.hash = strconv.FormatUint(builtin.Hash64(data), 10)
 	}
+	definitions := r.section(top, "definitions", maxDefinitions)
 	parameters, variables := r.section(top, "parameters", maxParameters), r.section(top, "variables", maxVariables)
 	outputs := r.section(top, "outputs", maxOutputs)
+	functions := r.declareFunctions(top)
+	r.readDefinitions(definitions)
+	r.readFunctions(functions, top.At)
 	r.readParameters(parameters)
 	for i, name := range variables.Names {
 		r.owner = "variable '" + name + "'"
@@ -103,11 +111,26 @@ func (r *reader) read(top *tree.Object) {
 		r.readOutput(name, v, outputs.At)
 		return nil
 	})
+	r.template.types.veil(r.schemas)
 }
 
-func isEmpty(v any) bool {
-	list, ok := v.([]any)
-	return ok && len(list) == 0
+// readVersions reads contentVersion and languageVersion. Version 2.0 has symbolic names; the experimental ones that older
+// Bicep compilers wrote mean the same.
+func (r *reader) readVersions(top *tree.Object) {
+	v, _ := top.Get("contentVersion")
+	r.template.version, _ = restore(v).(string)
+	language, _ := top.Get("languageVersion")
+	text, _ := language.(string)
+	switch text {
+	case "", "1.0":
+		if language != nil && text == "" {
+			r.add(invalid(top.At, "the template's languageVersion must be of type 'String'"))
+		}
+	case "2.0", "1.9-experimental", "1.10-experimental", "2.1-experimental":
+		r.template.symbolic = true
+	default:
+		r.add(invalid(top.At, "the template's languageVersion '%.40s' is not supported; '1.0' and '2.0' are", text))
+	}
 }
 
 // require reports a missing member in the words of ARM's JSON reader.
@@ -151,12 +174,8 @@ func (r *reader) section(top *tree.Object, name string, limit int) *tree.Object 
 }
 
 func (r *reader) readResources(top *tree.Object) {
-	v, ok := top.Get("resources")
-	list, isList := v.([]any)
-	if ok && v != nil && !isList {
-		r.add(invalid(top.At, "'resources' must be of type 'Array'; it is of type '%s'", tree.TypeName(v)))
-	}
-	r.template.resources = r.declarations(list, top.At)
+	v, _ := top.Get("resources")
+	r.template.resources = r.declarations(v, top.At)
 	if r.count > maxResources {
 		r.add(tooMany(top.At, r.count))
 	}
@@ -166,15 +185,37 @@ func tooMany(at tree.Place, n int) *Error {
 	return invalid(at, "The number of template resources limit exceeded. Limit: '%d' and actual: '%d'. Please see https://aka.ms/arm-syntax for usage details", maxResources, n)
 }
 
-func (r *reader) declarations(list []any, at tree.Place) []*declaration {
+// declarations reads resources: an array, or with symbolic names an object.
+func (r *reader) declarations(v any, at tree.Place) []*declaration {
 	var all []*declaration
-	for i, v := range list {
+	one := func(symbol string, v any) {
 		o, ok := v.(*tree.Object)
 		if !ok {
-			r.add(invalid(at, "resource '%d' must be of type 'Object'; it is of type '%s'", i, tree.TypeName(v)))
-			continue
+			r.add(invalid(at, "resource '%s' must be of type 'Object'; it is of type '%s'", symbol, tree.TypeName(v)))
+			return
 		}
-		all = append(all, r.declaration(o))
+		d := r.declaration(o)
+		if r.template.symbolic {
+			d.symbol = symbol
+		}
+		all = append(all, d)
+	}
+	list, isList := v.([]any)
+	object, isObject := v.(*tree.Object)
+	switch {
+	case v == nil:
+	case isList && !r.template.symbolic:
+		for i, v := range list {
+			one(strconv.Itoa(i), v)
+		}
+	case isObject && r.template.symbolic:
+		for i, name := range object.Names {
+			one(name, object.Values[i])
+		}
+	case r.template.symbolic:
+		r.add(invalid(at, "'resources' must be of type 'Object' in a template of language version 2.0; it is of type '%s'", tree.TypeName(v)))
+	default:
+		r.add(invalid(at, "'resources' must be of type 'Array'; it is of type '%s'", tree.TypeName(v)))
 	}
 	return all
 }
@@ -185,9 +226,15 @@ func (r *reader) declaration(o *tree.Object) *declaration {
 	for _, name := range []string{"type", "name", "apiVersion"} {
 		r.require(o, name)
 	}
+	if v, _ := o.Get("extension"); v != nil {
+		r.add(invalid(o.At, "resources of extensions are not supported by this installation"))
+	}
+	r.owner = "resource '" + literalName(o) + "'"
+	if d.existing, _ = r.flag(o, "existing"); d.existing && !r.template.symbolic {
+		r.add(invalid(o.At, "'existing' needs a template of language version 2.0"))
+	}
 	if nested, ok := o.Get("resources"); ok {
-		list, _ := nested.([]any)
-		d.children = r.declarations(list, o.At)
+		d.children = r.declarations(nested, o.At)
 		o.Set("resources", nil)
 	}
 	properties, _ := o.Get("properties")
@@ -234,7 +281,7 @@ func isDeployment(typ any) bool {
 // location reaches the resource.
 func isControl(name string) bool {
 	switch tree.Fold(name) {
-	case "type", "name", "apiversion", "location", "condition", "copy", "dependson", "scope", "resources", "comments", "subscriptionid", "resourcegroup":
+	case "type", "name", "apiversion", "location", "condition", "copy", "dependson", "scope", "resources", "comments", "subscriptionid", "resourcegroup", "existing", "metadata":
 		return true
 	}
 	return false
@@ -264,16 +311,17 @@ func (r *reader) readOutput(name string, v any, at tree.Place) {
 		return
 	}
 	r.owner = "output '" + name + "'"
-	r.require(o, "type")
-	typ, _ := o.Get("type")
-	if s, ok := typ.(string); ok && parameterType(s) == "" {
-		r.add(invalid(o.At, "the template output '%s' has the type '%s', which is not supported", name, s))
-	}
+	of := r.readSchema(o)
 	if c, ok := o.Get("condition"); ok {
 		o.Set("condition", r.compiled(c, expr.StagePlan))
 	}
-	r.compile(o, expr.StageBody)
-	r.template.outputs = append(r.template.outputs, &output{name: name, body: o})
+	for i, member := range o.Names {
+		switch tree.Fold(member) {
+		case "value", "copy":
+			o.Values[i] = r.compiled(o.Values[i], expr.StageBody)
+		}
+	}
+	r.template.outputs = append(r.template.outputs, &output{schema: of, name: name, body: o})
 }
 
 // compile compiles the members of o in place.

@@ -16,9 +16,8 @@ const CodeOutputEvaluation = "DeploymentOutputEvaluationFailed"
 
 // boundOutput is an output with everything evaluated that is not late.
 type boundOutput struct {
-	name, typ string
-	value     any
-	at        tree.Place
+	*output
+	value any
 }
 
 // outputs evaluates the outputs as far as possible.
@@ -36,14 +35,7 @@ func (x *expander) outputs(declared []*output) []boundOutput {
 }
 
 func (x *expander) output(o *output) (boundOutput, bool, error) {
-	out := boundOutput{name: o.name, at: o.body.At}
-	typ, err := x.ev.Text(o.body, "type")
-	if err != nil {
-		return out, false, err
-	}
-	if out.typ = parameterType(typ); out.typ == "" {
-		return out, false, fmt.Errorf("the type '%s' is not supported", typ)
-	}
+	out := boundOutput{output: o}
 	if raw, ok := o.body.Get("condition"); ok {
 		condition, err := x.ev.Value(raw)
 		if keep, isBool := condition.(bool); err != nil || !isBool || !keep {
@@ -74,6 +66,7 @@ func (x *expander) output(o *output) (boundOutput, bool, error) {
 	if !ok {
 		return out, false, errors.New("it has no value")
 	}
+	var err error
 	out.value, err = x.ev.Value(raw)
 	return out, true, err
 }
@@ -100,6 +93,10 @@ func (p *Plan) Body(i int, rt Runtime) (json.RawMessage, error) {
 
 // Late says whether the body of p.Resources[i] needs a Runtime. One that does not can be had before anything is written.
 func (p *Plan) Late(i int) bool { return expr.IsLate(p.bodies[i]) }
+
+// Draft is the body of p.Resources[i] as far as it can be known before anything is written: what needs a Runtime stands as
+// the text of its expression.
+func (p *Plan) Draft(i int) any { return expr.Draft(p.bodies[i]) }
 
 func (p *Plan) failure(what string, at tree.Place, err error) error {
 	var foreign *expr.RuntimeFailure
@@ -150,11 +147,11 @@ func (p *Plan) Outputs(rt Runtime) (map[string]Output, error) {
 	for _, o := range p.outputs {
 		ev := &expr.Evaluator{Scope: p.scope, Runtime: rt}
 		v, err := ev.Value(o.value)
-		if err == nil && !hasType(o.typ, v) && v != nil {
-			err = fmt.Errorf("the value is of type '%s', '%s' is expected", tree.TypeName(v), expected(o.typ))
+		if err == nil && v != nil {
+			err = p.template.verify(ev, o.schema, "output '"+o.name+"'", v)
 		}
-		out := Output{Type: o.typ}
-		if err == nil && !isSecure(o.typ) {
+		out := Output{Type: p.template.types.typeOf(o.schema)}
+		if err == nil && !p.template.types.secret(o.schema) {
 			out.Value, err = tree.Encode(v)
 		}
 		var foreign *expr.RuntimeFailure
@@ -162,7 +159,7 @@ func (p *Plan) Outputs(rt Runtime) (map[string]Output, error) {
 			return nil, foreign.Unwrap()
 		}
 		if err != nil {
-			at := expr.PlaceOf(err, o.at)
+			at := expr.PlaceOf(err, o.body.At)
 			return nil, &Error{Code: CodeOutputEvaluation, Target: o.name, Line: at.Line, Position: at.Column, Path: at.Path.String(),
 				Message: fmt.Sprintf("The template output '%s' is not valid: %v.", o.name, err)}
 		}
@@ -175,8 +172,8 @@ func (p *Plan) Outputs(rt Runtime) (map[string]Output, error) {
 func (p *Plan) Echo() map[string]Output {
 	all := map[string]Output{}
 	for _, param := range p.template.parameters {
-		out := Output{Type: param.typ}
-		if v, _, err := p.scope.Parameters.Get(param.name); err == nil && !param.secure() {
+		out := Output{Type: p.template.types.typeOf(param.schema)}
+		if v, _, err := p.scope.Parameters.Get(param.name); err == nil && !p.template.types.secret(param.schema) {
 			out.Value, _ = tree.Encode(v) // what is too large to write was refused by Expand
 		}
 		all[param.name] = out

@@ -3,15 +3,13 @@ package template
 import (
 	"encoding/json"
 
-	"vitrine/internal/template/expr"
 	"vitrine/internal/template/tree"
 )
 
 // Secrets lists the texts in the values of t's secure parameters, given or by default, so that a caller can keep them out
 // of what it answers and logs. It works for parameters that Expand refuses, too.
 func Secrets(t *Template, env Env, parameters json.RawMessage) []string {
-	s := &expr.Scope{Env: env, Hash: t.hash, Parameters: expr.NewValues(), Variables: expr.NewValues(), Declared: map[string]expr.Target{}}
-	ev := &expr.Evaluator{Scope: s}
+	ev := t.evaluator(env, parameters)
 	given := t.given(&faults{}, parameters)
 	var all []string
 	for _, p := range t.parameters {
@@ -22,7 +20,7 @@ func Secrets(t *Template, env Env, parameters json.RawMessage) []string {
 		}
 	}
 	for _, p := range t.parameters {
-		if !p.secure() {
+		if !t.types.secret(p.schema) {
 			continue
 		}
 		if v, ok, err := ev.Parameters.Get(p.name); ok && err == nil {

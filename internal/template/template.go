@@ -26,15 +26,23 @@ import (
 
 // Template is a parsed deployment template.
 type Template struct {
+	types      schemas
+	functions  []*definedFunction
 	parameters []*parameter
 	variables  *tree.Object
 	resources  []*declaration
 	outputs    []*output
 	hash       string
+	symbolic   bool   // resources are named by symbols
+	version    string // contentVersion
+	plain      any    // as sent
 }
 
 // Env is what a template can ask about its surroundings.
 type Env = expr.Env
+
+// Deployer is the answer of deployer().
+type Deployer = expr.Deployer
 
 // ResourceGroup is the answer of resourceGroup().
 type ResourceGroup = expr.ResourceGroup
@@ -71,6 +79,9 @@ type Output struct {
 	Type  string          `json:"type"`
 	Value json.RawMessage `json:"value,omitempty"`
 }
+
+// ContentVersion is the template's contentVersion.
+func (t *Template) ContentVersion() string { return t.version }
 
 // Hash returns the template's hash as ARM's answers have it: a decimal number. It depends on the template's text
 // without whitespace and comments, and on nothing else.

@@ -58,6 +58,17 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// TestImportExport executes import-export.md on the server and with the tenants of the first walk.
+func TestImportExport(t *testing.T) {
+	s := playbook.NewStage(t, "gzip")
+	walk := playbook.Read(t, "docs/guide/first-walk.md").Until(t, "## 3. An image version")
+	end := playbook.Page{Name: "the end", Blocks: []playbook.Block{{Page: "the end", Kind: "sh", Text: "kill $server\nwait $server\n"}}}
+	s.Run(walk, playbook.Read(t, "docs/guide/import-export.md"), end)
+	if left := s.Processes(); len(left) > 0 {
+		t.Errorf("processes are left: %v", left)
+	}
+}
+
 // TestNothingUntested finds blocks of guides that nothing executes.
 func TestNothingUntested(t *testing.T) {
 	allowed := map[string]int{
@@ -77,7 +88,7 @@ func TestNothingUntested(t *testing.T) {
 			}
 		}
 	}
-	executed := []string{"clients.md", "first-walk.md", "install.md", "share-across-tenants.md"}
+	executed := []string{"clients.md", "first-walk.md", "import-export.md", "install.md", "share-across-tenants.md"}
 	for name := range pages(t) {
 		if short, ok := strings.CutPrefix(name, "docs/guide/"); ok && !slices.Contains(executed, short) {
 			t.Errorf("no test executes %s", name)

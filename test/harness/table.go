@@ -10,7 +10,7 @@ import (
 
 // Step is one command. {name} in it stands for what an earlier one left.
 type Step struct {
-	Args string // of az, cut at blanks; %20 is a blank in a word
+	Args string // of az, cut at blanks; %20 is a blank in a word, %22 a double quote
 	Want Want   //
 	Save Save   //
 	Exit int
@@ -31,7 +31,7 @@ func (h *Shell) Walk(t *testing.T, who string, steps []Step, names map[string]st
 		line := fill(st.Args, names)
 		args := strings.Fields(line)
 		for i := range args {
-			args[i] = strings.ReplaceAll(args[i], "%20", " ")
+			args[i] = strings.NewReplacer("%20", " ", "%22", `"`).Replace(args[i])
 		}
 		if !strings.Contains(line, "-o table") {
 			args = append(args, "-o", "json")

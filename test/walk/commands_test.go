@@ -67,7 +67,7 @@ var deploymentCommands = []command{
 	{"deployment group list -g {rg} --query [].name -o tsv", "small", 0},
 	{"deployment operation group list -g {rg} -n small --query length([?properties.provisioningState=='Succeeded'])", "[23]", 0},
 	{"deployment group export -g {rg} -n small ", `(?s).*"contentVersion": "1\.0\.0\.0".*`, 0},
-	{"deployment group what-if -g {rg} -n small -f {template}", `.*\(NotSupported\).*`, 1},
+	{"deployment group what-if -g {rg} -n small -f {template} -p prefix=shop --no-pretty-print --query changes[].changeType -o tsv", "NoChange\\nNoChange", 0},
 	{"resource list -g {rg} --query length(@)", "2", 0},
 	{"resource show --ids {group}/providers/Microsoft.Network/publicIPAddresses/shop-ip --query sku.name -o tsv", "Standard", 0},
 	{"deployment group delete -g {rg} -n small", "", 0},

@@ -1,10 +1,14 @@
 package walk
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"vitrine/internal/client"
+	"vitrine/internal/image/format"
 )
 
 // computeDisks are disks, snapshots and images without a machine. D is what stands before a disk's name in its ID.
@@ -44,6 +48,17 @@ var computeDisks = []command{
 	{"image show -g {rg} -n i1", `.*\(ResourceNotFound\).*`, 3},
 }
 
+// computeBlobs make disks, snapshots and images from a VHD in a storage account.
+var computeBlobs = []command{
+	{"storage account create -g {rg} -n vitrinevhds -l eastus --sku Standard_LRS --query provisioningState -o tsv", "Succeeded", 0},
+	{"storage container create --account-name vitrinevhds -n vhds --query created", "true", 0},
+	{"storage blob upload --account-name vitrinevhds -c vhds -n d.vhd -f {vhd} --type page --no-progress --query client_request_id", ".*", 0},
+	{"disk create -g {rg} -n imported --source https://vitrinevhds.blob.core.windows.net/vhds/d.vhd --query [creationData.createOption,diskSizeGB] -o tsv", `(?s)Import\s+1`, 0},
+	{"disk create -g {rg} -n lost --source https://vitrinevhds.blob.core.windows.net/vhds/none.vhd", `.*\(BlobNotFound\).*`, 1},
+	{"snapshot create -g {rg} -n imported --source https://vitrinevhds.blob.core.windows.net/vhds/d.vhd --query creationData.createOption -o tsv", "Import", 0},
+	{"image create -g {rg} -n imported --source https://vitrinevhds.blob.core.windows.net/vhds/d.vhd --os-type Linux --query storageProfile.osDisk.diskSizeGB", "1", 0},
+}
+
 // computeMachine goes on from a machine "first" that runs: its disk is D.
 var computeMachine = []command{
 	{"snapshot create -g {rg} -n live --source {disk} --incremental true --query provisioningState -o tsv", "Succeeded", 0},
@@ -75,6 +90,7 @@ var computeMachine = []command{
 }
 
 // TestCompute: what a machine wrote is in a snapshot of its running disk, in a disk made from that, and in an image of the machine.
+// TestCapture has the same for image versions.
 func TestCompute(t *testing.T) {
 	azPath(t)
 	t.Parallel()
@@ -89,6 +105,12 @@ func TestCompute(t *testing.T) {
 		return strings.NewReplacer("{rg}", consumerGroup, "{group}", w.groupID(), "{disk}", disk)
 	}
 	w.rows(t, computeDisks, fill(""))
+	vhd := filepath.Join(w.home, "d.vhd")
+	foot := format.VHDFooter(1 << 20)
+	if err := os.WriteFile(vhd, append(bytes.Repeat([]byte("vitrine "), 1<<17), foot[:]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.rows(t, computeBlobs, strings.NewReplacer("{rg}", consumerGroup, "{vhd}", vhd))
 	first := w.access("fabrikam", vm.ID, vm.PublicIP, "azureuser")
 	first.answers("echo kept > note && sync")
 	var disk string
@@ -126,7 +148,9 @@ func (w *world) created(t *testing.T, vm *created, name string, more ...string) 
 	t.Helper()
 	args := []string{"vm", "create", "-g", consumerGroup, "-n", name}
 	if more[0] == "--image" {
-		args = append(args, "--admin-username", "azureuser", "--generate-ssh-keys")
+		if len(more) == 2 {
+			args = append(args, "--admin-username", "azureuser", "--generate-ssh-keys")
+		}
 	}
 	w.azOK(vm, append(args, more...)...)
 	if vm.PowerState != "VM running" {

@@ -24,7 +24,8 @@ type Meter struct {
 
 	open         bool      // a line that the next one overwrites is on the terminal
 	last         string    // status told last
-	began, shown time.Time // of an amount: when it was first, and last, told
+	what         string    // the amount that is told
+	began, shown time.Time // when it was first, and last, told
 }
 
 // New makes a meter that writes to out; a quiet one writes nothing.
@@ -79,13 +80,13 @@ func (p *Meter) often() time.Duration {
 	return 5 * time.Second
 }
 
-// Bytes shows how an amount grows.
+// Bytes shows how an amount grows; a total of zero or less is not known.
 func (p *Meter) Bytes(what string, done, total int64) {
 	now := p.now()
-	if p.began.IsZero() {
-		p.began = now
+	if p.what != what {
+		p.what, p.began, p.shown = what, now, time.Time{}
 	}
-	if done < total && now.Sub(p.shown) < p.often() {
+	if (done < total || total <= 0) && now.Sub(p.shown) < p.often() {
 		return
 	}
 	p.shown = now
@@ -96,10 +97,14 @@ const gaugeWidth = 24
 
 // gauge draws how much of an amount of bytes is done, how fast, and how long the rest takes at that rate.
 func gauge(what string, done, total int64, since time.Duration) string {
-	part := 1.0
-	if total > 0 {
-		part = min(float64(done)/float64(total), 1)
+	if total <= 0 {
+		s := fmt.Sprintf("%s: %s", what, Amount(done))
+		if since >= time.Second/10 {
+			s += fmt.Sprintf(", %s/s", Amount(int64(float64(done)/since.Seconds())))
+		}
+		return s
 	}
+	part := min(float64(done)/float64(total), 1)
 	full := int(part * gaugeWidth)
 	s := fmt.Sprintf("%s [%s%s] %3.0f %% %s of %s", what, strings.Repeat("=", full), strings.Repeat(" ", gaugeWidth-full), part*100, Amount(done), Amount(total))
 	if since < time.Second/10 || done == 0 {

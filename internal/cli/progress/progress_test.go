@@ -16,7 +16,8 @@ func TestGauge(t *testing.T) {
 		{0, 100, 0, "Uploading [                        ]   0 % 0 B of 100 B"},
 		{1 << 20, 4 << 20, time.Second, "Uploading [======                  ]  25 % 1.0 MiB of 4.0 MiB, 1.0 MiB/s, 3s left"},
 		{4 << 20, 4 << 20, 2 * time.Second, "Uploading [========================] 100 % 4.0 MiB of 4.0 MiB, 2.0 MiB/s"},
-		{0, 0, 0, "Uploading [========================] 100 % 0 B of 0 B"},
+		{0, 0, 0, "Uploading: 0 B"},
+		{1 << 20, -1, time.Second, "Uploading: 1.0 MiB, 1.0 MiB/s"},
 	} {
 		if got := gauge("Uploading", test.done, test.total, test.since); got != test.want {
 			t.Errorf("got  %q\nwant %q", got, test.want)

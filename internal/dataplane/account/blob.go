@@ -56,9 +56,7 @@ func (x *exchange) stamp(b *content.Blob) {
 func (x *exchange) describe(b *content.Blob) {
 	x.stamp(b)
 	h := x.w.Header()
-	for name, value := range b.Metadata {
-		h.Set("x-ms-meta-"+name, value)
-	}
+	x.tell(b.Metadata)
 	for name, value := range map[string]string{"Content-Encoding": b.Headers.Encoding, "Content-Language": b.Headers.Language,
 		"Content-Disposition": b.Headers.Disposition, "Cache-Control": b.Headers.CacheControl, "Content-MD5": b.Headers.MD5} {
 		if value != "" {
@@ -103,9 +101,7 @@ func (x *exchange) getBlobMetadata() error {
 		return err
 	}
 	x.stamp(b)
-	for name, value := range b.Metadata {
-		x.w.Header().Set("x-ms-meta-"+name, value)
-	}
+	x.tell(b.Metadata)
 	return x.empty(http.StatusOK)
 }
 

@@ -36,6 +36,13 @@ func (x *exchange) metadata() (map[string]string, error) {
 	return out, nil
 }
 
+// tell sets them in an answer, in small letters: the Python SDK knows them no other way.
+func (x *exchange) tell(metadata map[string]string) {
+	for name, value := range metadata {
+		x.w.Header()["x-ms-meta-"+strings.ToLower(name)] = []string{value}
+	}
+}
+
 func identifier(s string) bool {
 	for i, c := range s {
 		if c != '_' && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
@@ -100,9 +107,7 @@ func (x *exchange) getContainer() error {
 	}
 	x.stampBox(b)
 	h := x.w.Header()
-	for name, value := range b.Metadata {
-		h.Set("x-ms-meta-"+name, value)
-	}
+	x.tell(b.Metadata)
 	h.Set("x-ms-has-immutability-policy", "false")
 	h.Set("x-ms-has-legal-hold", "false")
 	if b.Public != "None" && b.Public != "" {

@@ -334,6 +334,10 @@ func TestHeaderOrder(t *testing.T) {
 		t.Error("no MD5")
 	}
 	w.want(200, "", call{method: "PUT", path: "/box/secret?comp=metadata", key: key, headers: map[string]string{"x-ms-meta-a": "1", "x-ms-meta-a1": "2", "x-ms-meta-a_": "3"}})
+	raw := w.exchange("GET /box/secret?comp=metadata&" + w.serviceSAS(key, "first", "/box/secret", "b", "r") + " HTTP/1.1\r\nHost: first.blob.core.windows.net\r\nConnection: close\r\n\r\n")
+	if !strings.Contains(raw, "\r\nx-ms-meta-a1: 2\r\n") { // SDKs look for small letters
+		t.Errorf("metadata: %s", raw)
+	}
 	req := call{method: "GET", path: "/box/secret", raw: func(r *http.Request) {
 		r.Header.Set("x-ms-meta-a1", "1")
 		r.Header.Set("x-ms-meta-a_", "2")

@@ -1,16 +1,16 @@
 // Package format knows the files in which disks travel: raw, VHD, VHDX, VMDK, qcow2.
 //
-// It owns their recognition by our own reading of the header, the refusal of those that would read other files of this
-// host or fill it, the footer of a fixed VHD, and the conversion to raw by qemu-img. It does not store anything. Nothing
-// is ever probed by QEMU: it is told the format that was recognised here.
+// It owns their recognition by our own reading, the refusal of those that would read other files of this host, fill it or lie
+// about themselves, the footer of a fixed VHD, and the form of the files that are written. It stores and converts nothing.
+// Nothing is ever probed by QEMU: it is told the format that was recognised here.
 //
-//	file ── Sniff ──▶ Info{Kind, Size} or *Error ── Convert ──▶ raw file
+//	file ── Sniff: the header ─▶ Info{Kind, Size} or *Error ── Check: every table ─▶ format/convert ──▶ raw disk
 //	raw + VHDFooter(size) = what Azure takes as a fixed VHD ── CheckFixedVHD ──▶ size of the raw part
 package format
 
 import (
 	"bytes"
-	"encoding/binary"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +32,7 @@ const (
 // MaxSize bounds virtual sizes: 64 TiB, the largest disk of Azure.
 const MaxSize = 64 << 40
 
-// Info is what a header says. Size is the virtual size in bytes; 0 for VHDX, whose size lies deeper than its header.
+// Info is what a header says. Size is the virtual size in bytes.
 type Info struct {
 	Kind Kind
 	Size int64
@@ -52,6 +52,14 @@ const (
 	AbsurdSize    Reason = "AbsurdSize"    // virtual size zero, negative, unaligned or beyond MaxSize
 	Unsupported   Reason = "Unsupported"   // a feature that is not taken
 	ConvertFailed Reason = "ConvertFailed" // qemu-img could not read it, or exceeded its limits
+	OutOfFile     Reason = "OutOfFile"     // a table speaks of places outside the file
+	Overlap       Reason = "Overlap"       // two things lie in one place, or a table in itself
+	NeedsReplay   Reason = "NeedsReplay"   // a log holds changes that are not in their place yet
+	Encrypted     Reason = "Encrypted"     // the disk is encrypted in the file
+	Snapshots     Reason = "Snapshots"     // it holds further states of the disk
+	Bomb          Reason = "Bomb"          // it grows beyond all proportion
+	Archive       Reason = "Archive"       // a file of files, or packed in a way that is not taken
+	NotRegular    Reason = "NotRegular"    // no plain file: a link, pipe, device or folder
 )
 
 // Error is a fault of the file, for whoever sent it.
@@ -80,15 +88,20 @@ func Sniff(r io.ReaderAt, size int64) (Info, error) {
 	case bytes.HasPrefix(head, []byte("QFI\xfb")):
 		return sniffQCOW2(head)
 	case bytes.HasPrefix(head, []byte("vhdxfile")):
-		return sniffVHDX(size)
+		x, err := openVHDX(r, size)
+		return Info{VHDX, x.size}, err
 	case bytes.HasPrefix(head, []byte("KDMV")):
-		return sniffVMDK(r, head, size)
+		x, err := openVMDK(r, head, size)
+		return Info{VMDK, x.size()}, err
 	case bytes.HasPrefix(head, []byte("COWD")):
 		return Info{}, fault(Unsupported, "VMDK of ESX 2 (COWD) is not supported")
 	case isDescriptor(head):
 		return Info{}, fault(BackingFile, "a VMDK descriptor only names other files; send a monolithic sparse VMDK")
 	case bytes.HasPrefix(head, []byte(vhdCookie)):
 		return sniffDynamicVHD(r, head, size)
+	}
+	if name, reason := stranger(head); name != "" {
+		return Info{}, fault(reason, "%s", name)
 	}
 	if f, err := readFooter(r, size); err == nil && string(f[:8]) == vhdCookie {
 		raw, err := CheckFixedVHD(r, size)
@@ -97,138 +110,62 @@ func Sniff(r io.ReaderAt, size int64) (Info, error) {
 	return Info{Raw, size}, checkSize(uint64(size))
 }
 
+// Check is Sniff, and reads every table of the file besides: all that they name must lie in the file, once. It reads no
+// content, so that it takes as long as the tables are large; ctx ends it.
+func Check(ctx context.Context, r io.ReaderAt, size int64) (Info, error) {
+	info, err := Sniff(r, size)
+	if err != nil {
+		return info, err
+	}
+	switch info.Kind {
+	case QCOW2:
+		err = checkQCOW2(ctx, r, size)
+	case VHDX:
+		err = checkVHDX(ctx, r, size)
+	case VMDK:
+		err = checkVMDK(ctx, r, size)
+	case DynamicVHD:
+		err = checkDynamicVHD(ctx, r, size)
+	}
+	return info, err
+}
+
+// stranger names what must not be taken for a raw disk.
+func stranger(head []byte) (string, Reason) {
+	for _, s := range []struct {
+		at     int
+		magic  string
+		reason Reason
+		name   string
+	}{
+		{0, "LUKS\xba\xbe", Encrypted, "the disk is encrypted with LUKS; decrypt it first (cryptsetup, or qemu-img convert)"},
+		{0, "QED\x00", Unsupported, "QED disks are not supported"},
+		{0x40, "\x7f\x10\xda\xbe", Unsupported, "VDI disks of VirtualBox are not supported"},
+		{0, "WithoutFreeSpace", Unsupported, "disks of Parallels are not supported"},
+		{0, "WithouFreSpacExt", Unsupported, "disks of Parallels are not supported"},
+		{0, "Bochs Virtual HD Image", Unsupported, "disks of Bochs are not supported"},
+		{0, "#!/bin/sh\n#V2.0 Format\nmodprobe cloop", Unsupported, "cloop disks are not supported"},
+		{257, "ustar", Archive, "a tar archive (an OVA is one); unpack it, and import the disk inside"},
+		{0, "PK\x03\x04", Archive, "a zip archive; unpack it, and import the disk inside"},
+		{0, "7z\xbc\xaf\x27\x1c", Archive, "a 7z archive; unpack it, and import the disk inside"},
+		{0, "Rar!\x1a\x07", Archive, "a RAR archive; unpack it, and import the disk inside"},
+		{4, "1AY&SY", Archive, "packed by bzip2; unpack it first (bunzip2)"},
+		{0, "\x04\x22\x4d\x18", Archive, "packed by lz4; unpack it first (unlz4)"},
+		{0, "LZIP\x01", Archive, "packed by lzip; unpack it first (lzip -d)"},
+		{0, "\x1f\x8b\x08", Archive, "packed by gzip once more; unpack it first (gunzip)"},
+		{0, "\xfd7zXZ\x00", Archive, "packed by xz once more; unpack it first (unxz)"},
+		{0, "\x28\xb5\x2f\xfd", Archive, "packed by zstd once more; unpack it first (unzstd)"},
+	} {
+		if len(head) > s.at && bytes.HasPrefix(head[s.at:], []byte(s.magic)) {
+			return s.name, s.reason
+		}
+	}
+	return "", ""
+}
+
 func checkSize(size uint64) error {
 	if size == 0 || size > MaxSize || size%512 != 0 {
 		return fault(AbsurdSize, "a virtual size of %d bytes (whole sectors of 512 bytes, at most %d)", size, int64(MaxSize))
-	}
-	return nil
-}
-
-// sniffQCOW2 follows QEMU's docs/interop/qcow2.txt.
-func sniffQCOW2(head []byte) (Info, error) {
-	if len(head) < 72 {
-		return Info{}, fault(Truncated, "a qcow2 header has 72 bytes or more")
-	}
-	be := binary.BigEndian
-	version, backing, clusterBits := be.Uint32(head[4:]), be.Uint64(head[8:]), be.Uint32(head[20:])
-	size, crypt := be.Uint64(head[24:]), be.Uint32(head[32:])
-	switch {
-	case version != 2 && version != 3:
-		return Info{}, fault(Unsupported, "qcow2 version %d", version)
-	case backing != 0 || be.Uint32(head[16:]) != 0:
-		return Info{}, fault(BackingFile, "this qcow2 has a backing file; flatten it first (qemu-img convert)")
-	case crypt != 0:
-		return Info{}, fault(Unsupported, "this qcow2 is encrypted")
-	case clusterBits < 9 || clusterBits > 21:
-		return Info{}, fault(Damaged, "qcow2 clusters of 2^%d bytes", clusterBits)
-	case be.Uint32(head[60:]) != 0:
-		return Info{}, fault(Unsupported, "this qcow2 has internal snapshots; flatten it first (qemu-img convert)")
-	}
-	if version == 3 {
-		if err := qcow2Features(head); err != nil {
-			return Info{}, err
-		}
-	}
-	return Info{QCOW2, int64(size)}, checkSize(size)
-}
-
-// qcow2Features refuses incompatible features but the dirty bit (0) and a compression type (3), and among the header
-// extensions those that name other files.
-func qcow2Features(head []byte) error {
-	be := binary.BigEndian
-	if len(head) < 104 {
-		return fault(Truncated, "a qcow2 version 3 header has 104 bytes or more")
-	}
-	features, length := be.Uint64(head[72:]), be.Uint32(head[100:])
-	switch {
-	case features&(1<<2) != 0:
-		return fault(BackingFile, "this qcow2 keeps its data in an external file")
-	case features&(1<<1) != 0:
-		return fault(Damaged, "this qcow2 is marked corrupt; repair it first (qemu-img check -r)")
-	case features&^(1<<0|1<<3|1<<4) != 0:
-		return fault(Unsupported, "qcow2 incompatible features %#x", features)
-	case length < 104 || length%8 != 0 || int(length) > len(head):
-		return fault(Damaged, "a qcow2 header of %d bytes", length)
-	}
-	for rest := head[length:]; len(rest) >= 8; {
-		kind, n := be.Uint32(rest), uint64(be.Uint32(rest[4:]))
-		if kind == 0 {
-			return nil
-		}
-		if kind == 0xE2792ACA || kind == 0x44415441 { // backing file format, external data file name
-			return fault(BackingFile, "this qcow2 has a header extension %#x that names another file", kind)
-		}
-		if n = (n + 7) / 8 * 8; n > uint64(len(rest)-8) {
-			return fault(Damaged, "a qcow2 header extension of %d bytes", n)
-		}
-		rest = rest[8+n:]
-	}
-	return nil
-}
-
-// sniffVHDX: [MS-VHDX] has 1 MiB of headers. Size and parent are deeper; QEMU's driver refuses a VHDX that has a
-// parent (block/vhdx.c), and Convert refuses a size beyond its limit when it knows it.
-func sniffVHDX(size int64) (Info, error) {
-	if size < 1<<20 {
-		return Info{}, fault(Truncated, "a VHDX has headers of 1 MiB")
-	}
-	return Info{Kind: VHDX}, nil
-}
-
-func isDescriptor(head []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(head[:min(len(head), 512)], "\ufeff \t\r\n"), []byte("# Disk DescriptorFile"))
-}
-
-// sniffVMDK follows VMware's Virtual Disk Format 5.0: a sparse extent with its descriptor inside.
-func sniffVMDK(r io.ReaderAt, head []byte, size int64) (Info, error) {
-	if len(head) < 512 {
-		return Info{}, fault(Truncated, "a VMDK header has 512 bytes")
-	}
-	le := binary.LittleEndian
-	capacity, at, n := le.Uint64(head[12:]), le.Uint64(head[28:]), le.Uint64(head[36:])
-	if v := le.Uint32(head[4:]); v < 1 || v > 3 {
-		return Info{}, fault(Unsupported, "VMDK version %d", v)
-	}
-	if capacity > MaxSize/512 {
-		return Info{}, fault(AbsurdSize, "a VMDK of %d sectors", capacity)
-	}
-	if at == 0 || n == 0 || n > 2048 || at > uint64(size)/512 || n > uint64(size)/512-at {
-		return Info{}, fault(Damaged, "a VMDK without its descriptor inside")
-	}
-	text := make([]byte, n*512)
-	if got, err := r.ReadAt(text, int64(at)*512); got < len(text) {
-		return Info{}, &Error{Truncated, "the VMDK ends inside its descriptor", err}
-	}
-	if err := checkDescriptor(text); err != nil {
-		return Info{}, err
-	}
-	return Info{VMDK, int64(capacity) * 512}, checkSize(capacity * 512)
-}
-
-// checkDescriptor takes one extent, in this very file, and no parent.
-func checkDescriptor(text []byte) error {
-	extents := 0
-	if i := bytes.IndexByte(text, 0); i >= 0 {
-		text = text[:i]
-	}
-	for line := range bytes.Lines(text) {
-		line = bytes.TrimSpace(line)
-		key, value, _ := bytes.Cut(line, []byte("="))
-		key, value = bytes.ToLower(bytes.TrimSpace(key)), bytes.ToLower(bytes.Trim(value, " \t\""))
-		switch {
-		case string(key) == "parentcid" && string(value) != "ffffffff", bytes.HasPrefix(key, []byte("parentfilename")):
-			return fault(BackingFile, "this VMDK has a parent; flatten it first")
-		case string(key) == "createtype" && string(value) != "monolithicsparse" && string(value) != "streamoptimized":
-			return fault(BackingFile, "VMDK of type %.40q: only monolithicSparse and streamOptimized are one file", value)
-		case bytes.HasPrefix(line, []byte("RW ")), bytes.HasPrefix(line, []byte("RDONLY ")), bytes.HasPrefix(line, []byte("NOACCESS ")):
-			if f := bytes.Fields(line); len(f) < 3 || string(f[2]) != "SPARSE" {
-				return fault(BackingFile, "this VMDK has an extent in another file")
-			}
-			extents++
-		}
-	}
-	if extents != 1 {
-		return fault(Unsupported, "a VMDK of %d extents", extents)
 	}
 	return nil
 }

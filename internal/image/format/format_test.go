@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 )
 
 func qcow2(change func([]byte)) []byte {
@@ -25,16 +22,11 @@ func qcow2(change func([]byte)) []byte {
 }
 
 func vmdk(descriptor string, change func([]byte)) []byte {
-	b := make([]byte, 512+20*512)
-	le := binary.LittleEndian
-	copy(b, "KDMV")
-	le.PutUint32(b[4:], 1)
-	le.PutUint64(b[12:], 2048)
-	le.PutUint64(b[28:], 1)
-	le.PutUint64(b[36:], 20)
-	copy(b[512:], descriptor)
-	change(b)
-	return b
+	return goodVMDK(func(b []byte) {
+		clear(b[512 : 21*512])
+		copy(b[512:], descriptor)
+		change(b)
+	})
 }
 
 const goodDescriptor = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicSparse\"\nRW 2048 SPARSE \"x.vmdk\"\n"
@@ -44,16 +36,6 @@ func fixed(size int64, change func([]byte)) []byte {
 	change(f[:])
 	binary.BigEndian.PutUint32(f[64:], checksum(f[:]))
 	return append(make([]byte, size), f[:]...)
-}
-
-func dynamic(change func([]byte)) []byte {
-	f := VHDFooter(1 << 20)
-	be := binary.BigEndian
-	be.PutUint32(f[60:], vhdDynamic)
-	be.PutUint64(f[16:], 512)
-	change(f[:])
-	be.PutUint32(f[64:], checksum(f[:]))
-	return append(append(f[:], "cxsparse"...), make([]byte, 2048)...)
 }
 
 func same([]byte) {}
@@ -87,16 +69,16 @@ func corpus() map[string]struct {
 		"qcow2, lying extension":     {qcow2(ext(0x6803f857, 1<<31)), string(Damaged)},
 		"qcow2, corrupt bit":         {qcow2(func(b []byte) { be.PutUint64(b[72:], 2) }), string(Damaged)},
 		"qcow2, unknown feature":     {qcow2(func(b []byte) { be.PutUint64(b[72:], 1<<9) }), string(Unsupported)},
-		"qcow2, encrypted":           {qcow2(func(b []byte) { be.PutUint32(b[32:], 1) }), string(Unsupported)},
+		"qcow2, encrypted":           {qcow2(func(b []byte) { be.PutUint32(b[32:], 1) }), string(Encrypted)},
 		"qcow2, version 9":           {qcow2(func(b []byte) { be.PutUint32(b[4:], 9) }), string(Unsupported)},
 		"qcow2, clusters":            {qcow2(func(b []byte) { be.PutUint32(b[20:], 40) }), string(Damaged)},
-		"qcow2, snapshots":           {qcow2(func(b []byte) { be.PutUint32(b[60:], 1) }), string(Unsupported)},
+		"qcow2, snapshots":           {qcow2(func(b []byte) { be.PutUint32(b[60:], 1) }), string(Snapshots)},
 		"qcow2, no size":             {qcow2(func(b []byte) { be.PutUint64(b[24:], 0) }), string(AbsurdSize)},
 		"qcow2, 16 EiB":              {qcow2(func(b []byte) { be.PutUint64(b[24:], 1<<64-512) }), string(AbsurdSize)},
 		"qcow2, header length":       {qcow2(func(b []byte) { be.PutUint32(b[100:], 1<<30) }), string(Damaged)},
 		"qcow2, truncated":           {qcow2(same)[:60], string(Truncated)},
 		"qcow2, truncated v3":        {qcow2(same)[:90], string(Truncated)},
-		"vhdx":                       {append([]byte("vhdxfile"), make([]byte, 1<<20)...), "vhdx 0"},
+		"vhdx":                       {goodVHDX(same), "vhdx 3145728"},
 		"vhdx, truncated":            {[]byte("vhdxfile"), string(Truncated)},
 		"vmdk":                       {vmdk(goodDescriptor, same), "vmdk 1048576"},
 		"vmdk, descriptor alone":     {[]byte(goodDescriptor + strings.Repeat(" ", 512)), string(BackingFile)},
@@ -117,12 +99,12 @@ func corpus() map[string]struct {
 		"fixed vhd, version":         {fixed(1<<20, func(f []byte) { f[12] = 9 }), string(Unsupported)},
 		"fixed vhd, differencing":    {fixed(1<<20, func(f []byte) { f[63] = 4 }), string(BackingFile)},
 		"fixed vhd, dynamic at end":  {fixed(1<<20, func(f []byte) { f[63] = 3 }), string(NotFixed)},
-		"dynamic vhd":                {dynamic(same), "vpc 1048576"},
-		"dynamic vhd, differencing":  {dynamic(func(f []byte) { f[63] = 4 }), string(BackingFile)},
-		"dynamic vhd, header away":   {dynamic(func(f []byte) { be.PutUint64(f[16:], 1<<62) }), string(Truncated)},
-		"dynamic vhd, no header":     {dynamic(func(f []byte) { be.PutUint64(f[16:], 1024) }), string(Damaged)},
-		"dynamic vhd, absurd":        {dynamic(func(f []byte) { be.PutUint64(f[48:], 1<<63) }), string(AbsurdSize)},
-		"dynamic vhd, truncated":     {dynamic(same)[:100], string(Truncated)},
+		"dynamic vhd":                {goodVHD(same), "vpc 8192"},
+		"dynamic vhd, differencing":  {goodVHD(func(f []byte) { f[63] = 4 }), string(BackingFile)},
+		"dynamic vhd, header away":   {goodVHD(func(f []byte) { be.PutUint64(f[16:], 1<<62) }), string(Truncated)},
+		"dynamic vhd, no header":     {goodVHD(func(f []byte) { be.PutUint64(f[16:], 1024) }), string(Damaged)},
+		"dynamic vhd, absurd":        {goodVHD(func(f []byte) { be.PutUint64(f[48:], 1<<63) }), string(AbsurdSize)},
+		"dynamic vhd, truncated":     {goodVHD(same)[:100], string(Truncated)},
 	}
 }
 
@@ -171,87 +153,99 @@ func TestVHDReader(t *testing.T) {
 	}
 }
 
-func needQemuImg(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("qemu-img"); err != nil {
-		if os.Getenv("VITRINE_FULL") == "1" {
-			t.Fatal("qemu-img is missing")
-		}
-		t.Skip("left out: conversion by qemu-img, which is not installed")
-	}
-}
-
-func qemuImg(t *testing.T, args ...string) {
-	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), "qemu-img", args...).CombinedOutput(); err != nil {
-		t.Fatalf("qemu-img %v: %v\n%s", args, err, out)
-	}
-}
-
-func TestConvert(t *testing.T) {
-	needQemuImg(t)
-	dir := t.TempDir()
-	raw := filepath.Join(dir, "raw")
-	want := make([]byte, 4<<20)
-	copy(want[1<<20:], bytes.Repeat([]byte("disk"), 100_000))
-	if err := os.WriteFile(raw, want, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		format, options string
-		kind            Kind
+// Whatever is sent where a fixed VHD must be is named.
+func TestNotFixed(t *testing.T) {
+	whole := func(b []byte, n int) []byte { return append(bytes.Clone(b), make([]byte, n-len(b)%n)...) }
+	vhd := goodVHD(same)
+	for name, test := range map[string]struct {
+		data []byte
+		want Reason
+		text string
 	}{
-		"qcow2": {"qcow2", "compat=1.1", QCOW2}, "qcow2 v2": {"qcow2", "compat=0.10", QCOW2},
-		"qcow2 zstd": {"qcow2", "compression_type=zstd", QCOW2}, "vhdx": {"vhdx", "subformat=dynamic", VHDX},
-		"vmdk": {"vmdk", "subformat=monolithicSparse", VMDK}, "vmdk stream": {"vmdk", "subformat=streamOptimized", VMDK},
-		"dynamic": {"vpc", "subformat=dynamic,force_size=on", DynamicVHD}, "fixed": {"vpc", "subformat=fixed,force_size=on", FixedVHD},
-		"raw": {"raw", "preallocation=off", Raw},
+		"raw":                {make([]byte, 1<<20), NoFooter, "does not end with a VHD footer"},
+		"dynamic":            {vhd, NotFixed, "a dynamic VHD was sent"},
+		"dynamic, cut":       {vhd[:len(vhd)-512], NotFixed, "a dynamic VHD was sent"},
+		"dynamic, padded":    {whole(vhd, 1<<20), NotFixed, "a dynamic VHD was sent"},
+		"differencing":       {goodVHD(big32(60, 4)), BackingFile, "needs its parent"},
+		"qcow2":              {whole(goodQCOW2(same), 1<<20), NotFixed, "a qcow2 image was sent"},
+		"vhdx":               {goodVHDX(same), NotFixed, "a VHDX was sent"},
+		"vmdk":               {goodVMDK(same), NotFixed, "a VMDK was sent"},
+		"gzip":               {whole([]byte("\x1f\x8b\x08"), 1024), NotFixed, "a gzip file was sent"},
+		"fixed, other size":  {fixed(1<<20, big64(48, 2<<20)), SizeMismatch, "the file has"},
+		"fixed, checksum":    {func() []byte { b := fixed(1<<20, same); b[1<<20+90]++; return b }(), Damaged, "checksum"},
+		"fixed, absurd size": {fixed(1<<20, big64(48, 1<<63)), AbsurdSize, "virtual size"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			src, dst := filepath.Join(t.TempDir(), "in,file=x"), filepath.Join(t.TempDir(), "out")
-			tmp := filepath.Join(t.TempDir(), "in")
-			qemuImg(t, "convert", "-f", "raw", "-O", c.format, "-o", c.options, raw, tmp)
-			if err := os.Rename(tmp, src); err != nil {
-				t.Fatal(err)
-			}
-			info, err := Convert(t.Context(), src, dst, Limits{Time: time.Minute})
-			if err != nil || info.Kind != c.kind || info.Size != int64(len(want)) {
-				t.Fatalf("Convert = %+v, %v", info, err)
-			}
-			if got, err := os.ReadFile(dst); err != nil || !bytes.Equal(got, want) {
-				t.Fatalf("other bytes came out: %v", err)
-			}
-		})
+		_, err := CheckFixedVHD(bytes.NewReader(test.data), int64(len(test.data)))
+		if e, ok := As(err); !ok || e.Reason != test.want || !strings.Contains(e.Text, test.text) {
+			t.Errorf("%s: %v, want %s: %s", name, err, test.want, test.text)
+		}
 	}
 }
 
-// Refused files leave nothing, whether we refuse them, qemu-img does, or a limit.
-func TestConvertLeavesNothing(t *testing.T) {
-	needQemuImg(t)
-	dir := t.TempDir()
-	vhdx := filepath.Join(dir, "vhdx")
-	qemuImg(t, "create", "-f", "vhdx", vhdx, "64M")
-	for name, data := range map[string][]byte{
-		"backing": corpus()["qcow2, backing file"].data, "broken": qcow2(func(b []byte) { binary.BigEndian.PutUint64(b[40:], 1<<50) }),
-		"no vhdx": corpus()["vhdx"].data,
-	} {
-		src, dst := filepath.Join(dir, name), filepath.Join(dir, name+".out")
-		if err := os.WriteFile(src, data, 0o600); err != nil {
+// Every plan puts every byte of the disk in one place, inside the file, and nothing on its tables.
+func TestPlans(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 300 {
+		size := (1 + r.Int64N(1<<12)) * 512 * (1 + r.Int64N(2000))
+		var spans []Span
+		for at := int64(0); at < size; {
+			at += r.Int64N(1+size/4) / 512 * 512
+			end := min(at+(1+r.Int64N(1+size/2000))*512, size)
+			if at < size {
+				spans = append(spans, Span{at, end})
+			}
+			at = end + 512
+		}
+		p, err := PlanQCOW2(size, spans)
+		if err != nil {
 			t.Fatal(err)
 		}
-		wantRefused(t, name, src, dst, Limits{Time: time.Minute})
+		for _, p := range []*Plan{p, PlanRaw(size), PlanFixedVHD(size)} {
+			checkPlan(t, p, size, spans)
+		}
+		// The tables alone, and holes for content, are a qcow2 that our own reader passes.
+		got, err := Check(t.Context(), headOnly{p}, p.Size)
+		if err != nil || got != (Info{QCOW2, size}) {
+			t.Fatalf("%+v, %v", got, err)
+		}
 	}
-	wantRefused(t, "size limit", vhdx, filepath.Join(dir, "limit"), Limits{Size: 1 << 20, Time: time.Minute})
+	if _, err := PlanQCOW2(8<<40, nil); err == nil {
+		t.Error("a plan of 8 TiB")
+	}
 }
 
-func wantRefused(t *testing.T, name, src, dst string, l Limits) {
-	t.Helper()
-	if _, err := Convert(t.Context(), src, dst, l); err == nil {
-		t.Errorf("%s was converted", name)
-	} else if _, ok := As(err); !ok {
-		t.Errorf("%s: %v is not the file's fault", name, err)
+type headOnly struct{ *Plan }
+
+func (h headOnly) ReadAt(b []byte, off int64) (int, error) {
+	clear(b)
+	if off < int64(len(h.Head)) {
+		copy(b, h.Head[off:])
 	}
-	if _, err := os.Lstat(dst); err == nil {
-		t.Errorf("%s left a file", name)
+	return len(b), nil
+}
+
+func checkPlan(t *testing.T, p *Plan, size int64, spans []Span) {
+	t.Helper()
+	next, covered := int64(len(p.Head)), func(off int64) bool {
+		for _, s := range spans {
+			if off < s.End && off+planCluster > s.Start/planCluster*planCluster && off >= s.Start/planCluster*planCluster {
+				return true
+			}
+		}
+		return false
+	}
+	for off := int64(0); off < size; {
+		at, n := p.Place(off, min(size-off, 3<<20))
+		switch {
+		case n <= 0 || n > size-off:
+			t.Fatalf("Place(%d) = %d, %d of %d", off, at, n, size)
+		case at < 0 && covered(off):
+			t.Fatalf("%d goes nowhere, and may hold something", off)
+		case at >= 0 && (at < next || at+n > p.Size-int64(len(p.Tail))):
+			t.Fatalf("%d goes to %d, %d bytes, after %d, in a file of %d", off, at, n, next, p.Size)
+		case at >= 0:
+			next = at + n
+		}
+		off += n
 	}
 }

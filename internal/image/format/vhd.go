@@ -1,6 +1,7 @@
 package format
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -27,7 +28,7 @@ func VHDFooter(size int64) [FooterSize]byte {
 	be.PutUint32(f[8:], 2)           // features: the reserved bit, always set
 	be.PutUint32(f[12:], 0x00010000) // format version
 	be.PutUint64(f[16:], vhdNoOffset)
-	copy(f[28:], "vtrn")
+	copy(f[28:], "win ") // creator: Hyper-V. Of most others QEMU (block/vpc.c) believes the geometry, which is smaller
 	be.PutUint32(f[32:], 0x00010000)
 	copy(f[36:], "Wi2k") // creator's host: what Azure's own tools write
 	be.PutUint64(f[40:], uint64(size))
@@ -65,10 +66,13 @@ func geometry(total int64) (cylinders uint16, heads, sectors byte) {
 }
 
 // checksum is the ones' complement of the sum of all bytes but the checksum's own.
-func checksum(f []byte) uint32 {
+func checksum(f []byte) uint32 { return sumWithout(f, 64) }
+
+// sumWithout leaves out the four bytes at the offset.
+func sumWithout(f []byte, at int) uint32 {
 	var sum uint32
 	for i, b := range f {
-		if i < 64 || i >= 68 {
+		if i < at || i >= at+4 {
 			sum += uint32(b)
 		}
 	}
@@ -124,14 +128,38 @@ func CheckFixedVHD(r io.ReaderAt, size int64) (int64, error) {
 	}
 	f, err := ParseFooter(b)
 	switch {
+	case is(err, NoFooter):
+		return 0, notVHD(r, size)
 	case err != nil:
 		return 0, err
 	case !f.Fixed:
-		return 0, fault(NotFixed, "a dynamic VHD was sent; Azure takes fixed ones (qemu-img convert -O vpc -o subformat=fixed,force_size)")
+		return 0, fault(NotFixed, "a dynamic VHD was sent; "+fixedOnly)
 	case f.Size != size-FooterSize:
 		return 0, fault(SizeMismatch, "the VHD footer speaks of %d bytes, the file has %d before it", f.Size, size-FooterSize)
 	}
 	return f.Size, nil
+}
+
+const fixedOnly = "Azure takes fixed VHDs alone (qemu-img convert -O vpc -o subformat=fixed,force_size)"
+
+func is(err error, r Reason) bool {
+	e, ok := As(err)
+	return ok && e.Reason == r
+}
+
+// notVHD says what was sent instead of a fixed VHD, by its first bytes.
+func notVHD(r io.ReaderAt, size int64) error {
+	head := make([]byte, min(size, 512))
+	if n, err := r.ReadAt(head, 0); n < len(head) {
+		return fmt.Errorf("read header: %w", err)
+	}
+	for magic, name := range map[string]string{"QFI\xfb": "a qcow2 image", "vhdxfile": "a VHDX", "KDMV": "a VMDK", "# Disk DescriptorFile": "the descriptor of a VMDK",
+		vhdCookie: "a dynamic VHD", "\x1f\x8b\x08": "a gzip file", "\xfd7zXZ\x00": "an xz file", "\x28\xb5\x2f\xfd": "a zstd file", "LUKS\xba\xbe": "an encrypted disk (LUKS)"} {
+		if string(head[:min(len(magic), len(head))]) == magic {
+			return fault(NotFixed, "%s was sent; %s", name, fixedOnly)
+		}
+	}
+	return fault(NoFooter, "the file does not end with a VHD footer; %s", fixedOnly)
 }
 
 // sniffDynamicVHD reads the copy of the footer that a dynamic VHD begins with.
@@ -147,18 +175,80 @@ func sniffDynamicVHD(r io.ReaderAt, head []byte, size int64) (Info, error) {
 		raw, err := CheckFixedVHD(r, size)
 		return Info{FixedVHD, raw}, err
 	}
-	at := binary.BigEndian.Uint64(head[16:])
-	header := make([]byte, 1024)
-	if at > uint64(size) || uint64(size)-at < uint64(len(header)) {
-		return Info{}, fault(Truncated, "the VHD ends before its dynamic header")
+	_, err = openDynamicVHD(r, head[:FooterSize], size)
+	return Info{DynamicVHD, f.Size}, err
+}
+
+// dynamicVHD is the header behind the copy of the footer.
+type dynamicVHD struct {
+	at, table      uint64
+	entries, block uint64
+}
+
+func openDynamicVHD(r io.ReaderAt, footer []byte, size int64) (dynamicVHD, error) {
+	be := binary.BigEndian
+	at := be.Uint64(footer[16:])
+	if at > uint64(size) || uint64(size)-at < 1024 {
+		return dynamicVHD{}, fault(Truncated, "the VHD ends before its dynamic header")
 	}
-	if n, err := r.ReadAt(header, int64(at)); n < len(header) {
-		return Info{}, fmt.Errorf("read VHD header: %w", err)
+	h, err := exactly(r, "the dynamic header of this VHD", int64(at), 1024)
+	if err != nil {
+		return dynamicVHD{}, err
 	}
-	if string(header[:8]) != "cxsparse" {
-		return Info{}, fault(Damaged, "the VHD has no dynamic header")
+	x := dynamicVHD{at, be.Uint64(h[16:]), uint64(be.Uint32(h[28:])), uint64(be.Uint32(h[32:]))}
+	switch {
+	case string(h[:8]) != "cxsparse":
+		return x, fault(Damaged, "the VHD has no dynamic header")
+	case sumWithout(h, 36) != be.Uint32(h[36:]):
+		return x, fault(Damaged, "the checksum of the VHD's dynamic header is wrong")
+	case x.block < 4096 || x.block > 256<<20 || x.block&(x.block-1) != 0:
+		return x, fault(Damaged, "a VHD with blocks of %d bytes", x.block)
+	case x.entries < (be.Uint64(footer[48:])+x.block-1)/x.block:
+		return x, fault(Damaged, "the block table of this VHD has %d entries, too few for its size", x.entries)
 	}
-	return Info{DynamicVHD, f.Size}, nil
+	return x, nil
+}
+
+// checkDynamicVHD reads the footer at the end, which must be the one at the beginning, and the block allocation table.
+func checkDynamicVHD(ctx context.Context, r io.ReaderAt, size int64) error {
+	head, err := exactly(r, "the VHD", 0, FooterSize)
+	if err != nil {
+		return err
+	}
+	if tail, err := readFooter(r, size); err != nil || string(tail) != string(head) {
+		return fault(Truncated, "the VHD does not end with the footer that it begins with; it was cut off")
+	}
+	x, err := openDynamicVHD(r, head, size)
+	if err != nil {
+		return err
+	}
+	used := &pieces{size: size - FooterSize}
+	for _, p := range []struct {
+		what       string
+		at, length uint64
+	}{{"the VHD's copy of the footer", 0, FooterSize}, {"the VHD's dynamic header", x.at, 1024}, {"the VHD's block table", x.table, x.entries * 4}} {
+		if err := used.add(p.what, p.at, p.length); err != nil {
+			return err
+		}
+	}
+	be := binary.BigEndian
+	bitmap := (x.block/512/8 + 511) &^ 511
+	err = stretches(ctx, r, "the VHD's block table", int64(x.table), int64(x.entries)*4, func(_ int64, b []byte) error {
+		for ; len(b) > 0; b = b[4:] {
+			sector := be.Uint32(b)
+			if sector == 1<<32-1 {
+				continue
+			}
+			if err := used.add("a block of this VHD", uint64(sector)*512, bitmap+x.block); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return used.apart()
 }
 
 // VHD shows a disk as the fixed VHD that a client downloads: its bytes, then the footer.

@@ -33,20 +33,18 @@ type Group struct {
 // Provider is Microsoft.Resources.
 type Provider struct {
 	control *control.Control
-	sealer  Sealer
 
 	directory *directory.Directory
 }
 
 // Config is what the provider needs.
 type Config struct {
-	Sealer    Sealer               // for deployments' templates and parameters
 	Directory *directory.Directory // where a person is a guest; nil: nobody is
 }
 
 // Register adds the types and routes of Microsoft.Resources.
 func Register(c *control.Control, cfg Config) *Provider {
-	p := &Provider{control: c, sealer: cfg.Sealer, directory: cfg.Directory}
+	p := &Provider{control: c, directory: cfg.Directory}
 	control.Register(c, control.Spec[Group]{
 		Type: "Microsoft.Resources/resourceGroups", Action: "Microsoft.Resources/subscriptions/resourceGroups",
 		Synonyms: []string{"Microsoft.Resources/subscriptions/resourceGroups"},
@@ -57,7 +55,6 @@ func Register(c *control.Control, cfg Config) *Provider {
 			return w.Begin(deleteGroup, w.Caller)
 		},
 	})
-	p.deployments()
 	p.routes()
 	return p
 }
@@ -75,14 +72,12 @@ const deleteGroup = "resourceGroups/delete"
 
 // Works is the long-running work of this provider.
 func (p *Provider) Works() map[string]operation.Work {
-	works := p.deploymentWorks()
-	works[deleteGroup] = operation.Work{
+	return map[string]operation.Work{deleteGroup: {
 		Steps: func(ctx context.Context, r *operation.Run) []operation.Step {
 			return []operation.Step{{Name: "resources", Do: func() error { return p.empty(ctx, r) }}}
 		},
 		Finish: finishGroup,
-	}
-	return works
+	}}
 }
 
 func finishGroup(tx store.Tx, r *operation.Run, failure *arm.Error) error {

@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
-	"sort"
+	"slices"
 	"strings"
 
 	"vitrine/internal/arm"
@@ -24,10 +25,22 @@ func (p *Provider) routes() {
 		{Method: get, Pattern: "/subscriptions/{subscription}/locations", Do: within(locations)},
 		{Method: get, Pattern: "/subscriptions/{subscription}/providers", Do: within(manifests)},
 		{Method: get, Pattern: "/subscriptions/{subscription}/providers/{namespace}", Do: within(manifest)},
-		{Method: post, Pattern: "/subscriptions/{subscription}/providers/{namespace}/register", Do: within(manifest)},
+		{Method: post, Pattern: "/subscriptions/{subscription}/providers/{namespace}/register", Do: register(true)},
+		{Method: post, Pattern: "/subscriptions/{subscription}/providers/{namespace}/unregister", Do: register(false)},
+		{Method: get, Pattern: "/subscriptions/{subscription}/providers/{namespace}/providerPermissions", Do: within(providerPermissions)},
+		{Method: get, Pattern: "/providers/Microsoft.Authorization/providerOperations", Do: providerOperations},
+		{Method: get, Pattern: "/providers/Microsoft.Authorization/providerOperations/{namespace}", Do: providerOperations},
+		{Method: get, Pattern: "/providers", Do: tenantManifests},
+		{Method: get, Pattern: "/providers/{namespace}", Do: tenantManifest},
+		{Method: post, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/moveResources", Do: moveResources},
+		{Method: post, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/validateMoveResources", Do: moveResources},
+		{Method: post, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/exportTemplate", Do: exportGroup, Alone: true},
 		{Method: get, Pattern: "/subscriptions/{subscription}/resources", Do: within(listResources)},
 		{Method: get, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/resources", Do: within(listResources)},
 	} {
+		p.control.Handle(r)
+	}
+	for _, r := range append(tagRoutes(), tagNameRoutes()...) {
 		p.control.Handle(r)
 	}
 }
@@ -71,14 +84,15 @@ func (p *Provider) tenants(_ context.Context, c *control.Call) (any, error) {
 }
 
 type subscriptionView struct {
-	ID                  string   `json:"id"`
-	AuthorizationSource string   `json:"authorizationSource"`
-	ManagedByTenants    []string `json:"managedByTenants" arm:"always"`
-	SubscriptionID      string   `json:"subscriptionId"`
-	TenantID            string   `json:"tenantId"`
-	DisplayName         string   `json:"displayName"`
-	State               string   `json:"state"`
-	Policies            policies `json:"subscriptionPolicies"`
+	ID                  string            `json:"id"`
+	AuthorizationSource string            `json:"authorizationSource"`
+	ManagedByTenants    []string          `json:"managedByTenants" arm:"always"`
+	SubscriptionID      string            `json:"subscriptionId"`
+	TenantID            string            `json:"tenantId"`
+	DisplayName         string            `json:"displayName"`
+	State               string            `json:"state"`
+	Policies            policies          `json:"subscriptionPolicies"`
+	Tags                map[string]string `json:"tags"`
 }
 
 type policies struct {
@@ -90,7 +104,7 @@ type policies struct {
 func viewOf(s control.Subscription) subscriptionView {
 	return subscriptionView{ID: "/subscriptions/" + s.ID, AuthorizationSource: "RoleBased", ManagedByTenants: []string{},
 		SubscriptionID: s.ID, TenantID: s.Tenant, DisplayName: s.Name, State: s.State,
-		Policies: policies{"Internal_2014-09-01", "Internal_2014-09-01", "Off"}}
+		Policies: policies{"Internal_2014-09-01", "Internal_2014-09-01", "Off"}, Tags: s.Tags}
 }
 
 // subscriptions lists those of the caller's tenant in or below which it holds any right.
@@ -177,9 +191,22 @@ type typeView struct {
 	Capabilities string        `json:"capabilities"`
 }
 
-func manifestOf(subscription, namespace string, types []control.Type) manifestView {
-	v := manifestView{ID: "/subscriptions/" + subscription + "/providers/" + namespace, Namespace: namespace,
+// free are the namespaces that every subscription uses.
+func free(namespace string) bool {
+	return slices.Contains([]string{"microsoft.authorization", "microsoft.resources", "microsoft.management", "microsoft.insights", "microsoft.subscription"}, strings.ToLower(namespace))
+}
+
+func manifestOf(s control.Subscription, namespace string, types []control.Type) manifestView {
+	v := manifestView{ID: "/subscriptions/" + s.ID + "/providers/" + namespace, Namespace: namespace,
 		Policy: "RegistrationRequired", State: "Registered", ResourceType: []typeView{}}
+	if s.ID == "" {
+		v.ID, v.State = "/providers/"+namespace, ""
+	}
+	if free(namespace) {
+		v.Policy = "RegistrationFree"
+	} else if slices.Contains(s.Unregistered, strings.ToLower(namespace)) {
+		v.State = "Unregistered"
+	}
 	var regions []string
 	for _, l := range arm.Locations() {
 		regions = append(regions, l.DisplayName)
@@ -191,25 +218,36 @@ func manifestOf(subscription, namespace string, types []control.Type) manifestVi
 }
 
 func manifests(_ context.Context, c *control.Call) (any, error) {
-	all := c.Control.Namespaces()
-	var names []string
-	for name := range all {
-		names = append(names, name)
+	s, err := control.ReadSubscription(c.Tx, c.Names["subscription"])
+	if err != nil {
+		return nil, err
 	}
-	sort.Strings(names)
-	var views []manifestView
-	for _, name := range names {
-		views = append(views, manifestOf(c.Names["subscription"], name, all[name]))
-	}
-	return control.Values(views), nil
+	return listed(c, s), nil
 }
 
-// manifest serves one provider; registering is the same answer, since every provider that we have is registered.
-func manifest(_ context.Context, c *control.Call) (any, error) {
+func listed(c *control.Call, s control.Subscription) any {
+	all := c.Control.Namespaces()
+	var views []manifestView
+	for _, name := range sorted(all) {
+		views = append(views, manifestOf(s, name, all[name]))
+	}
+	return control.Values(views)
+}
+
+func sorted(all map[string][]control.Type) []string { return slices.Sorted(maps.Keys(all)) }
+
+// tenantManifests are the providers without a subscription's registrations.
+func tenantManifests(_ context.Context, c *control.Call) (any, error) {
+	return listed(c, control.Subscription{}), nil
+}
+
+func tenantManifest(_ context.Context, c *control.Call) (any, error) {
 	for name, types := range c.Control.Namespaces() {
 		if strings.EqualFold(name, c.Names["namespace"]) {
-			return manifestOf(c.Names["subscription"], name, types), nil
+			return manifestOf(control.Subscription{}, name, types), nil
 		}
 	}
 	return nil, arm.Errorf(404, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", c.Names["namespace"])
 }
+
+func manifest(_ context.Context, c *control.Call) (any, error) { return found(c) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments"
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/rbac"
 	"vitrine/internal/seal"
@@ -95,7 +97,8 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: w.kick,
 		Audit: audit.New(audit.Config{Store: w.store, Sealer: sealer, Owner: "test", Log: log})})
-	w.works = resources.Register(w.control, resources.Config{Sealer: sealer}).Works()
+	w.works = resources.Register(w.control, resources.Config{}).Works()
+	maps.Copy(w.works, deployments.Register(w.control, deployments.Config{Sealer: sealer}).Works())
 	w.fakes()
 	w.start(log)
 	t.Cleanup(func() { w.stop(); w.must(w.store.Close()) })
@@ -405,3 +408,10 @@ func resource(typ, name, more string) string {
 }
 
 func list(resources ...string) string { return `"resources":[` + strings.Join(resources, ",") + `]` }
+
+func (w *world) revoke(p authn.Principal, scope string) {
+	w.Helper()
+	w.update(func(tx store.Tx) error {
+		return tx.Delete(strings.ToLower(scope)+"/providers/microsoft.authorization/roleassignments/"+p.ObjectID, 0)
+	})
+}

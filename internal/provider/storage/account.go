@@ -64,6 +64,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	control.Register(c, control.Spec[Container]{Type: ContainerType, Versions: versions, Async: control.Async{Create: 201}, Patch: true,
 		Name: containerName, Put: p.putContainer, Delete: p.removeContainer, View: p.viewContainer})
 	c.Handle(control.Route{Method: "POST", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability", Do: p.checkName})
+	c.Handle(control.Route{Method: "GET", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/locations/{location}/usages", Do: p.usages})
 	return p
 }
 

@@ -75,6 +75,13 @@ func TestNames(t *testing.T) {
 	for _, name := range []string{"ab", "Upper", "with-dash", strings.Repeat("a", 25)} {
 		w.refused(400, "AccountNameInvalid", "PUT", group(sub)+provided+name, plain)
 	}
+	for location, want := range map[string]float64{"westeurope": 1, "West Europe": 1, "eastus": 0} {
+		used := w.ok(200, "GET", "/subscriptions/"+sub+"/providers/Microsoft.Storage/locations/"+location+"/usages", "")["value"].([]any)[0].(map[string]any)
+		if used["currentValue"] != want || used["limit"] != 250.0 {
+			t.Errorf("usages in %s: %v", location, used)
+		}
+	}
+	w.refused(400, "InvalidValuesForRequestParameters", "GET", "/subscriptions/"+sub+"/providers/Microsoft.Storage/locations/mars/usages", "")
 	check := "/subscriptions/" + sub + "/providers/Microsoft.Storage/checkNameAvailability"
 	for name, want := range map[string]any{"takenname": "AlreadyExists", "freename": nil, "Bad-Name": "AccountNameInvalid"} {
 		got := w.ok(200, "POST", check, `{"type":"Microsoft.Storage/storageAccounts","name":"`+name+`"}`)

@@ -10,19 +10,32 @@ package expr
 
 import "time"
 
-// Env is what a template can ask about its surroundings. The zero ResourceGroup makes a deployment at subscription scope.
+// Env is what a template can ask about its surroundings. The zero ResourceGroup makes a deployment at the scope of a
+// subscription; without SubscriptionID it is at that of ManagementGroup, and without that at the tenant's.
 type Env struct {
 	TenantID         string
 	SubscriptionID   string
 	SubscriptionName string
 	ResourceGroup    ResourceGroup
+	ManagementGroup  string // its name
+	Deployer         Deployer
 	DeploymentName   string
-	Location         string    // of a subscription-level deployment; "" in a resource group
+	Location         string    // of a deployment that is not to a resource group; "" there
 	Mode             string    // "Incremental" or "Complete", for deployment().properties.mode
+	TemplateLink     string    // where the template came from; "" if it was in the request
 	Now              time.Time // what utcNow() says
 	// Seed makes newGuid() differ between deployments and stay the same when a plan is made again. Templates use
 	// newGuid() for passwords, so the seed must be random and kept like a secure parameter.
 	Seed string
+	// Providers answers providers(): what can be written as JSON, or nil; typ may be "". It must not change its mind.
+	Providers func(namespace, typ string) any `json:"-"`
+}
+
+// Deployer is the answer of deployer().
+type Deployer struct {
+	ObjectID string
+	TenantID string
+	Name     string // user principal name; "" of an application
 }
 
 // ResourceGroup is the answer of resourceGroup().

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"vitrine/internal/template/builtin"
 	"vitrine/internal/template/tree"
 )
 
@@ -13,15 +14,21 @@ import (
 type Scope struct {
 	Env        Env
 	Hash       string // of the template
+	Template   any    // as it was sent, for deployment()
+	Given      any    // the parameters of the request, for deployment()
 	Parameters *Values
 	Variables  *Values
-	Declared   map[string]Target // resources of the template, by folded ID and name
+	Declared   map[string]Target        // resources of the template, by folded ID and name
+	Symbols    map[string][]Target      // of a template with symbolic names: what each names, by folded name
+	Functions  map[string]*UserFunction // by folded "namespace.name"
 }
 
 // Target is a resource that the template declares.
 type Target struct {
 	ID         string
 	APIVersion string
+	Type       string
+	Name       string
 	Index      int  // whatever the caller counts; -1 for a resource that the template does not declare
 	Ambiguous  bool // several resources have this name
 }
@@ -46,7 +53,9 @@ type Evaluator struct {
 	Runtime Runtime
 	Note    func(id string)
 	loop    *loop
-	guids   int // how many newGuid() were made
+	bound   *binding // of the lambdas around
+	frame   *frame   // of the user-defined function around
+	guids   int      // how many newGuid() were made
 	steps   int
 }
 
@@ -96,13 +105,10 @@ func (vs *Values) Get(name string) (any, bool, error) {
 	return v, true, nil
 }
 
-// ErrTooMuch is the error of an evaluation that is stopped because it takes too much work or memory.
-var ErrTooMuch = errors.New("the template's expressions are too much work to evaluate, or make a value that is too large")
-
 // Spend charges n steps.
 func (ev *Evaluator) Spend(n int) error {
 	if ev.steps += n; ev.steps > maxSteps {
-		return ErrTooMuch
+		return builtin.ErrTooMuch
 	}
 	return nil
 }
@@ -114,8 +120,8 @@ func (ev *Evaluator) weigh(v any, depth int) error {
 	}
 	switch v := v.(type) {
 	case string:
-		if len(v) > maxString {
-			return ErrTooMuch
+		if len(v) > builtin.MaxString {
+			return builtin.ErrTooMuch
 		}
 		return ev.Spend(1 + len(v)/16)
 	case []any:
@@ -136,9 +142,10 @@ func (ev *Evaluator) weigh(v any, depth int) error {
 func (n *literal) eval(*Evaluator) (any, error) { return n.value, nil }
 
 func (n *call) eval(ev *Evaluator) (any, error) {
-	c := &invocation{ev: ev, name: n.name, nodes: n.args}
+	c := &invocation{ev: ev, nodes: n.args}
+	c.Name, c.Spend = n.name, ev.Spend
 	if !n.fn.lazy {
-		c.args = make([]any, len(n.args))
+		c.Args = make([]any, len(n.args))
 		for i, a := range n.args {
 			v, err := a.eval(ev)
 			if err != nil {
@@ -147,12 +154,12 @@ func (n *call) eval(ev *Evaluator) (any, error) {
 			if err := ev.weigh(v, 0); err != nil {
 				return nil, err
 			}
-			c.args[i] = v
+			c.Args[i] = v
 		}
 	}
 	v, err := n.fn.eval(c)
-	if err != nil {
-		return nil, err
+	if err != nil || n.fn.shared {
+		return v, err
 	}
 	return v, ev.weigh(v, 0)
 }
@@ -162,19 +169,7 @@ func (n *member) eval(ev *Evaluator) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return property(v, n.name)
-}
-
-func property(v any, name string) (any, error) {
-	o, ok := v.(*tree.Object)
-	if !ok {
-		return nil, fmt.Errorf("The language expression property '%s' can't be evaluated, property owner is of type '%s'", name, tree.TypeName(v))
-	}
-	found, ok := o.Get(name)
-	if !ok {
-		return nil, fmt.Errorf("The language expression property '%s' doesn't exist, available properties are '%s'", name, strings.Join(o.Names, ", "))
-	}
-	return found, nil
+	return builtin.Property(v, n.name)
 }
 
 func (n *element) eval(ev *Evaluator) (any, error) {
@@ -186,25 +181,7 @@ func (n *element) eval(ev *Evaluator) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pick(v, at)
-}
-
-// pick is v[at] for arrays and objects.
-func pick(v, at any) (any, error) {
-	switch at := at.(type) {
-	case string:
-		return property(v, at)
-	case int64:
-		list, ok := v.([]any)
-		if !ok {
-			return nil, fmt.Errorf("The language expression property '%d' can't be evaluated, property owner is of type '%s'", at, tree.TypeName(v))
-		}
-		if at < 0 || at >= int64(len(list)) {
-			return nil, fmt.Errorf("The language expression property array index '%d' is out of bounds", at)
-		}
-		return list[at], nil
-	}
-	return nil, fmt.Errorf("The language expression property can't be of type '%s'", tree.TypeName(at))
+	return builtin.Pick(v, at)
 }
 
 // failure is an error of an expression with the place of that expression.
@@ -300,6 +277,27 @@ func IsLate(v any) bool {
 	return false
 }
 
+// Draft is v, which an Evaluator without Runtime returned, with the text of what needs one in its place.
+func Draft(v any) any {
+	switch v := v.(type) {
+	case *deferred:
+		return v.text
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = Draft(v[i])
+		}
+		return list
+	case *tree.Object:
+		o := tree.NewObject()
+		for i, name := range v.Names {
+			o.Set(name, Draft(v.Values[i]))
+		}
+		return o
+	}
+	return v
+}
+
 func (ev *Evaluator) object(o *tree.Object) (any, error) {
 	if err := ev.Spend(objectCost * (1 + o.Len())); err != nil {
 		return nil, err
@@ -363,11 +361,11 @@ func (ev *Evaluator) Copies(loops []*tree.Object, into *tree.Object) error {
 	return nil
 }
 
-// Alone runs f outside of all loops.
+// Alone runs f outside of all loops, lambdas and functions.
 func (ev *Evaluator) Alone(f func() (any, error)) (any, error) {
-	outer := ev.loop
-	defer func() { ev.loop = outer }()
-	ev.loop = nil
+	loop, bound, frame := ev.loop, ev.bound, ev.frame
+	defer func() { ev.loop, ev.bound, ev.frame = loop, bound, frame }()
+	ev.loop, ev.bound, ev.frame = nil, nil, nil
 	return f()
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"vitrine/internal/template/builtin"
 	"vitrine/internal/template/tree"
 )
 
@@ -14,159 +15,57 @@ type function struct {
 	lazy     bool // arguments are evaluated by eval, as far as it needs them
 	late     bool // reads the state of other resources: only in resources' bodies and outputs
 	initial  bool // only in default values of parameters
+	shared   bool // the result is one that is there anyway, and is not weighed
 }
 
-// invocation is a call with its arguments evaluated.
+// invocation is a call: its arguments evaluated, or of a lazy function their nodes.
 type invocation struct {
+	builtin.Call
 	ev    *Evaluator
-	name  string
-	args  []any
-	nodes []node // for lazy functions
+	nodes []node
 }
 
 // lookup finds a function by name. Every name that begins with "list" is one: resource types have their own.
 func lookup(name string) (function, bool) {
 	name = tree.Fold(name)
-	for _, table := range []map[string]function{textFunctions, collectionFunctions, numberFunctions, contextFunctions} {
+	if strings.Contains(name, ".") {
+		return function{max: -1, eval: callUser}, true
+	}
+	for _, table := range []map[string]function{lazyFunctions, lambdaFunctions, contextFunctions, idFunctions, resourceFunctions} {
 		if fn, ok := table[name]; ok {
 			return fn, true
 		}
 	}
-	return function{min: 2, max: 3, eval: list, late: true}, strings.HasPrefix(name, "list") && name != "list"
-}
-
-// fail makes an error in ARM's words.
-func (c *invocation) fail(format string, args ...any) error {
-	return fmt.Errorf("The template language function '%s' %s. Please see https://aka.ms/arm-functions for usage details",
-		c.name, fmt.Sprintf(format, args...))
-}
-
-func (c *invocation) mistyped(i int, wanted string) error {
-	return c.fail("expects its parameter '%d' to be of type '%s'. The provided value is of type '%s'", i+1, wanted, tree.TypeName(c.args[i]))
-}
-
-// has says whether argument i was given.
-func (c *invocation) has(i int) bool { return i < len(c.args) }
-
-func (c *invocation) text(i int) (string, error) {
-	s, ok := c.args[i].(string)
-	if !ok {
-		return "", c.mistyped(i, "String")
+	if fn, ok := builtin.Lookup(name); ok {
+		return function{min: fn.Min, max: fn.Max, eval: func(c *invocation) (any, error) { return fn.Eval(&c.Call) }}, true
 	}
-	return s, nil
+	return function{min: 1, max: 3, eval: list, late: true}, strings.HasPrefix(name, "list") && name != "list"
 }
 
-func (c *invocation) integer(i int) (int64, error) {
-	n, ok := c.args[i].(int64)
-	if !ok {
-		return 0, c.mistyped(i, "Integer")
+// unserved are documented functions that need a service which this installation lacks, with what that is.
+func unserved(name string) string {
+	switch tree.Fold(name) {
+	case "tologicalzone", "tologicalzones", "tophysicalzone", "tophysicalzones":
+		return "regions here have no availability zones"
+	case "externalinput":
+		return "it is resolved by a tool before a deployment is sent"
+	case "roledefinitions":
+		return "it is resolved by the Bicep compiler"
 	}
-	return n, nil
+	return ""
 }
 
-// count is an integer argument that counts something: negative ones are 0. Huge ones stay beyond every limit, so that who makes
-// something of that length finds it too much.
-func (c *invocation) count(i int) (int, error) {
-	n, err := c.integer(i)
-	return int(max(0, min(n, 4*maxString))), err
-}
-
-func (c *invocation) list(i int) ([]any, error) {
-	l, ok := c.args[i].([]any)
-	if !ok {
-		return nil, c.mistyped(i, "Array")
+// countFault is what is wrong with a number of arguments.
+func countFault(name string, fn function, n int) error {
+	if n >= fn.min && (fn.max < 0 || n <= fn.max) {
+		return nil
 	}
-	return l, nil
-}
-
-func (c *invocation) object(i int) (*tree.Object, error) {
-	o, ok := c.args[i].(*tree.Object)
-	if !ok {
-		return nil, c.mistyped(i, "Object")
+	wanted := fmt.Sprint(fn.min)
+	if fn.max < 0 {
+		wanted = "at least " + wanted
+	} else if fn.max > fn.min {
+		wanted += " to " + fmt.Sprint(fn.max)
 	}
-	return o, nil
-}
-
-// texts returns all arguments as strings; an array counts as its elements.
-func (c *invocation) texts() ([]string, error) {
-	var all []string
-	for i, a := range c.args {
-		list, ok := a.([]any)
-		if !ok {
-			list = []any{a}
-		}
-		for _, e := range list {
-			s, ok := e.(string)
-			if !ok {
-				return nil, c.mistyped(i, "String")
-			}
-			all = append(all, s)
-		}
-	}
-	return all, nil
-}
-
-// constant is a function without arguments that always gives v.
-func constant(v any) function {
-	return function{eval: func(*invocation) (any, error) { return v, nil }}
-}
-
-// text1 is a function of one string.
-func text1(f func(s string) any) function {
-	return function{min: 1, max: 1, eval: func(c *invocation) (any, error) {
-		s, err := c.text(0)
-		if err != nil {
-			return nil, err
-		}
-		return f(s), nil
-	}}
-}
-
-// text1e is a function of one string that can fail.
-func text1e(f func(s string) (any, error)) function {
-	return function{min: 1, max: 1, eval: func(c *invocation) (any, error) {
-		s, err := c.text(0)
-		if err != nil {
-			return nil, err
-		}
-		v, err := f(s)
-		if err != nil {
-			return nil, c.fail("cannot use the value: %v", err)
-		}
-		return v, nil
-	}}
-}
-
-// text2 is a function of two strings.
-func text2(f func(a, b string) any) function {
-	return function{min: 2, max: 2, eval: func(c *invocation) (any, error) {
-		a, err := c.text(0)
-		if err != nil {
-			return nil, err
-		}
-		b, err := c.text(1)
-		if err != nil {
-			return nil, err
-		}
-		return f(a, b), nil
-	}}
-}
-
-// int2 is a function of two integers; f says whether the result is one.
-func int2(f func(a, b int64) (int64, bool)) function {
-	return function{min: 2, max: 2, eval: func(c *invocation) (any, error) {
-		a, err := c.integer(0)
-		if err != nil {
-			return nil, err
-		}
-		b, err := c.integer(1)
-		if err != nil {
-			return nil, err
-		}
-		v, ok := f(a, b)
-		if !ok {
-			return nil, c.fail("overflowed or divided by zero with the operands '%d' and '%d'", a, b)
-		}
-		return v, nil
-	}}
+	return fmt.Errorf("Unable to evaluate template language function '%s': function requires %s argument(s) while %d were provided. Please see https://aka.ms/arm-functions for usage details",
+		name, wanted, n)
 }

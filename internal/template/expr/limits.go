@@ -6,8 +6,6 @@ const (
 	MaxIterations = 800
 
 	maxExpression = 24576   // ARM: characters of one expression
-	maxRange      = 10000   // ARM: elements of range()
-	maxString     = 4 << 20 // bytes of a string that a function makes
 	maxSteps      = 4 << 20 // values and sixteenths of text that one Evaluator may handle
 	objectCost    = 4       // steps that an object, or a member of one being made, counts for: they take more memory
 )

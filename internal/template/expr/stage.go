@@ -1,6 +1,9 @@
 package expr
 
 import (
+	"strings"
+
+	"vitrine/internal/template/builtin"
 	"vitrine/internal/template/tree"
 )
 
@@ -16,10 +19,12 @@ const (
 	StagePlan
 	// StageBody is a resource's body or an output.
 	StageBody
+	// StageFunction is the body of a user-defined function.
+	StageFunction
 )
 
 // Check finds functions that may not stand at this place, and names of parameters and variables that known, asked
-// with "parameters" or "variables" and a name, does not know. v is what Compile returned.
+// with "parameters", "variables" or "functions" and a name, does not know. v is what Compile returned.
 func Check(v any, at Stage, known func(section, name string) bool) error {
 	e, ok := v.(*Expression)
 	if !ok {
@@ -33,8 +38,11 @@ func Check(v any, at Stage, known func(section, name string) bool) error {
 		}
 		name := tree.Fold(c.name)
 		switch {
-		case c.fn.late && at != StageBody, c.fn.initial && at != StageDefault, at == StageDefault && (name == "variables" || name == "copyindex"):
-			found = (&invocation{name: c.name}).fail("is not expected at this location")
+		case c.fn.late && at != StageBody, c.fn.initial && at != StageDefault,
+			(at == StageDefault || at == StageFunction) && (name == "variables" || name == "copyindex"):
+			found = (&builtin.Call{Name: c.name}).Fail("is not expected at this location")
+		case strings.Contains(name, ".") && !known("functions", name):
+			found = unknownFunction(c.name)
 		case name == "parameters" || name == "variables":
 			found = checkName(name, c, known)
 		}

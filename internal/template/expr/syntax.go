@@ -3,7 +3,6 @@ package expr
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"vitrine/internal/template/tree"
@@ -11,6 +10,7 @@ import (
 
 // Expression is a parsed "[…]" string.
 type Expression struct {
+	text string // with its brackets
 	root node
 	late bool // reads the state of other resources
 	at   tree.Place
@@ -81,7 +81,7 @@ func Compile(s *tree.Source) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Expression{root: root, late: readsState(root), at: s.At}, nil
+	return &Expression{text: text, root: root, late: readsState(root), at: s.At}, nil
 }
 
 // parser reads an expression by recursive descent:
@@ -167,7 +167,11 @@ func (p *parser) primary(depth int) (node, error) {
 		return nil, err
 	}
 	if p.accept('.') {
-		return nil, p.fail("user-defined functions ('%s.…') are not supported", name)
+		member, err := p.name()
+		if err != nil {
+			return nil, err
+		}
+		name += "." + member
 	}
 	if err := p.expect('('); err != nil {
 		return nil, err
@@ -201,19 +205,15 @@ func (p *parser) arguments(depth int) ([]node, error) {
 
 // resolve finds the function that a call names and checks the number of its arguments.
 func (p *parser) resolve(name string, args []node) (node, error) {
+	if why := unserved(name); why != "" {
+		return nil, fmt.Errorf("The template function '%s' is not supported by this installation: %s", name, why)
+	}
 	fn, ok := lookup(name)
 	if !ok {
-		return nil, fmt.Errorf("The template function '%s' is not valid. Please see https://aka.ms/arm-functions for usage details", name)
+		return nil, unknownFunction(name)
 	}
-	if len(args) < fn.min || fn.max >= 0 && len(args) > fn.max {
-		wanted := strconv.Itoa(fn.min)
-		if fn.max < 0 {
-			wanted = "at least " + wanted
-		} else if fn.max > fn.min {
-			wanted += " to " + strconv.Itoa(fn.max)
-		}
-		return nil, fmt.Errorf("Unable to evaluate template language function '%s': function requires %s argument(s) while %d were provided. Please see https://aka.ms/arm-functions for usage details",
-			name, wanted, len(args))
+	if err := countFault(name, fn, len(args)); err != nil {
+		return nil, err
 	}
 	return &call{name: name, fn: fn, args: args}, nil
 }

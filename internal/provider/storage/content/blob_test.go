@@ -253,7 +253,7 @@ func TestPageConditions(t *testing.T) {
 	w.must(w.blobs.CreatePages(t.Context(), w.box, &content.Blob{Name: "p"}, 1<<20, always))
 	seen := map[time.Time]bool{}
 	unmet := &content.Error{Code: "ConditionNotMet"}
-	for round := range 20 {
+	for round := range 10 {
 		b, err := w.blobs.Head(t.Context(), w.at("p"))
 		w.must(err)
 		etag := b.Modified()
@@ -263,6 +263,7 @@ func TestPageConditions(t *testing.T) {
 		seen[etag] = true
 		var group sync.WaitGroup
 		errs := make([]error, 4)
+		met := make(chan struct{})
 		for i := range errs {
 			group.Go(func() {
 				_, errs[i] = w.blobs.WritePages(context.Background(), b, func(now *content.Blob) error {
@@ -271,7 +272,17 @@ func TestPageConditions(t *testing.T) {
 					}
 					return nil
 				}, func(u *image.Upload, may func() error) error {
-					return u.WriteIf(may, bytes.Repeat([]byte{byte(i + 1)}, 512), 0)
+					return u.WriteIf(func() error {
+						if err := may(); err != nil {
+							return err
+						}
+						select { // another that comes in meets this one here
+						case met <- struct{}{}:
+						case <-met:
+						case <-time.After(10 * time.Millisecond):
+						}
+						return nil
+					}, bytes.Repeat([]byte{byte(i + 1)}, 512), 0)
 				})
 			})
 		}

@@ -1,0 +1,235 @@
+// Package nbd shows a disk to a process at the other end of a stream, by the Network Block Device protocol.
+//
+// It owns the server's half of the fixed newstyle handshake and the simple replies, as the protocol's specification (doc/proto.md of
+// NetworkBlockDevice/nbd) has them; one client, one export, no TLS. It knows no files: a disk is an io.ReaderAt, and one that can be
+// written a Sink beside it. What the client asks for is checked against the size; its data passes like this:
+//
+//	qemu-img in a sandbox ◀─ socket pair ─▶ Serve ─▶ Export.Reader, Export.Sink
+package nbd
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Export is a disk to show.
+type Export struct {
+	Size   int64
+	Reader io.ReaderAt
+	Sink   Sink // nil: read only
+}
+
+// Sink takes what is written. Offsets and lengths lie inside the size.
+type Sink interface {
+	io.WriterAt
+	Zero(off, n int64) error
+}
+
+const (
+	optionMagic  = 0x49484156454F5054 // IHAVEOPT
+	replyMagic   = 0x3e889045565a9
+	requestMagic = 0x25609513
+	simpleMagic  = 0x67446698
+
+	maxBlock = 32 << 20 // bytes of one request; what clients take for granted when nothing is said
+	maxName  = 4096     // bytes of an option
+)
+
+// Options and their replies.
+const (
+	optExportName, optAbort, optInfo, optGo = 1, 2, 6, 7
+
+	repAck, repInfo = 1, 3
+	repUnsupported  = 1<<31 | 1
+
+	infoExport, infoBlockSize = 0, 3
+)
+
+// Commands, flags and errors.
+const (
+	cmdRead, cmdWrite, cmdDisconnect, cmdFlush, cmdTrim, cmdZero = 0, 1, 2, 3, 4, 6
+
+	flagHas, flagReadOnly, flagFlush, flagTrim, flagZero = 1, 2, 4, 32, 64
+
+	errPermission, errIO, errInvalid, errNoSpace = 1, 5, 22, 28
+)
+
+// ErrProtocol says that the client does not speak the protocol.
+var ErrProtocol = errors.New("nbd: the client breaks the protocol")
+
+type server struct {
+	Export
+	conn   io.ReadWriter
+	buffer []byte
+	failed error // the first failure of Reader or Sink
+}
+
+// Serve answers a client until it leaves. It returns the first failure of the Reader or the Sink, if any, else ErrProtocol or
+// a failure of the stream; an end of the stream is none.
+func Serve(conn io.ReadWriter, e Export) error {
+	s := &server{Export: e, conn: conn}
+	err := s.handshake()
+	if err == nil {
+		err = s.serve()
+	}
+	switch {
+	case s.failed != nil:
+		return s.failed
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil
+	}
+	return err
+}
+
+func (s *server) read(n int) ([]byte, error) {
+	b := make([]byte, n)
+	_, err := io.ReadFull(s.conn, b)
+	return b, err
+}
+
+func (s *server) handshake() error {
+	be := binary.BigEndian
+	hello := be.AppendUint64([]byte("NBDMAGIC"), optionMagic)
+	if _, err := s.conn.Write(be.AppendUint16(hello, 3)); err != nil { // fixed newstyle, no zeroes
+		return err
+	}
+	if _, err := s.read(4); err != nil {
+		return err
+	}
+	for {
+		h, err := s.read(16)
+		if err != nil {
+			return err
+		}
+		option, n := be.Uint32(h[8:]), be.Uint32(h[12:])
+		if be.Uint64(h) != optionMagic || n > maxName {
+			return fmt.Errorf("%w: an option of %d bytes", ErrProtocol, n)
+		}
+		if _, err := s.read(int(n)); err != nil { // names: there is one export
+			return err
+		}
+		started, err := s.option(option)
+		if err != nil || started {
+			return err
+		}
+	}
+}
+
+// option answers one; true: the transmission begins.
+func (s *server) option(option uint32) (bool, error) {
+	be := binary.BigEndian
+	switch option {
+	case optExportName:
+		_, err := s.conn.Write(be.AppendUint16(be.AppendUint64(nil, uint64(s.Size)), s.flags()))
+		return true, err
+	case optInfo, optGo:
+		export := be.AppendUint16(be.AppendUint64(be.AppendUint16(nil, infoExport), uint64(s.Size)), s.flags())
+		block := be.AppendUint16(nil, infoBlockSize)
+		for _, n := range []uint32{1, 4096, maxBlock} {
+			block = be.AppendUint32(block, n)
+		}
+		err := errors.Join(s.reply(option, repInfo, export), s.reply(option, repInfo, block), s.reply(option, repAck, nil))
+		return option == optGo, err
+	case optAbort:
+		return false, errors.Join(s.reply(option, repAck, nil), io.EOF)
+	}
+	return false, s.reply(option, repUnsupported, nil)
+}
+
+func (s *server) flags() uint16 {
+	if s.Sink == nil {
+		return flagHas | flagReadOnly
+	}
+	return flagHas | flagFlush | flagTrim | flagZero
+}
+
+func (s *server) reply(option, kind uint32, data []byte) error {
+	be := binary.BigEndian
+	b := be.AppendUint32(be.AppendUint32(be.AppendUint64(nil, replyMagic), option), kind)
+	_, err := s.conn.Write(append(be.AppendUint32(b, uint32(len(data))), data...))
+	return err
+}
+
+func (s *server) serve() error {
+	be := binary.BigEndian
+	for {
+		h, err := s.read(28)
+		if err != nil {
+			return err
+		}
+		command, off, n := be.Uint16(h[6:]), be.Uint64(h[16:]), be.Uint32(h[24:])
+		if be.Uint32(h) != requestMagic {
+			return fmt.Errorf("%w: no request", ErrProtocol)
+		}
+		if command == cmdDisconnect {
+			return nil
+		}
+		carries := command == cmdRead || command == cmdWrite
+		if carries && n > maxBlock {
+			return fmt.Errorf("%w: %d bytes at once", ErrProtocol, n)
+		}
+		if carries && int(n) > cap(s.buffer) {
+			s.buffer = make([]byte, n)
+		}
+		var data []byte
+		if carries {
+			data = s.buffer[:n]
+		}
+		if command == cmdWrite {
+			if _, err := io.ReadFull(s.conn, data); err != nil {
+				return err
+			}
+		}
+		code := s.do(command, data, off, uint64(n))
+		if err := s.answer(h[8:16], code, command, data); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *server) answer(cookie []byte, code uint32, command uint16, data []byte) error {
+	be := binary.BigEndian
+	b := append(be.AppendUint32(be.AppendUint32(nil, simpleMagic), code), cookie...)
+	if _, err := s.conn.Write(b); err != nil || code != 0 || command != cmdRead {
+		return err
+	}
+	_, err := s.conn.Write(data)
+	return err
+}
+
+func (s *server) do(command uint16, data []byte, off, n uint64) uint32 {
+	size := uint64(s.Size)
+	if off > size || n > size-off {
+		if command == cmdWrite || command == cmdZero {
+			return errNoSpace
+		}
+		return errInvalid
+	}
+	if s.Sink == nil && command != cmdRead && command != cmdFlush {
+		return errPermission
+	}
+	var err error
+	switch command {
+	case cmdRead:
+		var got int
+		if got, err = s.Reader.ReadAt(data, int64(off)); got == len(data) {
+			err = nil
+		}
+	case cmdWrite:
+		_, err = s.Sink.WriteAt(data, int64(off))
+	case cmdZero:
+		err = s.Sink.Zero(int64(off), int64(n))
+	case cmdFlush, cmdTrim:
+	default:
+		return errInvalid
+	}
+	if err != nil {
+		if s.failed == nil {
+			s.failed = err
+		}
+		return errIO
+	}
+	return 0
+}
