@@ -164,8 +164,8 @@ var galleryCommands = []command{
 	{"sig image-definition delete --subscription {S1} -g images -r third -i def", "", 0},
 	{"sig delete --subscription {S1} -g images -r third", "", 0},
 	{"vm list-usage --subscription {S1} -l eastus --query [?name.value=='GalleryImageVersions'].limit -o tsv", "10000", 0},
-	{"sig share add --subscription {S1} -g images -r myGallery --tenant-ids {T2}", "", 0},
-	{"sig share reset --subscription {S1} -g images -r myGallery", "", 0},
+	{"sig share add --subscription {S1} -g images -r myGallery --tenant-ids {T2}", `\{\}`, 0},
+	{"sig share reset --subscription {S1} -g images -r myGallery", `\{\}`, 0},
 }
 
 var roleCommands = []command{

@@ -11,6 +11,7 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery/foreign"
 	"vitrine/internal/store"
 )
@@ -390,7 +391,9 @@ func (f *fair) answer(caller authn.Caller, path string) {
 	}
 }
 
-// A disk and a version are made by the consumer's own right alone, keep the consumer's ID, and outlive the sharing.
+func group(sub string) arm.ID { return arm.ID{Subscription: sub, ResourceGroup: "rg"} }
+
+// A disk is made by the consumer's own right alone, keeps the consumer's ID, and outlives the sharing.
 func TestMadeFromShared(t *testing.T) {
 	f := newFair(t, publicGallery)
 	body := func(member, id string) string {
@@ -416,6 +419,14 @@ func TestMadeFromShared(t *testing.T) {
 		"/CommunityGalleries/" + strings.Repeat("x", 5000) + "/Images/y"} {
 		_, err = f.do(inB, "PUT", diskB+"3", body("communityGalleryImageId", bad))
 		f.refuse(err, 400, "InvalidParameter", "It must have the form", "imageReference")
+	}
+	// A machine's disk shows the consumer's ID, too.
+	f.update(func(tx store.Tx) error {
+		id, owner := group(subB).Child("Microsoft.Compute/disks", "os"), group(subB).Child("Microsoft.Compute/virtualMachines", "m")
+		return f.disks.Create(tx, disk.NewDisk{ID: id, Location: "eastus", OSType: "Linux", ImageVersionID: versionA, Foreign: public, LUN: -1, Owner: owner, Now: time.Now()})
+	})
+	if os := f.get(inB, groupB+compute+"disks/os"); at(os, "properties.creationData.galleryImageReference.communityGalleryImageId") != public || strings.Contains(fmt.Sprint(os), subA) {
+		t.Errorf("%v", os)
 	}
 	f.share(`{"operationType":"Reset"}`)
 	f.share(add("Subscriptions", subB))
