@@ -143,7 +143,8 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 func (a *App) openRooms(ctx context.Context) error {
 	r := &a.rooms
 	var err error
-	r.images, err = image.New(image.Config{Store: a.store, Dir: filepath.Join(a.cfg.Data, "image"), Now: a.cfg.Now, Buckets: a.buckets()})
+	r.images, err = image.New(image.Config{Store: a.store, Dir: filepath.Join(a.cfg.Data, "image"), Now: a.cfg.Now, Buckets: a.buckets(),
+		Sealer: a.sealer, Regions: regions(), Log: a.cfg.Log})
 	if err != nil {
 		return err
 	}
@@ -164,6 +165,13 @@ func (a *App) openRooms(ctx context.Context) error {
 	}
 	r.networks = network.Register(a.control, network.Config{Networks: stacks, Internet: a.cfg.Internet, Log: a.cfg.Log})
 	return nil
+}
+
+func regions() (names []string) {
+	for _, l := range arm.Locations() {
+		names = append(names, l.Name)
+	}
+	return names
 }
 
 func (a *App) self(command string) []string {

@@ -9,8 +9,10 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"vitrine/internal/digest"
+	"vitrine/internal/image/chunk"
 )
 
 // basePath is DIR/cache/bases/<region>/<domain>/<id>.raw.
@@ -22,7 +24,7 @@ func (s *Store) basePath(region string, ref Ref) string {
 // call makes it, every chunk verified; callers that come meanwhile wait for the same. The work goes on when a caller
 // gives up. Pin the manifest in the region before: bases without pin are collected.
 func (s *Store) Base(ctx context.Context, region string, ref Ref) (string, error) {
-	if err := errors.Join(ref.check(), checkName("region", region)); err != nil {
+	if err := errors.Join(ref.Check(), chunk.CheckName("region", region)); err != nil {
 		return "", err
 	}
 	path := s.basePath(region, ref)
@@ -86,10 +88,10 @@ func (s *Store) hydrate(ctx context.Context, region string, ref Ref, path string
 // writeTo writes the chunks to their places in f, which is sparse.
 func (r *Reader) writeTo(ctx context.Context, f *os.File) error {
 	g, ctx := errgroup.WithContext(ctx)
-	next := make(chan entry)
+	next := make(chan chunk.Entry)
 	g.Go(func() error {
 		defer close(next)
-		for _, e := range r.entries {
+		for _, e := range r.m.Entries {
 			select {
 			case next <- e:
 			case <-ctx.Done():
@@ -100,13 +102,13 @@ func (r *Reader) writeTo(ctx context.Context, f *os.File) error {
 	})
 	for range r.store.Workers {
 		g.Go(func() error {
-			buffer := make([]byte, 0, maxChunk)
+			buffer := make([]byte, 0, chunk.Max)
 			for e := range next {
-				plain, err := r.store.fetch(ctx, r.bucket, r.region, r.domain, e, buffer)
+				plain, err := r.fetch(ctx, e, buffer)
 				if err != nil {
 					return err
 				}
-				if _, err := f.WriteAt(plain, e.offset); err != nil {
+				if _, err := f.WriteAt(plain, e.Offset); err != nil {
 					return err
 				}
 			}
@@ -130,11 +132,20 @@ func (s *Store) basesOf(region string) []baseFile {
 	var list []baseFile
 	for _, p := range paths {
 		ref := Ref{Domain: filepath.Base(filepath.Dir(p)), ID: strings.TrimSuffix(filepath.Base(p), ".raw")}
-		if _, err := digest.ParseHex(ref.ID); err == nil && checkName("domain", ref.Domain) == nil {
+		if _, err := digest.ParseHex(ref.ID); err == nil && chunk.CheckName("domain", ref.Domain) == nil {
 			list = append(list, baseFile{ref, p})
 		}
 	}
 	return list
+}
+
+// sizeOnDisk is what a sparse file takes; 0 if it is gone.
+func sizeOnDisk(path string) int64 {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return 0
+	}
+	return st.Blocks * 512
 }
 
 func syncDir(dir string) error {

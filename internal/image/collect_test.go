@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"vitrine/internal/digest"
+	"vitrine/internal/image/chunk"
 	"vitrine/internal/store"
 )
 
@@ -104,7 +105,7 @@ func TestCollectStopsAtDamage(t *testing.T) {
 	ref := w.pack(t, "eastus", disk(23, 1<<20))
 	w.pin(t, ref, "eastus", "/a")
 	w.pack(t, "eastus", disk(24, 1<<20))
-	w.replace(t, manifestKey(dom, ref.ID), []byte{frameStored})
+	w.replace(t, chunk.ManifestObject(dom, ref.ID), []byte{0})
 	n := w.count(t, "eastus", "chunks/")
 	var c *CorruptError
 	if _, err := w.Collect(t.Context(), "eastus"); !errors.As(err, &c) {
@@ -218,13 +219,13 @@ func (w *world) cycle(t *testing.T, d []byte, holder string, pinned *sync.Map) {
 		return
 	}
 	pinned.Store("any", true)
-	m, err := w.loadManifest(t.Context(), w.buckets["eastus"], "eastus", ref)
+	r, err := w.Open(t.Context(), "eastus", ref)
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	for _, e := range m.entries {
-		if _, err := w.fetch(t.Context(), w.buckets["eastus"], "eastus", dom, e, nil); err != nil {
+	for _, e := range r.m.Entries {
+		if _, err := r.fetch(t.Context(), e, nil); err != nil {
 			t.Error(err)
 		}
 	}

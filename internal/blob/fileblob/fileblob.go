@@ -5,8 +5,9 @@
 //	ROOT/chunks/t1/ab/abcd…      an object, complete since the rename that made it
 //	ROOT/.tmp/<session>/<n>      what one running process is writing; the folder is locked while that process lives
 //
-//	Put    temp ─▶ fsync ─▶ rename (never onto another) ─▶ fsync of the folder
-//	Batch  temps ─▶ syncfs ─▶ renames ─▶ syncfs: two waits for the disk instead of two per object
+//	Put      temp ─▶ fsync ─▶ rename (never onto another) ─▶ fsync of the folder
+//	Replace  temp ─▶ fsync ─▶ rename ─▶ fsync of the folder
+//	Batch    temps ─▶ syncfs ─▶ renames ─▶ syncfs: two waits for the disk instead of two per object
 //
 // Files are 0600 and folders 0700. It does not work on network file systems that lie about fsync or locks.
 package fileblob
@@ -171,6 +172,23 @@ func (d *driver) Put(ctx context.Context, key string, data []byte) (bool, error)
 		return false, err
 	}
 	return created, syncDir(filepath.Dir(d.path(key)))
+}
+
+// Replace renames over what is there, once the new bytes are on the disk.
+func (d *driver) Replace(ctx context.Context, key string, data []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	temp, err := d.write(data, true)
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", key, err)
+	}
+	dst := d.path(key)
+	if err := errors.Join(d.mkdir(filepath.Dir(dst)), os.Rename(temp, dst)); err != nil {
+		os.Remove(temp)
+		return fmt.Errorf("replace %s: %w", key, err)
+	}
+	return syncDir(filepath.Dir(dst))
 }
 
 func (d *driver) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
