@@ -91,7 +91,10 @@ func (s *Store) collect(ctx context.Context, region string, c collection) (Repor
 		if c.domain != "" && c.domain != domain {
 			continue
 		}
-		w := &sweeper{collection: c, gone: gone, report: &r}
+		w := &sweeper{collection: c, report: &r}
+		if c.dry { // else they may have been registered again since, and the documents tell
+			w.gone = gone
+		}
 		if err := s.collectPlace(ctx, place{region, domain}, b, w); err != nil {
 			return r, fmt.Errorf("collect %s/%s: %w", region, domain, err)
 		}

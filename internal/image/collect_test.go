@@ -238,3 +238,38 @@ func TestRefOf(t *testing.T) {
 		t.Errorf("refOf = %v, %v", got, err)
 	}
 }
+
+// A plan says what would go, with bytes and reasons, and is right; nothing has changed.
+func TestPlan(t *testing.T) {
+	w := newWorld(t, noGrace)
+	kept := w.pack(t, "eastus", disk(26, 1<<20))
+	w.pin(t, kept, "eastus", "/a")
+	gone := w.pack(t, "eastus", disk(27, 1<<20))
+	base, err := w.Base(t.Context(), "eastus", gone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := w.count(t, "eastus", "")
+	plan, err := w.Plan(t.Context(), "eastus", time.Nanosecond)
+	if err != nil || plan.Manifests != 1 || plan.Objects < 2 || plan.Bases != 1 || len(plan.Freed) != 1+plan.Objects+plan.Bases {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	var bytes int64
+	for _, f := range plan.Freed {
+		if f.Why == "" || f.Bytes == 0 && f.What != registerKey("eastus", gone) {
+			t.Errorf("%+v", f)
+		}
+		if f.What != base {
+			bytes += f.Bytes
+		}
+	}
+	if left := w.count(t, "eastus", ""); left != n || bytes != plan.Bytes {
+		t.Errorf("%d of %d objects, %d bytes of %d", left, n, bytes, plan.Bytes)
+	}
+	w.wantReadable(t, "eastus", gone, disk(27, 1<<20))
+	done := w.collect(t, "eastus")
+	plan.Freed = nil
+	if done.Objects != plan.Objects || done.Bytes != plan.Bytes || done.Manifests != plan.Manifests || done.Bases != plan.Bases || done.Kept != plan.Kept {
+		t.Errorf("planned %+v, done %+v", plan, done)
+	}
+}

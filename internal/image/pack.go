@@ -135,7 +135,7 @@ func (p *packer) run(ctx context.Context, r io.ReaderAt, size int64, workers int
 	g, running := errgroup.WithContext(ctx)
 	jobs, free := make(chan job), make(chan []byte, workers+1)
 	for range workers + 1 {
-		free <- make([]byte, segment)
+		free <- make([]byte, min(segment, (size+chunk.Block-1)/chunk.Block*chunk.Block))
 	}
 	g.Go(func() error {
 		defer close(jobs)
