@@ -31,6 +31,7 @@ var (
 	ErrKey      = errors.New("blob: bad key")
 	ErrRange    = errors.New("blob: range outside the object")
 	ErrTooLarge = errors.New("blob: object too large")
+	ErrFull     = errors.New("blob: no room is left") // or only what is kept for whoever must write to free some
 )
 
 // Info describes an object.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"vitrine/internal/blob"
 	"vitrine/internal/digest"
 	"vitrine/internal/image/chunk"
 )
@@ -70,6 +71,9 @@ func (s *Store) hydrate(ctx context.Context, region string, ref Ref, path string
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
+	if err := roomFor(f, r.m); err != nil {
+		return err
+	}
 	if err := f.Truncate(ref.Size); err != nil {
 		return err
 	}
@@ -83,6 +87,22 @@ func (s *Store) hydrate(ctx context.Context, region string, ref Ref, path string
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// roomFor refuses a base that the file system cannot hold before half of it is written.
+func roomFor(f *os.File, m *chunk.Manifest) error {
+	need := int64(0)
+	for _, e := range m.Entries {
+		need += int64(e.Length)
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	if free := int64(st.Bavail) * st.Bsize; free < need {
+		return fmt.Errorf("%w for a file of %d bytes: %d are free", blob.ErrFull, need, free)
+	}
+	return nil
 }
 
 // writeTo writes the chunks to their places in f, which is sparse.
