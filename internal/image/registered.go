@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"vitrine/internal/image/chunk"
 	"vitrine/internal/image/keyring"
 	"vitrine/internal/store"
 )
@@ -77,19 +76,6 @@ func (s *Store) Registered(ctx context.Context, domain string) (list []Registere
 		return nil
 	})
 	return list, err
-}
-
-// Stored gives the manifest of a disk in a region and the bytes that each of its chunks takes there. ErrNotFound;
-// *CorruptError.
-func (s *Store) Stored(ctx context.Context, region string, ref Ref) (*chunk.Manifest, func(chunk.Entry) (int64, error), error) {
-	r, err := s.Open(ctx, region, ref)
-	if err != nil {
-		return nil, nil, err
-	}
-	return r.m, func(e chunk.Entry) (int64, error) {
-		i, err := r.bucket.Stat(ctx, chunk.Object(r.m.Domain, e.ID))
-		return i.Size, err
-	}, nil
 }
 
 // retire forgets keys that nothing registered can need any more, in any region.

@@ -87,7 +87,7 @@ func (c *copier) copy(ctx context.Context, e chunk.Entry) error {
 	if _, err := c.dst.bucket.Stat(ctx, object); err == nil || !errors.Is(err, blob.ErrNotFound) {
 		return err
 	}
-	frame, err := c.src.sound(ctx, e)
+	frame, _, err := c.src.sound(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -98,17 +98,18 @@ func (c *copier) copy(ctx context.Context, e chunk.Entry) error {
 }
 
 // sound gives the frame of a chunk that has been verified, mended if need be.
-func (r *Reader) sound(ctx context.Context, e chunk.Entry) ([]byte, error) {
+func (r *Reader) sound(ctx context.Context, e chunk.Entry) (frame []byte, mended bool, err error) {
 	object := chunk.Object(r.m.Domain, e.ID)
-	frame, err := r.bucket.Get(ctx, object)
+	frame, err = r.bucket.Get(ctx, object)
 	if err == nil {
 		_, err = r.decode(ctx, e, nil, bytes.Clone(frame))
 	}
 	if err == nil || !damage(err) {
-		return frame, err
+		return frame, false, err
 	}
 	if _, err := r.mend(ctx, e, nil, &CorruptError{Region: r.region, Key: object, Offset: e.Offset, Err: err}); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return r.bucket.Get(ctx, object)
+	frame, err = r.bucket.Get(ctx, object)
+	return frame, true, err
 }
