@@ -14,6 +14,7 @@ import (
 	"vitrine/internal/client"
 	"vitrine/internal/dataplane"
 	"vitrine/internal/image"
+	"vitrine/internal/image/scrub"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/authorization"
 	"vitrine/internal/provider/deployments"
@@ -37,6 +38,7 @@ import (
 // rooms are the providers and back-ends that need more than registering.
 type rooms struct {
 	images   *image.Store
+	scrubber *scrub.Scrubber
 	gallery  *gallery.Provider
 	disks    *disk.Provider
 	managed  *managed.Provider
@@ -59,6 +61,7 @@ func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of storage accounts", a.rooms.content.Sweep) })
 	group.Go(func() { a.every(ctx, time.Second, "copies of blobs", a.rooms.content.Run) })
 	group.Go(func() { a.every(ctx, time.Hour, "collection", a.collect) })
+	group.Go(func() { a.every(ctx, time.Hour, "scrub", a.scrubDue) })
 	group.Go(func() { a.every(ctx, time.Hour, "old operations", a.sweep) })
 }
 
@@ -144,10 +147,11 @@ func (a *App) openRooms(ctx context.Context) error {
 	r := &a.rooms
 	var err error
 	r.images, err = image.New(image.Config{Store: a.store, Dir: filepath.Join(a.cfg.Data, "image"), Now: a.cfg.Now, Buckets: a.buckets(),
-		Sealer: a.sealer, Regions: regions(), Log: a.cfg.Log})
+		Sealer: a.sealer, Regions: regions(), Rate: int64(a.cfg.ReplicaRate) << 20, Log: a.cfg.Log})
 	if err != nil {
 		return err
 	}
+	r.scrubber = scrub.New(scrub.Config{Images: r.images, Store: a.store, Rate: int64(a.cfg.ScrubRate) << 20, Log: a.cfg.Log, Now: a.cfg.Now})
 	accel := a.cfg.Accel
 	if accel == "" {
 		var why string

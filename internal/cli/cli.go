@@ -19,6 +19,7 @@ import (
 
 	"vitrine/internal/cli/access"
 	"vitrine/internal/cli/activity"
+	"vitrine/internal/cli/imagestore"
 	"vitrine/internal/client"
 )
 
@@ -88,7 +89,7 @@ unmodified az, Terraform or SDK drives it, and its machines really boot, under Q
 		}
 	}
 	add("server", e.serve(), e.doctor(), e.ca())
-	add("operator", e.tenant(), e.subscription(), e.user(), e.app(), e.role(), e.access().Why(), e.access().WhoCan(), e.token(), e.activity().Command())
+	add("operator", e.tenant(), e.subscription(), e.user(), e.app(), e.role(), e.access().Why(), e.access().WhoCan(), e.token(), e.activity().Command(), e.imagestore().Key())
 	add("use", e.env(), e.exec(), e.image(), e.vm(), e.access().SharedWithMe(), e.demo())
 	root.AddCommand(e.supervise(), e.netstack())
 	return root
@@ -128,6 +129,11 @@ func version() string {
 }
 
 // activity is what the commands of the activity log work with.
+func (e *env) imagestore() *imagestore.Shell {
+	return &imagestore.Shell{Operator: e.operator, Print: e.print, Printing: e.printing, JSON: func() bool { return e.format == "json" },
+		Tenant: func(what string) cobra.PositionalArgs { return exactly(1, what) }, Usage: func(err error) error { return usageError{err} }}
+}
+
 func (e *env) activity() *activity.Shell {
 	return &activity.Shell{Operator: e.operator, Print: e.print, Out: e.out, Printing: e.printing}
 }

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -50,27 +49,9 @@ it stopped when it is repeated. With --create, a resource group, gallery or imag
 		},
 	}
 	s.flags(c)
-	group.AddCommand(e.printing(c), e.imageCollect())
+	bytes := e.imagestore()
+	group.AddCommand(e.printing(c), bytes.Collect(), bytes.Bytes(), bytes.Scrub())
 	return group
-}
-
-func (e *env) imageCollect() *cobra.Command {
-	grace := time.Hour
-	c := &cobra.Command{
-		Use: "collect", Short: "Free image bytes that nothing names any more",
-		Long: `collect does at once what the server does every hour: it deletes the bytes of image versions and disks that are gone, in every
-region. What is younger than --grace stays, since an import that is under way may be about to name it; with --grace 0 such an
-import has to be repeated.` + asOperator,
-		Example: "  vitrine image collect\n  vitrine image collect --grace 0s -o json", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if grace < 0 {
-				return usageError{errors.New("--grace must not be negative")}
-			}
-			return post[client.Collected](cmd.Context(), e, "/v1/collect", client.CollectRequest{Grace: int(grace / time.Second)})
-		},
-	}
-	c.Flags().DurationVar(&grace, "grace", grace, "how old bytes that nothing names must be")
-	return e.printing(c)
 }
 
 func (s *importSpec) flags(c *cobra.Command) {
