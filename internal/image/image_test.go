@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/fileblob"
@@ -386,6 +387,49 @@ func TestReplicate(t *testing.T) {
 	if err := w.Replicate(t.Context(), Ref{Domain: dom, ID: ref.ID[:63] + "0", Size: 512}, "eastus", "westus", nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Replicate of nothing = %v", err)
 	}
+}
+
+// A replication that was cut off goes on with what had arrived, and keeps below its rate.
+func TestReplicateGoesOn(t *testing.T) {
+	const rate = 2 << 20
+	w := newWorld(t, func(c *Config) { c.Rate = rate })
+	ref := w.pack(t, "eastus", disk(12, 3<<20))
+	all := w.count(t, "eastus", "chunks/")
+	ctx, cancel := context.WithCancel(t.Context())
+	err := w.Replicate(ctx, ref, "eastus", "westus", func(done, total int64) {
+		if done > total/3 {
+			cancel()
+		}
+	})
+	there := w.count(t, "westus", "chunks/")
+	if !errors.Is(err, context.Canceled) || there < all/4 || there == all {
+		t.Fatalf("cut off: %v, %d of %d chunks are there", err, there, all)
+	}
+	if n := w.count(t, "westus", "manifests/"); n != 0 {
+		t.Error("half a disk is registered")
+	}
+	var before, bytes int64
+	for _, region := range []string{"westus", "eastus"} {
+		for i, err := range w.buckets[region].All(t.Context(), "chunks/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if region == "westus" {
+				before += i.Size
+			} else {
+				bytes += i.Size
+			}
+		}
+	}
+	start := time.Now()
+	if err := w.Replicate(t.Context(), ref, "eastus", "westus", nil); err != nil {
+		t.Fatal(err)
+	}
+	least := time.Duration(float64(bytes-before) / rate * float64(time.Second))
+	if took := time.Since(start); took < least-200*time.Millisecond {
+		t.Errorf("%d bytes in %v, faster than the rate (%v)", bytes-before, took, least)
+	}
+	w.wantReadable(t, "westus", ref, disk(12, 3<<20))
 }
 
 func TestBase(t *testing.T) {

@@ -74,7 +74,8 @@ func (c *copier) run(ctx context.Context) error {
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return err
+		// What has come so far need not travel again, whoever gave up.
+		return errors.Join(err, c.dst.batch.Commit(context.WithoutCancel(ctx)))
 	}
 	return c.dst.batch.Commit(ctx)
 }
