@@ -221,7 +221,7 @@ func (a *App) Run(ctx context.Context) error {
 // operate serves the operator's socket.
 func (a *App) operate(ctx context.Context) error {
 	h := operator.New(operator.Config{Store: a.store, Directory: a.directory, Tokens: a.tokens, Control: a.control, Server: a.server,
-		Renew: a.renew, Dial: a.rooms.dial, Serial: a.rooms.runtime.SerialLog, Collect: a.collectOlder, Audit: a.audit, Log: a.cfg.Log, Now: a.cfg.Now})
+		Renew: a.renew, Dial: a.rooms.dial, Serial: a.rooms.runtime.SerialLog, Collect: a.collectOlder, Images: stored{a}, Audit: a.audit, Log: a.cfg.Log, Now: a.cfg.Now})
 	s := web.Server(web.Serve(web.Config{Log: a.cfg.Log}, h), a.cfg.Log)
 	s.ConnContext = operator.WithPeer
 	done := context.AfterFunc(ctx, func() {

@@ -30,6 +30,8 @@ type Config struct {
 	MaxMachines int           // that run at once; 0: 64
 	Throttle    int           // times Azure's limits of requests; 0: DefaultThrottle; negative: none
 	AuditKeep   time.Duration // how long the activity log is kept; 0: audit.DefaultKeep; negative: for ever
+	ScrubRate   int           // MiB a second that a scrub reads; 0: no limit; negative: no scrub unless asked for
+	ReplicaRate int           // MiB a second that travel between regions; 0: no limit
 	Version     string
 	Log         *slog.Logger
 	Now         func() time.Time
@@ -86,6 +88,9 @@ func allowed(flag string, texts []string) ([]web.Origin, error) {
 	}
 	return list, nil
 }
+
+// DefaultScrubRate is how many MiB a second a scrub reads unless told otherwise.
+const DefaultScrubRate = 32
 
 // DefaultMachines is how many machines run at once unless told otherwise.
 const DefaultMachines = 64

@@ -14,6 +14,7 @@ import (
 	"vitrine/internal/client"
 	"vitrine/internal/dataplane"
 	"vitrine/internal/image"
+	"vitrine/internal/image/scrub"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/authorization"
 	"vitrine/internal/provider/deployments"
@@ -36,6 +37,7 @@ import (
 // rooms are the providers and back-ends that need more than registering.
 type rooms struct {
 	images   *image.Store
+	scrubber *scrub.Scrubber
 	gallery  *gallery.Provider
 	disks    *disk.Provider
 	managed  *managed.Provider
@@ -58,6 +60,7 @@ func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of storage accounts", a.rooms.content.Sweep) })
 	group.Go(func() { a.every(ctx, time.Second, "copies of blobs", a.rooms.content.Run) })
 	group.Go(func() { a.every(ctx, time.Hour, "collection", a.collect) })
+	group.Go(func() { a.every(ctx, time.Hour, "scrub", a.scrubDue) })
 	group.Go(func() { a.every(ctx, time.Hour, "old operations", a.sweep) })
 }
 
@@ -142,10 +145,12 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 func (a *App) openRooms(ctx context.Context) error {
 	r := &a.rooms
 	var err error
-	r.images, err = image.New(image.Config{Store: a.store, Dir: filepath.Join(a.cfg.Data, "image"), Now: a.cfg.Now, Buckets: a.buckets()})
+	r.images, err = image.New(image.Config{Store: a.store, Dir: filepath.Join(a.cfg.Data, "image"), Now: a.cfg.Now, Buckets: a.buckets(),
+		Sealer: a.sealer, Regions: regions(), Rate: int64(a.cfg.ReplicaRate) << 20, Log: a.cfg.Log})
 	if err != nil {
 		return err
 	}
+	r.scrubber = scrub.New(scrub.Config{Images: r.images, Store: a.store, Rate: int64(a.cfg.ScrubRate) << 20, Log: a.cfg.Log, Now: a.cfg.Now})
 	accel := a.cfg.Accel
 	if accel == "" {
 		var why string
@@ -163,6 +168,13 @@ func (a *App) openRooms(ctx context.Context) error {
 	}
 	r.networks = network.Register(a.control, network.Config{Networks: stacks, Internet: a.cfg.Internet, Log: a.cfg.Log})
 	return nil
+}
+
+func regions() (names []string) {
+	for _, l := range arm.Locations() {
+		names = append(names, l.Name)
+	}
+	return names
 }
 
 func (a *App) self(command string) []string {

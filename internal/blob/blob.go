@@ -5,7 +5,7 @@
 //
 //	engine ── Put, Batch, Get, Stat, List, Delete ──▶ Bucket (checks) ──▶ Driver (memblob, fileblob)
 //
-// Objects never change: a Put of a key that exists keeps the old bytes and says so. Whatever Put or Commit has
+// A Put of a key that exists keeps the old bytes and says so; only Replace changes an object, as a whole. Whatever Put or Commit has
 // acknowledged survives a crash of the machine, where the back-end has a disk at all. Every back-end passes the suite
 // in blobtest.
 package blob
@@ -31,6 +31,7 @@ var (
 	ErrKey      = errors.New("blob: bad key")
 	ErrRange    = errors.New("blob: range outside the object")
 	ErrTooLarge = errors.New("blob: object too large")
+	ErrFull     = errors.New("blob: no room is left") // or only what is kept for whoever must write to free some
 )
 
 // Info describes an object.
@@ -44,6 +45,9 @@ type Info struct {
 type Driver interface {
 	// Put stores data under key unless the key exists, atomically and durably; created says which of the two it was.
 	Put(ctx context.Context, key string, data []byte) (created bool, err error)
+	// Replace stores data under key whether or not the key exists, atomically and durably: a reader sees the old bytes or
+	// the new ones, also after a crash.
+	Replace(ctx context.Context, key string, data []byte) error
 	// Get returns length bytes from offset, or all that follow if length is negative. ErrNotFound; ErrRange.
 	Get(ctx context.Context, key string, offset, length int64) ([]byte, error)
 	// Stat describes an object, or ErrNotFound.
@@ -79,6 +83,15 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) (created bool
 		return false, err
 	}
 	return b.d.Put(ctx, key, data)
+}
+
+// Replace stores data under key in place of what is there. It is for bytes that mean the same: a sound copy instead of a
+// damaged one, the same content under another key. data is not kept.
+func (b *Bucket) Replace(ctx context.Context, key string, data []byte) error {
+	if err := check(key, data); err != nil {
+		return err
+	}
+	return b.d.Replace(ctx, key, data)
 }
 
 // Get returns the whole object, or ErrNotFound.

@@ -20,6 +20,7 @@ import (
 	"vitrine/internal/cli/access"
 	"vitrine/internal/cli/activity"
 	"vitrine/internal/cli/image"
+	"vitrine/internal/cli/imagestore"
 	"vitrine/internal/client"
 )
 
@@ -89,8 +90,8 @@ unmodified az, Terraform or SDK drives it, and its machines really boot, under Q
 		}
 	}
 	add("server", e.serve(), e.doctor(), e.ca())
-	add("operator", e.tenant(), e.subscription(), e.user(), e.app(), e.role(), e.access().Why(), e.access().WhoCan(), e.token(), e.activity().Command())
-	add("use", e.env(), e.exec(), e.image().Command(), e.vm(), e.access().SharedWithMe(), e.demo())
+	add("operator", e.tenant(), e.subscription(), e.user(), e.app(), e.role(), e.access().Why(), e.access().WhoCan(), e.token(), e.activity().Command(), e.imagestore().Key())
+	add("use", e.env(), e.exec(), e.image().Command(e.imagestore().Collect(), e.imagestore().Bytes(), e.imagestore().Scrub()), e.vm(), e.access().SharedWithMe(), e.demo())
 	root.AddCommand(e.supervise(), e.netstack())
 	return root
 }
@@ -129,6 +130,11 @@ func version() string {
 }
 
 // activity is what the commands of the activity log work with.
+func (e *env) imagestore() *imagestore.Shell {
+	return &imagestore.Shell{Operator: e.operator, Print: e.print, Printing: e.printing, JSON: func() bool { return e.format == "json" },
+		Tenant: func(what string) cobra.PositionalArgs { return exactly(1, what) }, Usage: func(err error) error { return usageError{err} }}
+}
+
 func (e *env) activity() *activity.Shell {
 	return &activity.Shell{Operator: e.operator, Print: e.print, Out: e.out, Printing: e.printing}
 }
@@ -136,7 +142,7 @@ func (e *env) activity() *activity.Shell {
 // image is what the commands about images work with.
 func (e *env) image() *image.Shell {
 	return &image.Shell{Server: e.server, Print: e.print, PrintTo: e.printTo, Printing: e.printing, Args: exactly, In: e.in, Out: e.out, Err: e.err,
-		ARM: e.arm, Who: credentialFlags, AsPrincipal: asPrincipal, AsOperator: asOperator,
+		ARM: e.arm, Who: credentialFlags, AsPrincipal: asPrincipal,
 		Usage: func(err error) error { return usageError{err} }, Cut: ExitCode(130)}
 }
 

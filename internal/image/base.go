@@ -9,8 +9,11 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
+	"vitrine/internal/blob"
 	"vitrine/internal/digest"
+	"vitrine/internal/image/chunk"
 )
 
 // basePath is DIR/cache/bases/<region>/<domain>/<id>.raw.
@@ -22,7 +25,7 @@ func (s *Store) basePath(region string, ref Ref) string {
 // call makes it, every chunk verified; callers that come meanwhile wait for the same. The work goes on when a caller
 // gives up. Pin the manifest in the region before: bases without pin are collected.
 func (s *Store) Base(ctx context.Context, region string, ref Ref) (string, error) {
-	if err := errors.Join(ref.check(), checkName("region", region)); err != nil {
+	if err := errors.Join(ref.Check(), chunk.CheckName("region", region)); err != nil {
 		return "", err
 	}
 	path := s.basePath(region, ref)
@@ -68,6 +71,9 @@ func (s *Store) hydrate(ctx context.Context, region string, ref Ref, path string
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
+	if err := roomFor(f, r.m); err != nil {
+		return err
+	}
 	if err := f.Truncate(ref.Size); err != nil {
 		return err
 	}
@@ -83,13 +89,29 @@ func (s *Store) hydrate(ctx context.Context, region string, ref Ref, path string
 	return syncDir(filepath.Dir(path))
 }
 
+// roomFor refuses a base that the file system cannot hold before half of it is written.
+func roomFor(f *os.File, m *chunk.Manifest) error {
+	need := int64(0)
+	for _, e := range m.Entries {
+		need += int64(e.Length)
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	if free := int64(st.Bavail) * st.Bsize; free < need {
+		return fmt.Errorf("%w for a file of %d bytes: %d are free", blob.ErrFull, need, free)
+	}
+	return nil
+}
+
 // writeTo writes the chunks to their places in f, which is sparse.
 func (r *Reader) writeTo(ctx context.Context, f *os.File) error {
 	g, ctx := errgroup.WithContext(ctx)
-	next := make(chan entry)
+	next := make(chan chunk.Entry)
 	g.Go(func() error {
 		defer close(next)
-		for _, e := range r.entries {
+		for _, e := range r.m.Entries {
 			select {
 			case next <- e:
 			case <-ctx.Done():
@@ -100,13 +122,13 @@ func (r *Reader) writeTo(ctx context.Context, f *os.File) error {
 	})
 	for range r.store.Workers {
 		g.Go(func() error {
-			buffer := make([]byte, 0, maxChunk)
+			buffer := make([]byte, 0, chunk.Max)
 			for e := range next {
-				plain, err := r.store.fetch(ctx, r.bucket, r.region, r.domain, e, buffer)
+				plain, err := r.fetch(ctx, e, buffer)
 				if err != nil {
 					return err
 				}
-				if _, err := f.WriteAt(plain, e.offset); err != nil {
+				if _, err := f.WriteAt(plain, e.Offset); err != nil {
 					return err
 				}
 			}
@@ -130,11 +152,20 @@ func (s *Store) basesOf(region string) []baseFile {
 	var list []baseFile
 	for _, p := range paths {
 		ref := Ref{Domain: filepath.Base(filepath.Dir(p)), ID: strings.TrimSuffix(filepath.Base(p), ".raw")}
-		if _, err := digest.ParseHex(ref.ID); err == nil && checkName("domain", ref.Domain) == nil {
+		if _, err := digest.ParseHex(ref.ID); err == nil && chunk.CheckName("domain", ref.Domain) == nil {
 			list = append(list, baseFile{ref, p})
 		}
 	}
 	return list
+}
+
+// sizeOnDisk is what a sparse file takes; 0 if it is gone.
+func sizeOnDisk(path string) int64 {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return 0
+	}
+	return st.Blocks * 512
 }
 
 func syncDir(dir string) error {

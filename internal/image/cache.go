@@ -2,6 +2,8 @@ package image
 
 import (
 	"container/list"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -59,7 +61,7 @@ func (c *chunkCache) reader(region string, ref Ref) (*Reader, bool) {
 	defer c.mu.Unlock()
 	k := region + "/" + ref.String()
 	r, ok := c.readers[k]
-	if !ok || r.size != ref.Size {
+	if !ok || r.Size() != ref.Size {
 		return nil, false
 	}
 	c.touch(k)
@@ -97,4 +99,24 @@ func (c *chunkCache) forget(region string, ref Ref) {
 	delete(c.readers, k)
 	c.touch(k)
 	c.recent = c.recent[:len(c.recent)-1]
+}
+
+// forgetDomain drops all that is of a domain.
+func (c *chunkCache) forgetDomain(domain string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, e := range c.chunks {
+		if strings.Contains(key, "/chunks/"+domain+"/") {
+			c.used -= cap(e.Value.(*cached).plain)
+			c.order.Remove(e)
+			delete(c.chunks, key)
+		}
+	}
+	c.recent = slices.DeleteFunc(c.recent, func(k string) bool {
+		gone := c.readers[k].ref.Domain == domain
+		if gone {
+			delete(c.readers, k)
+		}
+		return gone
+	})
 }

@@ -21,6 +21,23 @@ type Report struct {
 	Bytes     int64 // stored bytes of these objects
 	Bases     int   // base files removed
 	Kept      int   // objects that stay
+
+	Freed []Freed // of a Plan: what it would free, the first maxFreed of them
+}
+
+// Freed is something that a collection would take away.
+type Freed struct {
+	What  string // an object's key, or the path of a base
+	Bytes int64
+	Why   string
+}
+
+const maxFreed = 10_000
+
+func (r *Report) tell(what string, bytes int64, why string) {
+	if len(r.Freed) < maxFreed {
+		r.Freed = append(r.Freed, Freed{what, bytes, why})
+	}
 }
 
 const (
@@ -37,13 +54,33 @@ func (s *Store) Collect(ctx context.Context, region string) (Report, error) {
 // CollectOlder is Collect with another grace. A manifest that was packed a moment ago and is not pinned yet needs some: with
 // none, whoever is about to pin it fails, and packs again.
 func (s *Store) CollectOlder(ctx context.Context, region string, grace time.Duration) (Report, error) {
+	before := s.Now().Add(-grace)
+	if err := s.wipeShredded(ctx); err != nil {
+		return Report{}, fmt.Errorf("collect: %w", err)
+	}
+	return s.collect(ctx, region, collection{before: before})
+}
+
+// Plan says what CollectOlder would free now, and why, and frees nothing.
+func (s *Store) Plan(ctx context.Context, region string, grace time.Duration) (Report, error) {
+	return s.collect(ctx, region, collection{before: s.Now().Add(-grace), dry: true})
+}
+
+// collection is what is asked for.
+type collection struct {
+	before time.Time // what was written later stays
+	dry    bool      // nothing is changed
+	domain string    // only this one; empty: all
+}
+
+func (s *Store) collect(ctx context.Context, region string, c collection) (Report, error) {
 	b, err := s.bucket(region)
 	if err != nil {
 		return Report{}, err
 	}
 	var r Report
-	before := s.Now().Add(-grace)
-	if err := s.unregister(ctx, region, before, &r); err != nil {
+	gone, err := s.unregister(ctx, region, c, &r)
+	if err != nil {
 		return r, fmt.Errorf("collect %s: %w", region, err)
 	}
 	domains, err := domains(ctx, b)
@@ -51,45 +88,66 @@ func (s *Store) CollectOlder(ctx context.Context, region string, grace time.Dura
 		return r, fmt.Errorf("collect %s: %w", region, err)
 	}
 	for domain := range domains {
-		if err := s.collectPlace(ctx, place{region, domain}, b, &sweeper{before: before, report: &r}); err != nil {
+		if c.domain != "" && c.domain != domain {
+			continue
+		}
+		w := &sweeper{collection: c, report: &r}
+		if c.dry { // else they may have been registered again since, and the documents tell
+			w.gone = gone
+		}
+		if err := s.collectPlace(ctx, place{region, domain}, b, w); err != nil {
 			return r, fmt.Errorf("collect %s/%s: %w", region, domain, err)
 		}
 	}
-	err = s.collectBases(ctx, region, &r)
+	err = s.collectBases(ctx, region, c, &r)
 	return r, err
 }
 
-// unregister makes every manifest that is old and without pins stop counting.
-func (s *Store) unregister(ctx context.Context, region string, before time.Time, r *Report) error {
+// unregister makes every manifest that is old and without pins stop counting. A dry run says which those are.
+func (s *Store) unregister(ctx context.Context, region string, c collection, r *Report) (gone map[string]struct{}, err error) {
+	prefix, gone := "image/manifest/"+region+"/", map[string]struct{}{}
+	if c.domain != "" {
+		prefix += c.domain + "/"
+	}
 	for after := ""; ; {
 		var page []store.Document
 		err := s.Store.View(ctx, func(tx store.Tx) (err error) {
-			page, err = tx.List(store.Query{Kind: manifestKind, Prefix: "image/manifest/" + region + "/", After: after, Limit: 100})
+			page, err = tx.List(store.Query{Kind: manifestKind, Prefix: prefix, After: after, Limit: 100})
 			return err
 		})
 		if err != nil || len(page) == 0 {
-			return err
+			return gone, err
 		}
 		for _, d := range page {
-			gone, err := s.unregisterOne(ctx, region, d.Key, before)
+			why, err := s.unregisterOne(ctx, region, d.Key, c)
 			if err != nil {
-				return err
+				return gone, err
 			}
-			if gone {
-				r.Manifests++
+			if why == "" {
+				continue
+			}
+			gone[d.Key] = struct{}{}
+			r.Manifests++
+			if c.dry {
+				r.tell(d.Key, 0, why)
 			}
 		}
 		after = page[len(page)-1].Key
 	}
 }
 
-func (s *Store) unregisterOne(ctx context.Context, region, key string, before time.Time) (gone bool, err error) {
+// unregisterOne says why the manifest stops counting; empty: it does not.
+func (s *Store) unregisterOne(ctx context.Context, region, key string, c collection) (why string, err error) {
 	ref, err := refOf(key)
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	err = s.Store.Update(ctx, func(tx store.Tx) error {
-		gone = false
+	do := s.Store.Update
+	if c.dry {
+		do = s.Store.View
+	}
+	err = do(ctx, func(tx store.Tx) error {
+		why = ""
 		d, err := tx.Get(key)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
@@ -102,16 +160,19 @@ func (s *Store) unregisterOne(ctx context.Context, region, key string, before ti
 			return fmt.Errorf("%s: %w", key, err)
 		}
 		pins, err := tx.List(store.Query{Kind: pinKind, Prefix: pinPrefix(region, ref), Limit: 1})
-		if err != nil || len(pins) > 0 || body.Written.After(before) {
+		if err != nil || len(pins) > 0 || body.Written.After(c.before) {
 			return err
 		}
-		gone = true
+		why = "nothing pins the manifest, and nobody wrote it since " + body.Written.Format(time.RFC3339)
+		if c.dry {
+			return nil
+		}
 		return tx.Delete(key, d.ETag)
 	})
-	if gone {
+	if why != "" && !c.dry {
 		s.cache.forget(region, ref)
 	}
-	return gone && err == nil, err
+	return why, err
 }
 
 // refOf reads a key that registerKey made; it knows no size.
@@ -150,7 +211,7 @@ func (s *Store) collectPlace(ctx context.Context, p place, b *blob.Bucket, w *sw
 		if err != nil {
 			return err
 		}
-		live, err := s.live(ctx, p, b)
+		live, err := s.live(ctx, p, b, w.gone)
 		if errors.Is(err, ErrNotFound) && s.swept(ctx, p, e) {
 			continue // another collection took a manifest that we were about to read
 		}
@@ -158,8 +219,11 @@ func (s *Store) collectPlace(ctx context.Context, p place, b *blob.Bucket, w *sw
 			return err // what cannot be read might be needed: nothing is deleted
 		}
 		kept := w.report.Kept
-		w.epoch, w.live, w.batch = e, live, nil
+		w.epoch, w.live, w.batch = e, live.ids, nil
 		err = s.sweepAll(ctx, p, b, w)
+		if err == nil && !w.dry && s.ring != nil {
+			err = s.retire(ctx, p.domain)
+		}
 		if !errors.Is(err, errWritten) {
 			return err
 		}
@@ -174,48 +238,41 @@ func (s *Store) swept(ctx context.Context, p place, e epoch) bool {
 	return err == nil && now.Sweeps != e.Sweeps
 }
 
-// live lists the keys of every object that a registered manifest needs.
-func (s *Store) live(ctx context.Context, p place, b *blob.Bucket) (map[digest.Digest]struct{}, error) {
-	var docs []store.Document
-	prefix := "image/manifest/" + p.region + "/" + p.domain + "/"
-	err := s.Store.View(ctx, func(tx store.Tx) (err error) {
-		docs, err = tx.List(store.Query{Kind: manifestKind, Prefix: prefix})
-		return err
-	})
+// needed is what the registered manifests of a place name.
+type needed struct{ ids map[digest.Digest]struct{} }
+
+// live lists the ids of every object that a registered manifest needs, those of gone left out.
+func (s *Store) live(ctx context.Context, p place, b *blob.Bucket, gone map[string]struct{}) (needed, error) {
+	n := needed{map[digest.Digest]struct{}{}}
+	docs, err := s.registered(ctx, p)
 	if err != nil {
-		return nil, err
+		return n, err
 	}
-	live := map[digest.Digest]struct{}{}
 	for _, d := range docs {
-		ref, err := refOf(d.Key)
+		if _, ok := gone[d.doc]; ok {
+			continue
+		}
+		m, err := s.loadManifest(ctx, b, p.region, d.Ref)
 		if err != nil {
-			return nil, err
+			return n, err
 		}
-		var body registered
-		if err := json.Unmarshal(d.Body, &body); err != nil {
-			return nil, err
-		}
-		ref.Size = body.Size
-		m, err := s.loadManifest(ctx, b, p.region, ref)
+		id, err := digest.ParseHex(d.Ref.ID)
 		if err != nil {
-			return nil, err
+			return n, err
 		}
-		id, err := digest.ParseHex(ref.ID)
-		if err != nil {
-			return nil, err
-		}
-		live[id] = struct{}{}
-		for _, e := range m.entries {
-			live[e.id] = struct{}{}
+		n.ids[id] = struct{}{}
+		for _, e := range m.Entries {
+			n.ids[e.ID] = struct{}{}
 		}
 	}
-	return live, nil
+	return n, nil
 }
 
 // sweeper is one look at a place.
 type sweeper struct {
-	before time.Time // what was written later stays
-	epoch  epoch     // as it was when live was made, and as our own sweeps changed it since
+	collection
+	gone   map[string]struct{} // documents that a dry run takes for deleted
+	epoch  epoch               // as it was when live was made, and as our own sweeps changed it since
 	live   map[digest.Digest]struct{}
 	report *Report
 	batch  []blob.Info
@@ -245,6 +302,10 @@ func (s *Store) sweepAll(ctx context.Context, p place, b *blob.Bucket, w *sweepe
 // sweepBatch announces, deletes, and ends the announcement.
 func (s *Store) sweepBatch(ctx context.Context, p place, b *blob.Bucket, w *sweeper) error {
 	if len(w.batch) == 0 {
+		return nil
+	}
+	if w.dry {
+		w.plan()
 		return nil
 	}
 	announced := epoch{Writes: w.epoch.Writes, Sweeps: w.epoch.Sweeps + 1, Sweep: &sweep{Until: s.Now().Add(sweepTime)}}
@@ -277,8 +338,17 @@ func (s *Store) sweepBatch(ctx context.Context, p place, b *blob.Bucket, w *swee
 	return nil
 }
 
+func (w *sweeper) plan() {
+	for _, i := range w.batch {
+		w.report.Objects++
+		w.report.Bytes += i.Size
+		w.report.tell(i.Key, i.Size, "no manifest that counts needs it, and nobody wrote it since "+i.Modified.UTC().Format(time.RFC3339))
+	}
+	w.batch = w.batch[:0]
+}
+
 // collectBases removes base files whose manifest is not pinned in the region any more.
-func (s *Store) collectBases(ctx context.Context, region string, r *Report) error {
+func (s *Store) collectBases(ctx context.Context, region string, c collection, r *Report) error {
 	for _, base := range s.basesOf(region) {
 		var pins []string
 		err := s.Store.View(ctx, func(tx store.Tx) (err error) {
@@ -289,6 +359,14 @@ func (s *Store) collectBases(ctx context.Context, region string, r *Report) erro
 			return err
 		}
 		if len(pins) > 0 || s.InUse != nil && s.InUse(base.path) {
+			continue
+		}
+		if c.domain != "" && c.domain != base.ref.Domain {
+			continue
+		}
+		if c.dry {
+			r.Bases++
+			r.tell(base.path, sizeOnDisk(base.path), "nothing pins its manifest, and no machine runs on it")
 			continue
 		}
 		if err := os.Remove(base.path); err != nil && !errors.Is(err, os.ErrNotExist) {

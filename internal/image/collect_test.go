@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"vitrine/internal/digest"
+	"vitrine/internal/image/chunk"
 	"vitrine/internal/store"
 )
 
@@ -104,7 +105,7 @@ func TestCollectStopsAtDamage(t *testing.T) {
 	ref := w.pack(t, "eastus", disk(23, 1<<20))
 	w.pin(t, ref, "eastus", "/a")
 	w.pack(t, "eastus", disk(24, 1<<20))
-	w.replace(t, manifestKey(dom, ref.ID), []byte{frameStored})
+	w.replace(t, chunk.ManifestObject(dom, ref.ID), []byte{0})
 	n := w.count(t, "eastus", "chunks/")
 	var c *CorruptError
 	if _, err := w.Collect(t.Context(), "eastus"); !errors.As(err, &c) {
@@ -218,13 +219,13 @@ func (w *world) cycle(t *testing.T, d []byte, holder string, pinned *sync.Map) {
 		return
 	}
 	pinned.Store("any", true)
-	m, err := w.loadManifest(t.Context(), w.buckets["eastus"], "eastus", ref)
+	r, err := w.Open(t.Context(), "eastus", ref)
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	for _, e := range m.entries {
-		if _, err := w.fetch(t.Context(), w.buckets["eastus"], "eastus", dom, e, nil); err != nil {
+	for _, e := range r.m.Entries {
+		if _, err := r.fetch(t.Context(), e, nil); err != nil {
 			t.Error(err)
 		}
 	}
@@ -235,5 +236,40 @@ func TestRefOf(t *testing.T) {
 	want := Ref{Domain: dom, ID: digest.Of(nil).Hex()}
 	if got, err := refOf(registerKey("eastus", want)); err != nil || got != want {
 		t.Errorf("refOf = %v, %v", got, err)
+	}
+}
+
+// A plan says what would go, with bytes and reasons, and is right; nothing has changed.
+func TestPlan(t *testing.T) {
+	w := newWorld(t, noGrace)
+	kept := w.pack(t, "eastus", disk(26, 1<<20))
+	w.pin(t, kept, "eastus", "/a")
+	gone := w.pack(t, "eastus", disk(27, 1<<20))
+	base, err := w.Base(t.Context(), "eastus", gone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := w.count(t, "eastus", "")
+	plan, err := w.Plan(t.Context(), "eastus", time.Nanosecond)
+	if err != nil || plan.Manifests != 1 || plan.Objects < 2 || plan.Bases != 1 || len(plan.Freed) != 1+plan.Objects+plan.Bases {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	var bytes int64
+	for _, f := range plan.Freed {
+		if f.Why == "" || f.Bytes == 0 && f.What != registerKey("eastus", gone) {
+			t.Errorf("%+v", f)
+		}
+		if f.What != base {
+			bytes += f.Bytes
+		}
+	}
+	if left := w.count(t, "eastus", ""); left != n || bytes != plan.Bytes {
+		t.Errorf("%d of %d objects, %d bytes of %d", left, n, bytes, plan.Bytes)
+	}
+	w.wantReadable(t, "eastus", gone, disk(27, 1<<20))
+	done := w.collect(t, "eastus")
+	plan.Freed = nil
+	if done.Objects != plan.Objects || done.Bytes != plan.Bytes || done.Manifests != plan.Manifests || done.Bases != plan.Bases || done.Kept != plan.Kept {
+		t.Errorf("planned %+v, done %+v", plan, done)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vitrine/internal/blob"
+	"vitrine/internal/image/keyring"
 	"vitrine/internal/store"
 )
 
@@ -168,16 +169,19 @@ func (s *Store) beginWrite(ctx context.Context, p place) (int64, error) {
 // registered is the body of a manifest's document.
 type registered struct {
 	Size    int64     `json:"size"`
-	Written time.Time `json:"written"` // last time that a Pack or Replicate came to this manifest
+	Written time.Time `json:"written"`         // last time that a Pack or Replicate came to this manifest
+	Key     string    `json:"key,omitempty"`   // that its writer encrypted with; empty: none, or an older server wrote it
+	Named   string    `json:"named,omitempty"` // that names its chunks; empty: format version 1, or not known
 }
 
 func registerKey(region string, r Ref) string {
 	return "image/manifest/" + region + "/" + r.Domain + "/" + r.ID
 }
 
-// register makes a stored manifest count, or fails with errSwept.
-func (s *Store) register(ctx context.Context, p place, r Ref, sweeps int64) error {
-	body, err := json.Marshal(registered{r.Size, s.Now().UTC()})
+// register makes a stored manifest count, or fails with errSwept, or with ErrShredded when its key is gone meanwhile.
+func (s *Store) register(ctx context.Context, p place, r Ref, as registered, sweeps int64) error {
+	as.Written = s.Now().UTC()
+	body, err := json.Marshal(as)
 	if err != nil {
 		return err
 	}
@@ -188,6 +192,14 @@ func (s *Store) register(ctx context.Context, p place, r Ref, sweeps int64) erro
 		}
 		if e.Sweeps != sweeps || e.Sweep != nil {
 			return errSwept
+		}
+		for _, key := range []string{as.Key, as.Named} {
+			if key == "" {
+				continue
+			}
+			if err := keyring.Held(tx, p.domain, key); err != nil {
+				return err
+			}
 		}
 		e.Writes++
 		if err := p.save(tx, e, etag); err != nil {

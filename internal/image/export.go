@@ -13,15 +13,15 @@ type Export struct {
 }
 
 // VHD gives the disk with a VHD footer behind it.
-func (r *Reader) VHD() *Export { return &Export{format.NewVHD(r, r.size), r} }
+func (r *Reader) VHD() *Export { return &Export{format.NewVHD(r, r.Size()), r} }
 
 // Ranges lists the data inside [off, off+n), the footer included.
 func (e *Export) Ranges(ctx context.Context, off, n int64) ([]Range, error) {
-	list, err := e.r.Ranges(ctx, off, min(n, max(0, e.r.size-off)))
-	if err != nil || off+n <= e.r.size {
+	list, err := e.r.Ranges(ctx, off, min(n, max(0, e.r.Size()-off)))
+	if err != nil || off+n <= e.r.Size() {
 		return list, err
 	}
-	foot := Range{max(off, e.r.size), min(off+n, e.Size())}
+	foot := Range{Start: max(off, e.r.Size()), End: min(off+n, e.Size())}
 	if k := len(list); k > 0 && list[k-1].End == foot.Start {
 		list[k-1].End = foot.End
 		return list, nil

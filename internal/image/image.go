@@ -6,7 +6,7 @@
 // know galleries, disks or tenants: a domain is a name inside which equal bytes are shared, a holder is a name that
 // pins. The form of chunks and manifests is docs/design/image-format.md.
 //
-//	upload, file ──▶ Pack ──▶ cut at 4 KiB blocks ─▶ SHA-256 ─▶ zstd ─▶ chunks/<domain>/<aa>/<id>
+//	upload, file ──▶ Pack ──▶ cut at 4 KiB blocks ─▶ HMAC ─▶ zstd ─▶ AES-GCM ─▶ chunks/<domain>/<aa>/<id>
 //	                     └──▶ manifest ─▶ manifests/<domain>/<id> ──▶ Ref ──▶ Pin, in the caller's transaction
 //	Ref ──▶ Open ──▶ Reader: ReadAt          Ref ──▶ Base ──▶ a sparse raw file          Ref ──▶ Replicate ──▶ region
 //	Collect ──▶ manifests without pins, chunks that no manifest names, bases that nobody uses
@@ -16,73 +16,88 @@ package image
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
 	"vitrine/internal/blob"
-	"vitrine/internal/digest"
+	"vitrine/internal/image/chunk"
+	"vitrine/internal/image/extent"
+	"vitrine/internal/image/keyring"
+	"vitrine/internal/image/pace"
+	"vitrine/internal/image/upload"
+	"vitrine/internal/seal"
 	"vitrine/internal/store"
 )
 
 // The failures that callers tell apart with errors.Is.
 var (
 	ErrNotFound = errors.New("image: no such manifest in this region")
-	ErrUpload   = errors.New("image: no such upload")
-	ErrInvalid  = errors.New("image: invalid argument")
+	ErrUpload   = upload.ErrUpload
+	ErrShredded = keyring.ErrShredded // the domain's key was destroyed
 )
 
+// ErrInvalid is an argument that no image can have.
+var ErrInvalid = chunk.ErrInvalid
+
 // MaxSize bounds the virtual size of a disk, 64 TiB (the largest managed disk of Azure, an Ultra Disk).
-const MaxSize = 64 << 40
+const MaxSize = chunk.MaxSize
 
 // Ref names the content of one disk: a manifest.
-type Ref struct {
-	Domain string `json:"domain"` // where its chunks lie
-	ID     string `json:"id"`     // SHA-256 of the manifest's canonical bytes, 64 hexadecimal digits
-	Size   int64  `json:"size"`   // virtual size in bytes
-}
+type Ref = chunk.Ref
 
-func (r Ref) String() string { return r.Domain + "/" + r.ID }
+// KeptPrefix begins the names of uploads that are kept: page blobs of storage accounts. The rest are disks being uploaded.
+const KeptPrefix = upload.KeptPrefix
 
-func (r Ref) check() error {
-	if err := checkName("domain", r.Domain); err != nil {
-		return err
-	}
-	if _, err := digest.ParseHex(r.ID); err != nil {
-		return fmt.Errorf("%w: manifest id: %w", ErrInvalid, err)
-	}
-	return checkSize(r.Size)
-}
-
-// Range is a half-open interval of bytes, [Start, End).
-type Range struct{ Start, End int64 }
+type (
+	// Range is a half-open interval of bytes, [Start, End).
+	Range = extent.Range
+	// Sparse is what Pack asks of a source that knows its holes.
+	Sparse = extent.Sparse
+	// Upload is an open upload. It may be used by many goroutines.
+	Upload = upload.Upload
+	// UploadInfo describes an upload.
+	UploadInfo = upload.Info
+	// TooLarge says that an upload does not fit into a file of this host.
+	TooLarge = upload.TooLarge
+)
 
 // Config is what a Store needs.
 type Config struct {
 	Buckets func(region string) (*blob.Bucket, error) // one bucket per region, the same one at each call
 	Store   *store.Store                              // pins and manifests are counted here
 	Dir     string                                    // folders uploads and cache are made in it
+	Sealer  *seal.Sealer                              // wraps the keys of domains; nil: what is written is not encrypted
+	Regions []string                                  // where else to look for a sound copy of what is damaged
+	Log     *slog.Logger                              // nil: nothing is said
 	Workers int                                       // parallel compressors; 0: one per CPU
+	Rate    int64                                     // bytes a second that travel between regions; 0: no limit
 	Grace   time.Duration                             // how old bytes that nobody names must be to be collected; 0: one hour
 	InUse   func(base string) bool                    // whether a machine runs on this base file; nil: none does
 	Now     func() time.Time                          // nil: time.Now
 }
 
+type uploads = upload.Store // under a name of its own: Config has a Store
+
 // Store is the image store of one server.
 type Store struct {
 	Config
-	codec  *codec
+	*uploads
+	codec  *chunk.Codec
+	ring   *keyring.Ring // nil: no encryption
+	line   *pace.Limiter // between regions
+	mended atomic.Int64
 	cache  *chunkCache
 	bases  singleflight.Group
-	gates  gates
 	life   context.Context
 	end    context.CancelFunc
 	flying sync.WaitGroup // hydrations, which outlive the caller that began them
@@ -102,7 +117,11 @@ func New(c Config) (*Store, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &Store{Config: c, cache: newChunkCache(64 << 20)}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{Config: c, cache: newChunkCache(64 << 20), line: pace.New(c.Rate)}
+	s.uploads = upload.New(s.uploadDir(), s.halfDir())
 	for _, dir := range []string{s.uploadDir(), s.baseDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("image store: %w", err)
@@ -111,8 +130,11 @@ func New(c Config) (*Store, error) {
 	if err := os.RemoveAll(s.halfDir()); err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
 	}
+	if c.Sealer != nil {
+		s.ring = keyring.New(c.Store, c.Sealer, c.Now)
+	}
 	var err error
-	if s.codec, err = newCodec(c.Workers); err != nil {
+	if s.codec, err = chunk.NewCodec(c.Workers); err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
 	}
 	s.life, s.end = context.WithCancel(context.Background())
@@ -123,40 +145,15 @@ func New(c Config) (*Store, error) {
 func (s *Store) Close() error {
 	s.end()
 	s.flying.Wait()
-	return s.codec.close()
+	return s.codec.Close()
 }
 
 func (s *Store) bucket(region string) (*blob.Bucket, error) {
-	if err := checkName("region", region); err != nil {
+	if err := chunk.CheckName("region", region); err != nil {
 		return nil, err
 	}
 	return s.Buckets(region)
 }
-
-// checkName accepts what may stand in object keys and paths: a-z, 0-9 and hyphens, at most 64 of them.
-func checkName(what, name string) error {
-	bad := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
-	if name == "" || len(name) > 64 || strings.ContainsFunc(name, bad) {
-		return fmt.Errorf("%w: %s %.80q", ErrInvalid, what, name)
-	}
-	return nil
-}
-
-// checkSize accepts whole sectors, which is all that a disk can have.
-func checkSize(size int64) error {
-	if size <= 0 || size > MaxSize || size%512 != 0 {
-		return fmt.Errorf("%w: a disk of %d bytes (whole sectors of 512 bytes, at most 64 TiB)", ErrInvalid, size)
-	}
-	return nil
-}
-
-// The layout of a region's bucket. Two digits of the id keep folders small.
-func chunkKey(domain string, id digest.Digest) string {
-	h := hex.EncodeToString(id[:])
-	return "chunks/" + domain + "/" + h[:2] + "/" + h
-}
-
-func manifestKey(domain, id string) string { return "manifests/" + domain + "/" + id }
 
 // The layout of Dir.
 func (s *Store) uploadDir() string { return filepath.Join(s.Dir, "uploads") }
@@ -169,13 +166,22 @@ type CorruptError struct {
 	Key    string // of the object
 	Offset int64  // where in the disk the bytes belong; -1: everywhere, it is the manifest
 	Err    error
+
+	Holders []string // who pins what is damaged
 }
 
 func (e *CorruptError) Error() string {
 	if e.Offset < 0 {
-		return fmt.Sprintf("image: damaged manifest %s in region %s: %v", e.Key, e.Region, e.Err)
+		return fmt.Sprintf("image: damaged manifest %s in region %s, needed by %s: %v", e.Key, e.Region, e.holders(), e.Err)
 	}
-	return fmt.Sprintf("image: damaged chunk %s in region %s, at offset %d of the disk: %v", e.Key, e.Region, e.Offset, e.Err)
+	return fmt.Sprintf("image: damaged chunk %s in region %s, at offset %d of the disk, needed by %s: %v", e.Key, e.Region, e.Offset, e.holders(), e.Err)
+}
+
+func (e *CorruptError) holders() string {
+	if len(e.Holders) == 0 {
+		return "nobody"
+	}
+	return strings.Join(e.Holders, ", ")
 }
 
 // Unwrap gives the cause: a *digest.Mismatch, blob.ErrNotFound or the decoder's words.

@@ -11,10 +11,13 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/fileblob"
 	"vitrine/internal/blob/memblob"
+	"vitrine/internal/image/chunk"
+	"vitrine/internal/seal"
 	"vitrine/internal/store"
 	"vitrine/internal/store/memstore"
 )
@@ -30,7 +33,11 @@ type world struct {
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
 	w := &world{buckets: map[string]*blob.Bucket{"eastus": memblob.New(), "westus": memblob.New()}}
-	c := Config{Dir: t.TempDir(), Store: store.New(memstore.Open()), Workers: 3, Buckets: func(region string) (*blob.Bucket, error) {
+	sealer, err := seal.New(bytes.Repeat([]byte{1}, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Dir: t.TempDir(), Store: store.New(memstore.Open()), Workers: 3, Sealer: sealer, Regions: []string{"eastus", "westus"}, Buckets: func(region string) (*blob.Bucket, error) {
 		if b, ok := w.buckets[region]; ok {
 			return b, nil
 		}
@@ -120,7 +127,7 @@ func TestRoundTrip(t *testing.T) {
 	w := newWorld(t)
 	for _, size := range []int{512, 4096, 4096 + 512, segment - 512, segment, 3*segment + 1536, 9 << 20} {
 		want := disk(uint64(size), size)
-		want[size-1] = 1 // the last block is not whole: it must be kept all the same
+		want[size-1] = 1 // the last chunk.Block is not whole: it must be kept all the same
 		var last int64
 		ref, err := w.Pack(t.Context(), "eastus", dom, bytes.NewReader(want), int64(size), func(done int64) {
 			if done < last {
@@ -164,7 +171,7 @@ func TestSameNameHoweverRead(t *testing.T) {
 	}
 	defer f.Close()
 	for at := 0; at < len(want); at += 512 { // only what is not zero is written: holes where the file system can
-		if p := want[at : at+512]; !isZero(p) {
+		if p := want[at : at+512]; !chunk.IsZero(p) {
 			if _, err := f.WriteAt(p, int64(at)); err != nil {
 				t.Fatal(err)
 			}
@@ -197,7 +204,7 @@ func TestDedup(t *testing.T) {
 		t.Errorf("the same disk again made %d chunks of %d", again, n)
 	}
 	// The same content moved by blocks shares nearly everything; moved by bytes it cannot.
-	moved := append(bytes.Repeat([]byte{9}, 5*block), a[:len(a)-5*block]...)
+	moved := append(bytes.Repeat([]byte{9}, 5*chunk.Block), a[:len(a)-5*chunk.Block]...)
 	w.pack(t, "eastus", moved)
 	if fresh := w.count(t, "eastus", "chunks/") - n; fresh > n/10 {
 		t.Errorf("moved by 5 blocks: %d new chunks beside %d", fresh, n)
@@ -246,8 +253,11 @@ func TestPackRefuses(t *testing.T) {
 		"size":     func() error { _, err := w.Pack(t.Context(), "eastus", dom, nil, 513, nil); return err },
 		"no size":  func() error { _, err := w.Pack(t.Context(), "eastus", dom, nil, 0, nil); return err },
 		"too much": func() error { _, err := w.Pack(t.Context(), "eastus", dom, nil, MaxSize+512, nil); return err },
-		"ref":      func() error { _, err := w.Open(t.Context(), "eastus", Ref{dom, "x", 512}); return err },
-		"upload":   func() error { return w.CreateUpload("../x", 512) },
+		"ref": func() error {
+			_, err := w.Open(t.Context(), "eastus", Ref{Domain: dom, ID: "x", Size: 512})
+			return err
+		},
+		"upload": func() error { return w.CreateUpload("../x", 512) },
 	} {
 		if err := f(); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
@@ -374,9 +384,52 @@ func TestReplicate(t *testing.T) {
 	if ok, err := w.Has(t.Context(), "westus", ref); !ok || err != nil {
 		t.Errorf("Has = %v, %v", ok, err)
 	}
-	if err := w.Replicate(t.Context(), Ref{dom, ref.ID[:63] + "0", 512}, "eastus", "westus", nil); !errors.Is(err, ErrNotFound) {
+	if err := w.Replicate(t.Context(), Ref{Domain: dom, ID: ref.ID[:63] + "0", Size: 512}, "eastus", "westus", nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Replicate of nothing = %v", err)
 	}
+}
+
+// A replication that was cut off goes on with what had arrived, and keeps below its rate.
+func TestReplicateGoesOn(t *testing.T) {
+	const rate = 2 << 20
+	w := newWorld(t, func(c *Config) { c.Rate = rate })
+	ref := w.pack(t, "eastus", disk(12, 3<<20))
+	all := w.count(t, "eastus", "chunks/")
+	ctx, cancel := context.WithCancel(t.Context())
+	err := w.Replicate(ctx, ref, "eastus", "westus", func(done, total int64) {
+		if done > total/3 {
+			cancel()
+		}
+	})
+	there := w.count(t, "westus", "chunks/")
+	if !errors.Is(err, context.Canceled) || there < all/4 || there == all {
+		t.Fatalf("cut off: %v, %d of %d chunks are there", err, there, all)
+	}
+	if n := w.count(t, "westus", "manifests/"); n != 0 {
+		t.Error("half a disk is registered")
+	}
+	var before, bytes int64
+	for _, region := range []string{"westus", "eastus"} {
+		for i, err := range w.buckets[region].All(t.Context(), "chunks/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if region == "westus" {
+				before += i.Size
+			} else {
+				bytes += i.Size
+			}
+		}
+	}
+	start := time.Now()
+	if err := w.Replicate(t.Context(), ref, "eastus", "westus", nil); err != nil {
+		t.Fatal(err)
+	}
+	least := time.Duration(float64(bytes-before) / rate * float64(time.Second))
+	if took := time.Since(start); took < least-200*time.Millisecond {
+		t.Errorf("%d bytes in %v, faster than the rate (%v)", bytes-before, took, least)
+	}
+	w.wantReadable(t, "westus", ref, disk(12, 3<<20))
 }
 
 func TestBase(t *testing.T) {
@@ -440,13 +493,5 @@ func BenchmarkPack(b *testing.B) {
 				w.pack(b, "eastus", d)
 			}
 		})
-	}
-}
-
-func BenchmarkHashBlock(b *testing.B) {
-	p := disk(1, block)
-	b.SetBytes(block)
-	for b.Loop() {
-		hashBlock(p)
 	}
 }

@@ -11,6 +11,9 @@ import (
 
 	"vitrine/internal/blob"
 	"vitrine/internal/digest"
+	"vitrine/internal/image/chunk"
+	"vitrine/internal/image/extent"
+	"vitrine/internal/image/keyring"
 )
 
 const (
@@ -23,56 +26,74 @@ const (
 // this region is stored once. The manifest is safe from Collect for Config.Grace; pin it before that is over.
 // progress, which may be nil, hears how many bytes of the disk are done; calls do not overlap.
 func (s *Store) Pack(ctx context.Context, region, domain string, r io.ReaderAt, size int64, progress func(done int64)) (Ref, error) {
-	if err := errors.Join(checkName("domain", domain), checkSize(size)); err != nil {
+	if err := errors.Join(chunk.CheckName("domain", domain), chunk.CheckSize(size)); err != nil {
 		return Ref{}, err
 	}
 	b, err := s.bucket(region)
 	if err != nil {
 		return Ref{}, err
 	}
-	return s.write(ctx, place{region, domain}, b, func(ctx context.Context) (*manifest, error) {
-		p := &packer{codec: s.codec, bucket: b, domain: domain, progress: progress, seen: map[digest.Digest]struct{}{}}
+	return s.write(ctx, place{region, domain}, b, func(ctx context.Context, key *chunk.Key) (*chunk.Manifest, error) {
+		p := &packer{codec: s.codec, key: key, bucket: b, domain: domain, progress: progress, seen: map[digest.Digest]struct{}{}}
 		entries, err := p.run(ctx, r, size, s.Workers)
 		if err != nil {
 			return nil, fmt.Errorf("pack: %w", err)
 		}
-		return &manifest{domain: domain, size: size, entries: entries}, nil
+		return &chunk.Manifest{Domain: domain, KeyID: key.ID(), Size: size, Entries: entries}, nil
 	})
 }
 
 // write runs what stores a manifest's chunks, then stores the manifest and registers it, again from the start if a
 // collection deleted objects of this place since: it may have been some that we found and did not write.
-func (s *Store) write(ctx context.Context, p place, b *blob.Bucket, chunks func(context.Context) (*manifest, error)) (Ref, error) {
+func (s *Store) write(ctx context.Context, p place, b *blob.Bucket, chunks func(context.Context, *chunk.Key) (*chunk.Manifest, error)) (Ref, error) {
 	for range packTries {
 		epoch, err := s.beginWrite(ctx, p)
 		if err != nil {
 			return Ref{}, err
 		}
-		m, err := chunks(ctx)
+		key, err := s.writingKey(ctx, p.domain)
 		if err != nil {
 			return Ref{}, err
 		}
-		ref, err := s.putManifest(ctx, b, m)
+		m, err := chunks(ctx, key)
 		if err != nil {
 			return Ref{}, err
 		}
-		if err = s.register(ctx, p, ref, epoch); !errors.Is(err, errSwept) {
+		ref, err := s.putManifest(ctx, b, m, key)
+		if err != nil {
+			return Ref{}, err
+		}
+		r := registered{Size: ref.Size, Key: key.ID(), Named: m.KeyID}
+		err = s.register(ctx, p, ref, r, epoch)
+		switch {
+		case errors.Is(err, keyring.ErrUnknown): // it was retired: nothing had been registered with it
+			s.ring.Forget(p.domain)
+		case !errors.Is(err, errSwept):
 			return ref, err
 		}
 	}
 	return Ref{}, fmt.Errorf("pack: collections kept interfering: %w", errSwept)
 }
 
-func (s *Store) putManifest(ctx context.Context, b *blob.Bucket, m *manifest) (Ref, error) {
-	if err := m.check(); err != nil {
+// writingKey is what a domain encrypts with now; nil: nothing.
+func (s *Store) writingKey(ctx context.Context, domain string) (*chunk.Key, error) {
+	if s.ring == nil {
+		return nil, nil
+	}
+	return s.ring.Current(ctx, domain)
+}
+
+func (s *Store) putManifest(ctx context.Context, b *blob.Bucket, m *chunk.Manifest, key *chunk.Key) (Ref, error) {
+	if err := m.Check(); err != nil {
 		return Ref{}, err
 	}
-	plain := m.marshal()
-	if len(plain) > maxManifest {
-		return Ref{}, fmt.Errorf("%w: a manifest of %d chunks", ErrInvalid, len(m.entries))
+	plain := m.Marshal()
+	if len(plain) > chunk.MaxManifest {
+		return Ref{}, fmt.Errorf("%w: a manifest of %d chunks", ErrInvalid, len(m.Entries))
 	}
-	ref := m.ref(plain)
-	if _, err := b.Put(ctx, manifestKey(ref.Domain, ref.ID), s.codec.encode(nil, plain)); err != nil {
+	ref := m.Ref(plain)
+	object := chunk.ManifestObject(ref.Domain, ref.ID)
+	if _, err := b.Put(ctx, object, s.codec.Encode(nil, plain, object, key)); err != nil {
 		return Ref{}, fmt.Errorf("put manifest: %w", err)
 	}
 	return ref, nil
@@ -80,7 +101,8 @@ func (s *Store) putManifest(ctx context.Context, b *blob.Bucket, m *manifest) (R
 
 // packer is one run over a disk: a reader that cuts, workers that hash, look up, compress and put.
 type packer struct {
-	codec    *codec
+	codec    *chunk.Codec
+	key      *chunk.Key // nil: nothing is encrypted
 	bucket   *blob.Bucket
 	domain   string
 	progress func(int64)
@@ -91,7 +113,7 @@ type packer struct {
 
 	mu      sync.Mutex
 	seen    map[digest.Digest]struct{} // chunks that this run has taken care of
-	results [][]entry                  // by number of the segment
+	results [][]chunk.Entry            // by number of the segment
 	done    int64
 }
 
@@ -99,12 +121,12 @@ type packer struct {
 type job struct {
 	number  int
 	buffer  []byte
-	entries []entry // without ids
+	entries []chunk.Entry // without ids
 	data    [][]byte
 	span    int64 // bytes of the disk that are done with it, holes included
 }
 
-func (p *packer) run(ctx context.Context, r io.ReaderAt, size int64, workers int) ([]entry, error) {
+func (p *packer) run(ctx context.Context, r io.ReaderAt, size int64, workers int) ([]chunk.Entry, error) {
 	var err error
 	if p.batch, err = p.bucket.Batch(ctx); err != nil {
 		return nil, err
@@ -113,7 +135,7 @@ func (p *packer) run(ctx context.Context, r io.ReaderAt, size int64, workers int
 	g, running := errgroup.WithContext(ctx)
 	jobs, free := make(chan job), make(chan []byte, workers+1)
 	for range workers + 1 {
-		free <- make([]byte, segment)
+		free <- make([]byte, min(segment, (size+chunk.Block-1)/chunk.Block*chunk.Block))
 	}
 	g.Go(func() error {
 		defer close(jobs)
@@ -144,12 +166,12 @@ func (p *packer) run(ctx context.Context, r io.ReaderAt, size int64, workers int
 	return p.gather(), nil
 }
 
-func (p *packer) gather() []entry {
+func (p *packer) gather() []chunk.Entry {
 	n := 0
 	for _, r := range p.results {
 		n += len(r)
 	}
-	entries := make([]entry, 0, n)
+	entries := make([]chunk.Entry, 0, n)
 	for _, r := range p.results {
 		entries = append(entries, r...)
 	}
@@ -211,17 +233,18 @@ func (p *packer) put(ctx context.Context, key string, frame []byte) error {
 // worker holds the buffers of one goroutine.
 type worker struct {
 	*packer
-	frame, scratch []byte
+	frame   []byte
+	scratch chunk.Scratch
 }
 
 func (w *worker) do(ctx context.Context, j job) error {
 	for i, data := range j.data {
-		id := digest.Of(data)
-		j.entries[i].id = id
+		id := w.key.Name(data)
+		j.entries[i].ID = id
 		if !w.first(id) {
 			continue
 		}
-		if err := w.store(ctx, chunkKey(w.domain, id), data); err != nil {
+		if err := w.store(ctx, chunk.Object(w.domain, id), data); err != nil {
 			return err
 		}
 	}
@@ -235,9 +258,8 @@ func (w *worker) store(ctx context.Context, key string, plain []byte) error {
 	} else if !errors.Is(err, blob.ErrNotFound) {
 		return err
 	}
-	w.frame = w.codec.encode(w.frame, plain)
-	var err error
-	if w.scratch, err = w.codec.prove(w.scratch, w.frame, plain); err != nil {
+	w.frame = w.codec.Encode(w.frame, plain, key, w.key)
+	if err := w.codec.Prove(&w.scratch, w.frame, plain, key, w.key); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
 	return w.put(ctx, key, w.frame)
@@ -256,7 +278,7 @@ type cutter struct {
 
 func (c *cutter) run(ctx context.Context) error {
 	for at := int64(0); ; {
-		data, err := nextData(c.source, at, c.size)
+		data, err := extent.Next(c.source, at, c.size)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -264,7 +286,7 @@ func (c *cutter) run(ctx context.Context) error {
 			return err
 		}
 		for { // neighbours that touch after rounding are one: a cut must not show where a file's extents lie
-			more, err := nextData(c.source, data.End, c.size)
+			more, err := extent.Next(c.source, data.End, c.size)
 			if err != nil || more.Start > data.End {
 				break
 			}
@@ -310,12 +332,12 @@ func (c *cutter) cut(data []byte, end int64, final bool) job {
 	c.number++
 	at := end - int64(len(data))
 	for len(data) > 0 {
-		n, zero := next(data, final)
+		n, zero := chunk.Next(data, final)
 		if n == 0 {
 			break
 		}
 		if !zero {
-			j.entries = append(j.entries, entry{offset: at, length: n})
+			j.entries = append(j.entries, chunk.Entry{Offset: at, Length: n})
 			j.data = append(j.data, data[:n:n])
 		}
 		at, data = at+int64(n), data[n:]

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"vitrine/internal/image/chunk"
 	"vitrine/internal/store"
 )
 
@@ -23,7 +24,7 @@ func pinPrefix(region string, r Ref) string {
 // matter. It belongs to the caller's transaction. Pinning twice is pinning once. ErrNotFound if the manifest is not in
 // the region, or no longer.
 func (s *Store) Pin(tx store.Tx, r Ref, region, holder string) error {
-	if err := errors.Join(r.check(), checkName("region", region)); err != nil {
+	if err := errors.Join(r.Check(), chunk.CheckName("region", region)); err != nil {
 		return err
 	}
 	if holder == "" {
@@ -48,7 +49,7 @@ func (s *Store) Pin(tx store.Tx, r Ref, region, holder string) error {
 
 // Unpin takes a pin back; one that does not exist is no error. Collect frees what nobody pins any more.
 func (s *Store) Unpin(tx store.Tx, r Ref, region, holder string) error {
-	if err := errors.Join(r.check(), checkName("region", region)); err != nil {
+	if err := errors.Join(r.Check(), chunk.CheckName("region", region)); err != nil {
 		return err
 	}
 	err := tx.Delete(pinPrefix(region, r)+strings.ToLower(holder), 0)

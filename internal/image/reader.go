@@ -10,11 +10,14 @@ import (
 
 	"vitrine/internal/blob"
 	"vitrine/internal/digest"
+	"vitrine/internal/image/chunk"
+	"vitrine/internal/image/extent"
 )
 
 // Reader reads a disk at any offset, each chunk verified. It may be used by many goroutines and needs no Close.
 type Reader struct {
-	*manifest
+	m      *chunk.Manifest
+	key    *chunk.Key // names the chunks; nil: format version 1
 	ref    Ref
 	store  *Store
 	bucket *blob.Bucket
@@ -22,9 +25,9 @@ type Reader struct {
 	ctx    context.Context // ends with the Store: io.ReaderAt has no context
 }
 
-// Open prepares to read a disk from a region. ErrNotFound; *CorruptError.
+// Open prepares to read a disk from a region. ErrNotFound; ErrShredded; *CorruptError if no other region has it whole.
 func (s *Store) Open(ctx context.Context, region string, ref Ref) (*Reader, error) {
-	if err := ref.check(); err != nil {
+	if err := ref.Check(); err != nil {
 		return nil, err
 	}
 	b, err := s.bucket(region)
@@ -38,29 +41,41 @@ func (s *Store) Open(ctx context.Context, region string, ref Ref) (*Reader, erro
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{manifest: m, ref: ref, store: s, bucket: b, region: region, ctx: s.life}
+	r := &Reader{m: m, ref: ref, store: s, bucket: b, region: region, ctx: s.life}
+	if r.key, err = s.namingKey(ctx, m); err != nil {
+		return nil, err
+	}
 	s.cache.keepReader(region, ref, r)
 	return r, nil
 }
 
-func (s *Store) loadManifest(ctx context.Context, b *blob.Bucket, region string, ref Ref) (*manifest, error) {
-	key := manifestKey(ref.Domain, ref.ID)
-	frame, err := b.Get(ctx, key)
+// loadManifest reads a manifest, and mends one that is damaged.
+func (s *Store) loadManifest(ctx context.Context, b *blob.Bucket, region string, ref Ref) (*chunk.Manifest, error) {
+	object := chunk.ManifestObject(ref.Domain, ref.ID)
+	frame, err := b.Get(ctx, object)
 	if errors.Is(err, blob.ErrNotFound) {
+		if m, err := s.mendManifest(ctx, b, region, ref); m != nil || err != nil {
+			return m, err
+		}
 		return nil, fmt.Errorf("%w: %s in %s", ErrNotFound, ref, region)
 	}
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.readManifest(frame, ref)
-	if err != nil {
-		return nil, &CorruptError{Region: region, Key: key, Offset: -1, Err: err}
+	m, err := s.readManifest(ctx, frame, ref)
+	if err == nil || !damage(err) {
+		return m, err
 	}
-	return m, nil
+	fault := &CorruptError{Region: region, Key: object, Offset: -1, Err: err}
+	if m, err := s.mendManifest(ctx, b, region, ref); m != nil || err != nil {
+		return m, err
+	}
+	return nil, s.named(ctx, ref, fault)
 }
 
-func (s *Store) readManifest(frame []byte, ref Ref) (*manifest, error) {
-	plain, err := unframe(s.codec.large, nil, frame)
+// readManifest decodes and verifies; the frame is destroyed by that.
+func (s *Store) readManifest(ctx context.Context, frame []byte, ref Ref) (*chunk.Manifest, error) {
+	plain, err := s.codec.Manifest(frame, chunk.ManifestObject(ref.Domain, ref.ID), s.keys(ctx, ref.Domain))
 	if err != nil {
 		return nil, err
 	}
@@ -71,12 +86,12 @@ func (s *Store) readManifest(frame []byte, ref Ref) (*manifest, error) {
 	if err := id.Verify(plain); err != nil {
 		return nil, err
 	}
-	m, err := parseManifest(plain)
+	m, err := chunk.Parse(plain)
 	if err != nil {
 		return nil, err
 	}
-	if m.domain != ref.Domain || m.size != ref.Size {
-		return nil, fmt.Errorf("%w: it is of %d bytes in domain %s, not %d in %s", ErrInvalid, m.size, m.domain, ref.Size, ref.Domain)
+	if m.Domain != ref.Domain || m.Size != ref.Size {
+		return nil, fmt.Errorf("%w: it is of %d bytes in domain %s, not %d in %s", ErrInvalid, m.Size, m.Domain, ref.Size, ref.Domain)
 	}
 	return m, nil
 }
@@ -85,38 +100,24 @@ func (s *Store) readManifest(frame []byte, ref Ref) (*manifest, error) {
 func (r *Reader) Ref() Ref { return r.ref }
 
 // Size is the disk's virtual size in bytes.
-func (r *Reader) Size() int64 { return r.size }
+func (r *Reader) Size() int64 { return r.m.Size }
 
 // NextData implements Sparse.
 func (r *Reader) NextData(off int64) (Range, error) {
-	i := r.find(off)
-	if i == len(r.entries) {
+	i := r.m.Find(off)
+	if i == len(r.m.Entries) {
 		return Range{}, io.EOF
 	}
-	found := Range{max(off, r.entries[i].offset), r.entries[i].end()}
-	for i++; i < len(r.entries) && r.entries[i].offset == found.End; i++ {
-		found.End = r.entries[i].end()
+	found := Range{Start: max(off, r.m.Entries[i].Offset), End: r.m.Entries[i].End()}
+	for i++; i < len(r.m.Entries) && r.m.Entries[i].Offset == found.End; i++ {
+		found.End = r.m.Entries[i].End()
 	}
 	return found, nil
 }
 
 // Ranges lists the data inside [off, off+n), neighbours merged; between them are zeros.
-func (r *Reader) Ranges(_ context.Context, off, n int64) ([]Range, error) { return ranges(r, off, n) }
-
-func ranges(s Sparse, off, n int64) ([]Range, error) {
-	var list []Range
-	for end := off + n; off < end; {
-		found, err := s.NextData(off)
-		if errors.Is(err, io.EOF) || err == nil && found.Start >= end {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		found.End = min(found.End, end)
-		list, off = append(list, found), found.End
-	}
-	return list, nil
+func (r *Reader) Ranges(_ context.Context, off, n int64) ([]Range, error) {
+	return extent.List(r, off, n)
 }
 
 // ReadAt implements io.ReaderAt. A damaged chunk is a *CorruptError that names it and its place.
@@ -124,12 +125,12 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("%w: offset %d", ErrInvalid, off)
 	}
-	if off >= r.size {
+	if off >= r.m.Size {
 		return 0, io.EOF
 	}
-	short := off+int64(len(p)) > r.size
+	short := off+int64(len(p)) > r.m.Size
 	if short {
-		p = p[:r.size-off]
+		p = p[:r.m.Size-off]
 	}
 	if err := r.fill(p, off); err != nil {
 		return 0, err
@@ -142,33 +143,33 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 
 // fill reads chunks in parallel when there are several.
 func (r *Reader) fill(p []byte, off int64) error {
-	first := r.find(off)
+	first := r.m.Find(off)
 	end, at := off+int64(len(p)), off
 	var g errgroup.Group
 	g.SetLimit(r.store.Workers)
-	for i := first; i < len(r.entries) && r.entries[i].offset < end; i++ {
-		e := r.entries[i]
-		start, stop := max(e.offset, off), min(e.end(), end)
+	for i := first; i < len(r.m.Entries) && r.m.Entries[i].Offset < end; i++ {
+		e := r.m.Entries[i]
+		start, stop := max(e.Offset, off), min(e.End(), end)
 		if start > at {
 			clear(p[at-off : start-off])
 		}
 		at = stop
 		into := p[start-off : stop-off : stop-off]
 		if start == off && stop == end { // the usual small read: no goroutine
-			return r.chunk(e, into, start-e.offset)
+			return r.chunk(e, into, start-e.Offset)
 		}
-		g.Go(func() error { return r.chunk(e, into, start-e.offset) })
+		g.Go(func() error { return r.chunk(e, into, start-e.Offset) })
 	}
 	clear(p[at-off:])
 	return g.Wait()
 }
 
 // chunk copies bytes of one chunk into p. A chunk that is wanted in part is kept for the neighbouring read.
-func (r *Reader) chunk(e entry, p []byte, skip int64) error {
-	key := chunkKey(r.domain, e.id)
-	whole := len(p) == e.length
+func (r *Reader) chunk(e chunk.Entry, p []byte, skip int64) error {
+	object := chunk.Object(r.m.Domain, e.ID)
+	whole := len(p) == e.Length
 	if !whole {
-		if plain, ok := r.store.cache.get(r.region, key); ok {
+		if plain, ok := r.store.cache.get(r.region, object); ok {
 			copy(p, plain[skip:])
 			return nil
 		}
@@ -177,12 +178,12 @@ func (r *Reader) chunk(e entry, p []byte, skip int64) error {
 	if whole {
 		dst = p
 	}
-	plain, err := r.store.fetch(r.ctx, r.bucket, r.region, r.domain, e, dst)
+	plain, err := r.fetch(r.ctx, e, dst)
 	if err != nil {
 		return err
 	}
 	if !whole {
-		r.store.cache.put(r.region, key, plain)
+		r.store.cache.put(r.region, object, plain)
 		copy(p, plain[skip:])
 	} else if &plain[0] != &p[0] {
 		copy(p, plain)
@@ -190,22 +191,32 @@ func (r *Reader) chunk(e entry, p []byte, skip int64) error {
 	return nil
 }
 
-// fetch reads and verifies a chunk, into dst if that is large enough.
-func (s *Store) fetch(ctx context.Context, b *blob.Bucket, region, domain string, e entry, dst []byte) ([]byte, error) {
-	key := chunkKey(domain, e.id)
-	frame, err := b.Get(ctx, key)
-	if err != nil && !errors.Is(err, blob.ErrNotFound) {
-		return nil, err
-	}
+// fetch reads and verifies a chunk, into dst if that is large enough, and mends one that is damaged.
+func (r *Reader) fetch(ctx context.Context, e chunk.Entry, dst []byte) ([]byte, error) {
+	object := chunk.Object(r.m.Domain, e.ID)
+	frame, err := r.bucket.Get(ctx, object)
 	var plain []byte
 	if err == nil {
-		plain, err = s.codec.decode(dst, frame, e.id)
+		plain, err = r.decode(ctx, e, dst, frame)
 	}
-	if err == nil && len(plain) != e.length {
-		err = fmt.Errorf("it has %d bytes, the manifest says %d", len(plain), e.length)
+	if err == nil || !damage(err) {
+		return plain, err
 	}
-	if err != nil {
-		return nil, &CorruptError{Region: region, Key: key, Offset: e.offset, Err: err}
+	fault := &CorruptError{Region: r.region, Key: object, Offset: e.Offset, Err: err}
+	if plain, err = r.mend(ctx, e, dst, fault); err == nil {
+		return plain, nil
 	}
-	return plain, nil
+	return nil, err
+}
+
+// decode reads a frame, which is destroyed by that, and verifies what is in it.
+func (r *Reader) decode(ctx context.Context, e chunk.Entry, dst, frame []byte) ([]byte, error) {
+	plain, err := r.store.codec.Chunk(dst, frame, chunk.Object(r.m.Domain, e.ID), r.store.keys(ctx, r.m.Domain))
+	if err == nil {
+		err = r.key.Verify(e.ID, plain)
+	}
+	if err == nil && len(plain) != e.Length {
+		err = fmt.Errorf("it has %d bytes, the manifest says %d", len(plain), e.Length)
+	}
+	return plain, err
 }

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vitrine/internal/blob"
-	"vitrine/internal/digest"
+	"vitrine/internal/image/chunk"
 )
 
 // Replicate copies a manifest and those of its chunks that are missing there from one region to another, each chunk
@@ -24,13 +25,13 @@ func (s *Store) Replicate(ctx context.Context, ref Ref, from, to string, progres
 	if err != nil {
 		return err
 	}
-	_, err = s.write(ctx, place{to, ref.Domain}, b, func(ctx context.Context) (*manifest, error) {
+	_, err = s.write(ctx, place{to, ref.Domain}, b, func(ctx context.Context, _ *chunk.Key) (*chunk.Manifest, error) {
 		c := copier{Store: s, src: src, progress: progress}
 		c.dst.codec, c.dst.bucket, c.dst.domain = s.codec, b, ref.Domain
 		if err := c.run(ctx); err != nil {
 			return nil, fmt.Errorf("replicate %s to %s: %w", ref, to, err)
 		}
-		return src.manifest, nil
+		return src.m, nil
 	})
 	return err
 }
@@ -52,7 +53,10 @@ func (c *copier) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { c.dst.batch.Discard() }()
-	distinct := c.distinct()
+	distinct := c.src.m.Distinct()
+	for _, e := range distinct {
+		c.total += int64(e.Length)
+	}
 	g, ctx2 := errgroup.WithContext(ctx)
 	g.SetLimit(c.Workers)
 	for _, e := range distinct {
@@ -62,7 +66,7 @@ func (c *copier) run(ctx context.Context) error {
 			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.done += int64(e.length)
+			c.done += int64(e.Length)
 			if c.progress != nil {
 				c.progress(c.done, c.total)
 			}
@@ -70,40 +74,43 @@ func (c *copier) run(ctx context.Context) error {
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return err
+		// What has come so far need not travel again, whoever gave up.
+		return errors.Join(err, c.dst.batch.Commit(context.WithoutCancel(ctx)))
 	}
 	return c.dst.batch.Commit(ctx)
 }
 
-// distinct lists each chunk once and counts their bytes.
-func (c *copier) distinct() []entry {
-	seen := make(map[digest.Digest]struct{}, len(c.src.entries))
-	var list []entry
-	for _, e := range c.src.entries {
-		if _, ok := seen[e.id]; ok {
-			continue
-		}
-		seen[e.id] = struct{}{}
-		list = append(list, e)
-		c.total += int64(e.length)
-	}
-	return list
-}
-
-func (c *copier) copy(ctx context.Context, e entry) error {
+func (c *copier) copy(ctx context.Context, e chunk.Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	key := chunkKey(c.src.domain, e.id)
-	if _, err := c.dst.bucket.Stat(ctx, key); err == nil || !errors.Is(err, blob.ErrNotFound) {
+	object := chunk.Object(c.src.m.Domain, e.ID)
+	if _, err := c.dst.bucket.Stat(ctx, object); err == nil || !errors.Is(err, blob.ErrNotFound) {
 		return err
 	}
-	frame, err := c.src.bucket.Get(ctx, key)
-	if err == nil {
-		_, err = c.codec.decode(nil, frame, e.id)
-	}
+	frame, _, err := c.src.sound(ctx, e)
 	if err != nil {
-		return &CorruptError{Region: c.src.region, Key: key, Offset: e.offset, Err: err}
+		return err
 	}
-	return c.dst.put(ctx, key, frame)
+	if err := c.line.Wait(ctx, int64(len(frame))); err != nil {
+		return err
+	}
+	return c.dst.put(ctx, object, frame)
+}
+
+// sound gives the frame of a chunk that has been verified, mended if need be.
+func (r *Reader) sound(ctx context.Context, e chunk.Entry) (frame []byte, mended bool, err error) {
+	object := chunk.Object(r.m.Domain, e.ID)
+	frame, err = r.bucket.Get(ctx, object)
+	if err == nil {
+		_, err = r.decode(ctx, e, nil, bytes.Clone(frame))
+	}
+	if err == nil || !damage(err) {
+		return frame, false, err
+	}
+	if _, err := r.mend(ctx, e, nil, &CorruptError{Region: r.region, Key: object, Offset: e.Offset, Err: err}); err != nil {
+		return nil, false, err
+	}
+	frame, err = r.bucket.Get(ctx, object)
+	return frame, true, err
 }

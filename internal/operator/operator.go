@@ -44,6 +44,7 @@ type Config struct {
 	Dial      func(ctx context.Context, host, port string) (net.Conn, error) // a stream into a virtual network
 	Serial    func(ctx context.Context, vmID string) ([]byte, error)         // the end of a machine's serial log; nil: there are no machines
 	Collect   func(ctx context.Context, grace time.Duration) (client.Collected, error)
+	Images    Images     // stored bytes; nil: there are none here
 	Audit     *audit.Log // nil: none is kept
 	Log       *slog.Logger
 	Now       func() time.Time
@@ -69,6 +70,7 @@ func New(c Config) http.Handler {
 	mux.Handle("POST /v1/tokens", act(d, "token issue", d.issue))
 	mux.Handle("POST /v1/ca/renew", act(d, "ca renew", func(context.Context, struct{}) (any, error) { return struct{}{}, d.Renew() }))
 	mux.Handle("POST /v1/collect", act(d, "image collect", d.collect))
+	d.images(mux)
 	mux.Handle("POST /v1/audit/list", auditor(d, d.auditList))
 	mux.Handle("POST /v1/audit/verify", auditor(d, d.auditVerify))
 	mux.Handle("GET /v1/audit/export", web.Handler(control.Hide, d.auditExport))

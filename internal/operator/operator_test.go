@@ -348,9 +348,47 @@ func TestWhatIsNoRequest(t *testing.T) {
 	}
 }
 
+// keeper is an image store that only says what it was asked.
+type keeper struct {
+	operator.Images
+	asked string
+}
+
+func (k *keeper) Usage(_ context.Context, tenant string) (client.ImageBytes, error) {
+	k.asked = tenant
+	return client.ImageBytes{}, nil
+}
+
+func (k *keeper) Shred(_ context.Context, tenant string, force bool) (client.ShreddedTenant, error) {
+	k.asked = fmt.Sprint(tenant, force)
+	return client.ShreddedTenant{TenantID: tenant}, nil
+}
+
+func TestTenantsOfImages(t *testing.T) {
+	k := &keeper{}
+	w := newWorld(t, func(c *operator.Config) { c.Images = k })
+	a := do[client.Tenant](w, "/v1/tenants", client.TenantRequest{Name: "contoso"})
+	for _, path := range []string{"/v1/images/usage", "/v1/keys", "/v1/keys/rotate", "/v1/keys/shred"} {
+		w.refused(404, "TenantNotFound", path, client.TenantQuery{Tenant: "nobody"})
+	}
+	w.refused(404, "TenantNotFound", "/v1/keys/shred", client.ShredRequest{})
+	w.refused(400, "InvalidParameter", "/v1/images/plan", client.CollectRequest{Grace: -1})
+	do[client.ImageBytes](w, "/v1/images/usage", client.TenantQuery{Tenant: "contoso"})
+	if k.asked != a.TenantID {
+		t.Errorf("asked for %q", k.asked)
+	}
+	do[client.ShreddedTenant](w, "/v1/keys/shred", client.ShredRequest{Tenant: "contoso", Force: true})
+	if k.asked != a.TenantID+"true" || !strings.Contains(w.log.String(), "key shred") {
+		t.Errorf("asked for %q", k.asked)
+	}
+}
+
 func TestMachinesAndImages(t *testing.T) {
 	w := newWorld(t)
 	w.refused(501, "NotImplemented", "/v1/collect", client.CollectRequest{})
+	for _, path := range []string{"/v1/images/plan", "/v1/images/usage", "/v1/images/scrub", "/v1/keys", "/v1/keys/rotate", "/v1/keys/rewrap", "/v1/keys/shred"} {
+		w.refused(501, "NotImplemented", path, map[string]string{})
+	}
 	w.refused(501, "NotImplemented", "/v1/serial?vm="+nobody, nil)
 	w.refused(400, "InvalidParameter", "/v1/serial?vm=../x", nil)
 	w = newWorld(t, func(c *operator.Config) {

@@ -12,7 +12,8 @@ import (
 
 // Load reads the master key from the file at path and makes that file, with a new random key and mode 0600, when there
 // is none; its folder must exist. Of several processes that start at once one makes the file and all use its key.
-// A file that group or others may read, or that is not exactly KeySize bytes long, is refused.
+// A file that group or others may read, or that is not exactly KeySize bytes long, is refused. The key in the file with
+// FormerSuffix, if there is one, opens values too.
 func Load(path string) (*Sealer, error) {
 	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -24,8 +25,23 @@ func Load(path string) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("master key file: %w", err)
 	}
-	return New(key)
+	s, err := New(key)
+	if err != nil {
+		return nil, err
+	}
+	old, err := readKey(path + FormerSuffix)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s, nil
+	case err != nil:
+		return nil, fmt.Errorf("former master key file: %w", err)
+	}
+	s.former, err = New(old)
+	return s, err
 }
+
+// FormerSuffix is added to the name of the master key file for the one before, which opens what it sealed and seals no more.
+const FormerSuffix = ".old"
 
 func readKey(path string) ([]byte, error) {
 	// Looked at before it is opened, since opening a named pipe would wait for a writer.

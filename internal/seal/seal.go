@@ -42,6 +42,7 @@ type Sealer struct {
 	aead    cipher.AEAD
 	bindKey []byte
 	id      string
+	former  *Sealer // opens what was sealed before the master key was changed; may be nil
 }
 
 // New returns a Sealer for a master key of KeySize bytes. It keeps no reference to key.
@@ -94,6 +95,9 @@ func (s *Sealer) Open(sealed, resource string) ([]byte, error) {
 	id, body, found := strings.Cut(rest, ".")
 	if !found || v != version || len(id) != 2*keyIDSize {
 		return nil, fmt.Errorf("open: %w", ErrMalformed)
+	}
+	if id != s.id && s.former != nil && id == s.former.id {
+		return s.former.Open(sealed, resource)
 	}
 	if id != s.id {
 		return nil, fmt.Errorf("open: %w: the value names key %q, this key is %q", ErrKey, id, s.id)

@@ -24,7 +24,7 @@ func Run(t *testing.T, open func(*testing.T) *blob.Bucket) {
 		"PutGet": testPutGet, "PutKeepsOld": testPutKeepsOld, "Absent": testAbsent, "Range": testRange,
 		"Keys": testKeys, "List": testList, "ListNested": testListNested, "Delete": testDelete,
 		"Batch": testBatch, "Discard": testDiscard, "Race": testRace, "DataIsCopied": testDataIsCopied,
-		"Context": testContext,
+		"Context": testContext, "Replace": testReplace, "ReplaceRace": testReplaceRace,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, open(t)) })
 	}
@@ -69,6 +69,61 @@ func testPutKeepsOld(t *testing.T, b *blob.Bucket) {
 		t.Fatalf("second Put = %v, %v", created, err)
 	}
 	want(t, b, "k", "first")
+}
+
+func testReplace(t *testing.T, b *blob.Bucket) {
+	data := []byte("new")
+	for _, key := range []string{"a/b", "fresh/key"} {
+		if key == "a/b" {
+			put(t, b, key, "a longer one that is there")
+		}
+		if err := b.Replace(t.Context(), key, data); err != nil {
+			t.Fatal(err)
+		}
+		want(t, b, key, "new")
+		if i, err := b.Stat(t.Context(), key); err != nil || i.Size != 3 {
+			t.Errorf("Stat = %+v, %v", i, err)
+		}
+	}
+	data[0] = 'N'
+	want(t, b, "a/b", "new")
+	if err := b.Replace(t.Context(), "../x", nil); !errors.Is(err, blob.ErrKey) {
+		t.Errorf("a bad key: %v", err)
+	}
+	if err := b.Replace(t.Context(), "big", make([]byte, blob.MaxObject+1)); !errors.Is(err, blob.ErrTooLarge) {
+		t.Errorf("too large: %v", err)
+	}
+	if infos, err := b.List(t.Context(), "", "", 10); err != nil || len(infos) != 2 {
+		t.Errorf("List = %v, %v", infos, err)
+	}
+}
+
+// A reader beside replacements sees one whole object or another, never a mixture and never none.
+func testReplaceRace(t *testing.T, b *blob.Bucket) {
+	put(t, b, "k", strings.Repeat("0", 9000))
+	var writers, readers sync.WaitGroup
+	var done atomic.Bool
+	for n := range 3 {
+		writers.Go(func() {
+			for range 20 {
+				if err := b.Replace(t.Context(), "k", bytes.Repeat([]byte{byte('1' + n)}, 9000+n)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	readers.Go(func() {
+		for !done.Load() {
+			got, err := b.Get(t.Context(), "k")
+			if err != nil || len(got) < 9000 || bytes.Count(got, got[:1]) != len(got) {
+				t.Errorf("read %d bytes, %v", len(got), err)
+				return
+			}
+		}
+	})
+	writers.Wait()
+	done.Store(true)
+	readers.Wait()
 }
 
 func testAbsent(t *testing.T, b *blob.Bucket) {

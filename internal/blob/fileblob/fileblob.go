@@ -5,8 +5,9 @@
 //	ROOT/chunks/t1/ab/abcd…      an object, complete since the rename that made it
 //	ROOT/.tmp/<session>/<n>      what one running process is writing; the folder is locked while that process lives
 //
-//	Put    temp ─▶ fsync ─▶ rename (never onto another) ─▶ fsync of the folder
-//	Batch  temps ─▶ syncfs ─▶ renames ─▶ syncfs: two waits for the disk instead of two per object
+//	Put      temp ─▶ fsync ─▶ rename (never onto another) ─▶ fsync of the folder
+//	Replace  temp ─▶ fsync ─▶ rename ─▶ fsync of the folder
+//	Batch    temps ─▶ syncfs ─▶ renames ─▶ syncfs: two waits for the disk instead of two per object
 //
 // Files are 0600 and folders 0700. It does not work on network file systems that lie about fsync or locks.
 package fileblob
@@ -94,12 +95,40 @@ func (d *driver) sweep() error {
 
 func (d *driver) path(key string) string { return filepath.Join(d.root, filepath.FromSlash(key)) }
 
+// maxReserve is what is left free for others on the file system, such as a database whose writes free space; on a
+// small one it is a twentieth.
+const maxReserve = 64 << 20
+
+// room refuses early: a file system that is quite full fails whoever comes next, and not us alone.
+func (d *driver) room(n int) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(d.lock.Fd()), &st); err != nil {
+		return fmt.Errorf("statfs: %w", err)
+	}
+	free, reserve := st.Bavail*uint64(st.Bsize), min(maxReserve, st.Blocks*uint64(st.Bsize)/20)
+	if free < reserve+uint64(n) {
+		return fmt.Errorf("%w: %d bytes are free in %s, of which %d are kept back", blob.ErrFull, free, d.root, reserve)
+	}
+	return nil
+}
+
+// full words what the system says of a full file system or quota.
+func full(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fmt.Errorf("%w: %w", blob.ErrFull, err)
+	}
+	return err
+}
+
 // write makes a temporary file with data; durable says whether to wait for the disk.
 func (d *driver) write(data []byte, durable bool) (string, error) {
+	if err := d.room(len(data)); err != nil {
+		return "", err
+	}
 	path := filepath.Join(d.session, strconv.FormatInt(d.temps.Add(1), 36))
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return "", err
+		return "", full(err)
 	}
 	_, err = f.Write(data)
 	if err == nil && durable {
@@ -107,7 +136,7 @@ func (d *driver) write(data []byte, durable bool) (string, error) {
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		os.Remove(path)
-		return "", err
+		return "", full(err)
 	}
 	return path, nil
 }
@@ -116,7 +145,7 @@ func (d *driver) write(data []byte, durable bool) (string, error) {
 func (d *driver) place(temp, key string) (created bool, err error) {
 	dst := d.path(key)
 	if err := d.mkdir(filepath.Dir(dst)); err != nil {
-		return false, errors.Join(err, os.Remove(temp))
+		return false, errors.Join(full(err), os.Remove(temp))
 	}
 	err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, dst, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a file system without it
@@ -129,7 +158,7 @@ func (d *driver) place(temp, key string) (created bool, err error) {
 	if errors.Is(err, fs.ErrExist) {
 		return false, nil
 	}
-	return false, fmt.Errorf("put %s: %w", key, err)
+	return false, fmt.Errorf("put %s: %w", key, full(err))
 }
 
 // mkdir makes dir and, when it is new, its entry in the folder above durable.
@@ -171,6 +200,23 @@ func (d *driver) Put(ctx context.Context, key string, data []byte) (bool, error)
 		return false, err
 	}
 	return created, syncDir(filepath.Dir(d.path(key)))
+}
+
+// Replace renames over what is there, once the new bytes are on the disk.
+func (d *driver) Replace(ctx context.Context, key string, data []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	temp, err := d.write(data, true)
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", key, err)
+	}
+	dst := d.path(key)
+	if err := errors.Join(d.mkdir(filepath.Dir(dst)), os.Rename(temp, dst)); err != nil {
+		os.Remove(temp)
+		return fmt.Errorf("replace %s: %w", key, full(err))
+	}
+	return syncDir(filepath.Dir(dst))
 }
 
 func (d *driver) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {

@@ -39,6 +39,16 @@ func (d *driver) Put(ctx context.Context, key string, data []byte) (bool, error)
 	return d.put(key, bytes.Clone(data)), nil
 }
 
+func (d *driver) Replace(ctx context.Context, key string, data []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.objects[key] = object{bytes.Clone(data), time.Now()}
+	return nil
+}
+
 func (d *driver) put(key string, data []byte) bool {
 	if _, ok := d.objects[key]; ok {
 		return false

@@ -1,4 +1,10 @@
-package image
+// Package upload keeps the sparse files that clients write disks and page blobs into.
+//
+// It owns the folder, and who may write a file when: any number of writers, none while it is packed and after. What the
+// bytes are, and where they go from here, is the image store's to know:
+//
+//	CreateUpload ─▶ sparse file ◀─ Upload: WriteAt, Clear        Shut ─▶ pack ─▶ RemoveUpload
+package upload
 
 import (
 	"bytes"
@@ -15,16 +21,30 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vitrine/internal/image/format"
+	"vitrine/internal/image/chunk"
+	"vitrine/internal/image/extent"
 )
 
 const page = 512 // what a page blob is written in
 
+// ErrUpload is an upload that does not exist, or that is finished.
+var ErrUpload = errors.New("image: no such upload")
+
+// Store is a folder of uploads.
+type Store struct {
+	dir   string
+	half  string // where files lie that are not complete
+	gates gates
+}
+
+// New uses the folders dir and half, on one file system; the caller has made dir.
+func New(dir, half string) *Store { return &Store{dir: dir, half: half} }
+
 // KeptPrefix begins the names of uploads that are kept: page blobs of storage accounts. The rest are disks being uploaded.
 const KeptPrefix = "blob-"
 
-// UploadInfo describes an upload.
-type UploadInfo struct {
+// Info describes an upload.
+type Info struct {
 	ID       string
 	Size     int64 // bytes on the wire, a VHD's footer included
 	Modified time.Time
@@ -34,7 +54,7 @@ type UploadInfo struct {
 // It may be written from then on, also after a FinishUpload. Of a disk uploaded as a fixed VHD, size is the disk's plus
 // format.FooterSize. *TooLarge when the file system refuses it.
 func (s *Store) CreateUpload(id string, size int64) error {
-	if err := errors.Join(checkName("upload", id), checkSize(size)); err != nil {
+	if err := errors.Join(chunk.CheckName("upload", id), chunk.CheckSize(size)); err != nil {
 		return err
 	}
 	if err := s.gates.of(id).reopen(); err != nil {
@@ -42,14 +62,14 @@ func (s *Store) CreateUpload(id string, size int64) error {
 	}
 	if st, err := os.Lstat(s.uploadPath(id)); err == nil {
 		if st.Size() != size {
-			return fmt.Errorf("%w: upload %s exists with %d bytes, not %d", ErrInvalid, id, st.Size(), size)
+			return fmt.Errorf("%w: upload %s exists with %d bytes, not %d", chunk.ErrInvalid, id, st.Size(), size)
 		}
 		return nil
 	}
-	if err := os.MkdirAll(s.halfDir(), 0o700); err != nil {
+	if err := os.MkdirAll(s.half, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(s.halfDir(), "upload-")
+	f, err := os.CreateTemp(s.half, "upload-")
 	if err != nil {
 		return err
 	}
@@ -63,7 +83,7 @@ func (s *Store) CreateUpload(id string, size int64) error {
 	if err := os.Rename(f.Name(), s.uploadPath(id)); err != nil {
 		return fmt.Errorf("create upload: %w", err)
 	}
-	return syncDir(s.uploadDir())
+	return syncDir(s.dir)
 }
 
 // TooLarge says that an upload does not fit into a file of this host.
@@ -85,15 +105,15 @@ func tooLarge(f *os.File, err error) error {
 	if !errors.Is(err, unix.EFBIG) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSPC) {
 		return fmt.Errorf("create upload: %w", err)
 	}
-	n := sort.Search(MaxSize>>30, func(n int) bool { return f.Truncate(int64(n+1)<<30) != nil })
+	n := sort.Search(chunk.MaxSize>>30, func(n int) bool { return f.Truncate(int64(n+1)<<30) != nil })
 	return &TooLarge{Limit: int64(n) << 30, Cause: err}
 }
 
-func (s *Store) uploadPath(id string) string { return filepath.Join(s.uploadDir(), id) }
+func (s *Store) uploadPath(id string) string { return filepath.Join(s.dir, id) }
 
 // OpenUpload opens one for reading and writing; ErrUpload. Close it.
 func (s *Store) OpenUpload(id string) (*Upload, error) {
-	if err := checkName("upload", id); err != nil {
+	if err := chunk.CheckName("upload", id); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(s.uploadPath(id), os.O_RDWR|unix.O_NOFOLLOW, 0)
@@ -122,7 +142,7 @@ func (s *Store) HoldUpload(id string) (*Upload, error) {
 
 // RemoveUpload removes one; one that does not exist is no error.
 func (s *Store) RemoveUpload(id string) error {
-	if err := checkName("upload", id); err != nil {
+	if err := chunk.CheckName("upload", id); err != nil {
 		return err
 	}
 	s.gates.forget(id)
@@ -133,12 +153,12 @@ func (s *Store) RemoveUpload(id string) error {
 }
 
 // Uploads lists all of them, so that the abandoned ones can be removed.
-func (s *Store) Uploads() ([]UploadInfo, error) {
-	entries, err := os.ReadDir(s.uploadDir())
+func (s *Store) Uploads() ([]Info, error) {
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return nil, err
 	}
-	var list []UploadInfo
+	var list []Info
 	for _, e := range entries {
 		st, err := e.Info()
 		if errors.Is(err, fs.ErrNotExist) {
@@ -147,33 +167,16 @@ func (s *Store) Uploads() ([]UploadInfo, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, UploadInfo{e.Name(), st.Size(), st.ModTime()})
+		list = append(list, Info{e.Name(), st.Size(), st.ModTime()})
 	}
 	return list, nil
 }
 
-// FinishUpload checks the fixed VHD that was uploaded and packs the disk in it. The upload stays until RemoveUpload, but
-// from here on nobody can write it, not even who has it open, until CreateUpload is called again. A fault of what was
-// sent is a *format.Error; then it may be written as before.
-func (s *Store) FinishUpload(ctx context.Context, id, region, domain string) (_ Ref, err error) {
-	u, err := s.OpenUpload(id)
-	if err != nil {
-		return Ref{}, err
-	}
-	defer u.Close()
+// Shut lets nobody write the upload any more, also who has it open, and waits for who is writing. Call end afterwards:
+// with again, it may be written as before; else only after the next CreateUpload.
+func (u *Upload) Shut() (end func(again bool)) {
 	u.gate.close()
-	defer func() {
-		_, faulty := format.As(err)
-		u.gate.packed(faulty)
-	}()
-	if err := u.Sync(); err != nil {
-		return Ref{}, err
-	}
-	size, err := format.CheckFixedVHD(u, u.Size())
-	if err != nil {
-		return Ref{}, err
-	}
-	return s.Pack(ctx, region, domain, u, size, nil)
+	return u.gate.packed
 }
 
 // Upload is an open upload. It may be used by many goroutines.
@@ -244,7 +247,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func (u *Upload) checkPages(off, n int64) error {
 	if off < 0 || n <= 0 || off%page != 0 || n%page != 0 || off > u.size || n > u.size-off {
-		return fmt.Errorf("%w: %d bytes at %d of an upload of %d (pages are of 512)", ErrInvalid, n, off, u.size)
+		return fmt.Errorf("%w: %d bytes at %d of an upload of %d (pages are of 512)", chunk.ErrInvalid, n, off, u.size)
 	}
 	return nil
 }
@@ -276,16 +279,16 @@ func (u *Upload) Touch(t time.Time) error {
 }
 
 // NextData implements Sparse, as exact as the file system is.
-func (u *Upload) NextData(off int64) (Range, error) { return seekData(u.f, off) }
+func (u *Upload) NextData(off int64) (extent.Range, error) { return extent.Seek(u.f, off) }
 
 // Ranges lists the pages inside [off, off+n) that are not zero, neighbours merged. It looks at the bytes: a client
 // that resumes must not be told that a block holds what only its neighbour in the same file system block got.
-func (u *Upload) Ranges(ctx context.Context, off, n int64) ([]Range, error) {
-	data, err := ranges(u, off, n)
+func (u *Upload) Ranges(ctx context.Context, off, n int64) ([]extent.Range, error) {
+	data, err := extent.List(u, off, n)
 	if err != nil {
 		return nil, err
 	}
-	var list []Range
+	var list []extent.Range
 	buffer := make([]byte, 1<<20)
 	for _, d := range data {
 		d.Start = d.Start / page * page
@@ -305,7 +308,7 @@ func (u *Upload) Ranges(ctx context.Context, off, n int64) ([]Range, error) {
 }
 
 // appendPages adds the pages of b, which lies at offset at, that are not zero.
-func appendPages(list []Range, b []byte, at int64) []Range {
+func appendPages(list []extent.Range, b []byte, at int64) []extent.Range {
 	var blank [page]byte
 	for ; len(b) > 0; at += page {
 		n := min(page, len(b))
@@ -313,10 +316,18 @@ func appendPages(list []Range, b []byte, at int64) []Range {
 			if k := len(list); k > 0 && list[k-1].End == at {
 				list[k-1].End = at + int64(n)
 			} else {
-				list = append(list, Range{at, at + int64(n)})
+				list = append(list, extent.Range{Start: at, End: at + int64(n)})
 			}
 		}
 		b = b[n:]
 	}
 	return list
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }

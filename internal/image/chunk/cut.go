@@ -1,4 +1,4 @@
-package image
+package chunk
 
 import (
 	"bytes"
@@ -9,35 +9,38 @@ import (
 // The cut rule, number 1 of the format. Changing any of this means a new number: equal disks would otherwise share
 // nothing. Sizes in bytes.
 const (
-	cutRule  = 1
-	block    = 4096
-	minChunk = 4 * block  // a cut by hash is not looked for before
-	maxChunk = 64 * block // a cut is made here at the latest
-	cutBits  = 4          // a block ends a chunk when so many high bits of its hash are zero: 1 in 16
+	cutRule = 1
+	minimum = 4 * Block // a cut by hash is not looked for before
+	cutBits = 4         // a block ends a chunk when so many high bits of its hash are zero: 1 in 16
+
+	// Block is what disks are cut at.
+	Block = 4096
+	// Max is the most that a chunk can have; a cut is made there at the latest.
+	Max = 64 * Block
 )
 
-// next finds the first chunk of data, which begins at a block boundary of the disk. It returns its length and whether
+// Next finds the first chunk of data, which begins at a block boundary of the disk. It returns its length and whether
 // it is a run of zero blocks, which is not stored. Length 0 asks for more data; final says that no more will come
 // before a hole or the end of the disk.
 //
-// A chunk ends before a zero block, after maxChunk, and after any block from minChunk on whose hash says so. Each of
+// A chunk ends before a zero block, after Max, and after any block from minimum on whose hash says so. Each of
 // these depends on content since the last cut alone, so the same content is found again at any 4 KiB distance.
-func next(data []byte, final bool) (n int, zero bool) {
+func Next(data []byte, final bool) (n int, zero bool) {
 	if run := zeroRun(data); run > 0 {
 		return run, true
 	}
-	for end := block; ; end += block {
+	for end := Block; ; end += Block {
 		switch {
 		case end > len(data):
 			if final {
 				return len(data), false
 			}
 			return 0, false
-		case end > block && isZero(data[end-block:end]):
-			return end - block, false
-		case end == maxChunk:
+		case end > Block && IsZero(data[end-Block:end]):
+			return end - Block, false
+		case end == Max:
 			return end, false
-		case end >= minChunk && hashBlock(data[end-block:end])>>(64-cutBits) == 0:
+		case end >= minimum && hashBlock(data[end-Block:end])>>(64-cutBits) == 0:
 			return end, false
 		}
 	}
@@ -48,8 +51,8 @@ func next(data []byte, final bool) (n int, zero bool) {
 func zeroRun(data []byte) int {
 	n := 0
 	for n < len(data) {
-		end := min(n+block, len(data))
-		if !isZero(data[n:end]) {
+		end := min(n+Block, len(data))
+		if !IsZero(data[n:end]) {
 			break
 		}
 		n = end
@@ -57,8 +60,9 @@ func zeroRun(data []byte) int {
 	return n
 }
 
-func isZero(b []byte) bool {
-	var zeros [block]byte
+// IsZero says so of at most a block.
+func IsZero(b []byte) bool {
+	var zeros [Block]byte
 	return bytes.Equal(b, zeros[:len(b)])
 }
 
@@ -70,7 +74,7 @@ const (
 	prime4 = 0x85EBCA77C2B2AE63
 )
 
-// hashBlock is XXH64 with seed 0 for input whose length is a multiple of 32, as a block's is: no remainder to mix in.
+// hashBlock is XXH64 with seed 0 for input whose length is a multiple of 32, as a Block's is: no remainder to mix in.
 func hashBlock(b []byte) uint64 {
 	n := uint64(len(b))
 	v1, v2, v3, v4 := uint64(prime1), uint64(prime2), uint64(0), uint64(0)

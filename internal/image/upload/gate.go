@@ -1,8 +1,10 @@
-package image
+package upload
 
 import (
 	"fmt"
 	"sync"
+
+	"vitrine/internal/image/chunk"
 )
 
 // gates keep the writers of uploads and their packing apart: one gate per upload that was opened or finished. They live
@@ -83,7 +85,7 @@ func (g *gate) reopen() error {
 	g.writers.Lock()
 	defer g.writers.Unlock()
 	if g.packing > 0 {
-		return fmt.Errorf("%w: the upload is being packed", ErrInvalid)
+		return fmt.Errorf("%w: the upload is being packed", chunk.ErrInvalid)
 	}
 	g.shut = false
 	return nil

@@ -1,0 +1,112 @@
+package chunk
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// An object is a frame: one byte that says how the rest is encoded.
+const (
+	frameStored = 0 // as it is
+	frameZstd   = 1 // one zstd frame
+	frameSealed = 2 // id of a key, nonce, and another frame encrypted by AES-256-GCM
+)
+
+// Keys finds a key of the domain by its id.
+type Keys func(id string) (*Key, error)
+
+// Codec makes and reads frames. Its methods may be called by many goroutines.
+type Codec struct {
+	enc   *zstd.Encoder
+	small *zstd.Decoder // for chunks: refuses to produce more than Max
+	large *zstd.Decoder // for manifests
+}
+
+// NewCodec makes one that so many goroutines can use at a time. Close it.
+func NewCodec(workers int) (*Codec, error) {
+	enc, err1 := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(workers),
+		zstd.WithEncoderCRC(false), // the digest says more
+		zstd.WithWindowSize(Max))
+	small, err2 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderMaxMemory(Max))
+	large, err3 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxManifest))
+	return &Codec{enc, small, large}, errors.Join(err1, err2, err3)
+}
+
+// Close releases it.
+func (c *Codec) Close() error {
+	c.small.Close()
+	c.large.Close()
+	return c.enc.Close()
+}
+
+// Encode writes the frame of plain into dst[:0]; with a key it is encrypted, for object and no other name.
+func (c *Codec) Encode(dst, plain []byte, object string, key *Key) []byte {
+	if key == nil {
+		return c.compress(dst[:0], plain)
+	}
+	var head [sealedLen]byte
+	return key.seal(c.compress(append(dst[:0], head[:]...), plain), object)
+}
+
+// compress appends a frame that is not encrypted.
+func (c *Codec) compress(dst, plain []byte) []byte {
+	at := len(dst)
+	dst = c.enc.EncodeAll(plain, append(dst, frameZstd))
+	if len(dst)-at > len(plain) {
+		dst = append(append(dst[:at], frameStored), plain...)
+	}
+	return dst
+}
+
+// Chunk appends what is in the frame of a chunk to dst[:0]; a sealed frame is destroyed by that. The caller verifies
+// the result against the chunk's id.
+func (c *Codec) Chunk(dst, frame []byte, object string, keys Keys) ([]byte, error) {
+	return unframe(c.small, dst, frame, object, keys)
+}
+
+// Manifest is Chunk for the frame of a manifest.
+func (c *Codec) Manifest(frame []byte, object string, keys Keys) ([]byte, error) {
+	return unframe(c.large, nil, frame, object, keys)
+}
+
+func unframe(dec *zstd.Decoder, dst, frame []byte, object string, keys Keys) ([]byte, error) {
+	if id := SealedWith(frame); id != "" {
+		key, err := keys(id)
+		if err != nil {
+			return nil, err
+		}
+		if frame, err = key.open(frame, object); err != nil {
+			return nil, err
+		}
+	}
+	if len(frame) == 0 {
+		return nil, errors.New("empty frame")
+	}
+	switch frame[0] {
+	case frameStored:
+		return append(dst[:0], frame[1:]...), nil
+	case frameZstd:
+		return dec.DecodeAll(frame[1:], dst[:0])
+	case frameSealed:
+		return nil, errors.New("a sealed frame that is cut short, or inside another")
+	}
+	return nil, fmt.Errorf("frame encoding %d is not known here", frame[0])
+}
+
+// Prove decodes a frame again, with scratch as memory, and leaves it as it is: a fault of memory, compressor or cipher
+// must not become the only copy.
+func (c *Codec) Prove(scratch *Scratch, frame, plain []byte, object string, key *Key) error {
+	scratch.frame = append(scratch.frame[:0], frame...)
+	var err error
+	scratch.plain, err = c.Chunk(scratch.plain, scratch.frame, object, func(string) (*Key, error) { return key, nil })
+	if err == nil && !bytes.Equal(scratch.plain, plain) {
+		err = errors.New("a chunk did not decode to what was encoded")
+	}
+	return err
+}
+
+// Scratch is memory that Prove uses again.
+type Scratch struct{ frame, plain []byte }

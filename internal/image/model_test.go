@@ -1,0 +1,526 @@
+package image
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"vitrine/internal/blob"
+	"vitrine/internal/blob/memblob"
+	"vitrine/internal/image/chunk"
+	"vitrine/internal/seal"
+	"vitrine/internal/store"
+	"vitrine/internal/store/memstore"
+)
+
+// The model: several servers publish, replicate, delete and collect the same few contents. Each access to a bucket and
+// each transaction is a step; a scheduler with a seed chooses whose step comes next, and kills servers before, after and
+// in the middle of steps. After every step, whatever is pinned must be there whole; at the end, nothing else may be.
+
+var errCrash = errors.New("the server is dead")
+
+type sim struct {
+	t       *testing.T
+	rng     *rand.Rand
+	store   *store.Store
+	buckets map[string]*blob.Bucket
+	sealer  *seal.Sealer
+	codec   *chunk.Codec
+	dir     string
+	wild    bool // servers die
+
+	mu      sync.Mutex
+	waiting []*call
+	servers int // that still work
+	parts   map[Ref][]string
+	stats   map[string]int
+	opened  []*Store
+	trace   []string
+}
+
+// call is a step that waits for its turn.
+type call struct {
+	who, what string
+	verdict   chan string
+}
+
+const (
+	proceed = ""
+	before  = "dies before"
+	after   = "dies after"
+)
+
+// server is one process: everything it knows dies with it.
+type server struct {
+	*Store
+	sim  *sim
+	name string
+	dead bool // guarded by sim.mu
+}
+
+// step runs f when the scheduler lets it.
+func (s *server) step(what string, f func() error) error {
+	s.sim.mu.Lock()
+	if s.dead {
+		s.sim.mu.Unlock()
+		return errCrash
+	}
+	c := &call{s.name, what, make(chan string)}
+	s.sim.waiting = append(s.sim.waiting, c)
+	s.sim.mu.Unlock()
+	fate := <-c.verdict
+	if fate == before {
+		s.kill()
+		return errCrash
+	}
+	err := f()
+	if fate == after {
+		s.kill()
+		return errCrash
+	}
+	return err
+}
+
+func (s *server) kill() {
+	s.sim.mu.Lock()
+	defer s.sim.mu.Unlock()
+	s.dead = true
+	s.sim.stats["crashes"]++
+}
+
+// steppedStore is the documents as a server reaches them.
+type steppedStore struct {
+	*store.Store
+	s *server
+}
+
+func (d steppedStore) View(ctx context.Context, f func(store.Tx) error) error {
+	return d.s.step("view", func() error { return d.Store.View(ctx, f) })
+}
+
+func (d steppedStore) Update(ctx context.Context, f func(store.Tx) error) error {
+	return d.s.step("update", func() error { return d.Store.Update(ctx, f) })
+}
+
+// steppedBucket is a region's objects as a server reaches them.
+type steppedBucket struct {
+	b *blob.Bucket
+	s *server
+}
+
+func (d steppedBucket) Put(ctx context.Context, key string, data []byte) (created bool, err error) {
+	err = d.s.step("put "+key, func() error { created, err = d.b.Put(ctx, key, data); return err })
+	return created, err
+}
+
+func (d steppedBucket) Replace(ctx context.Context, key string, data []byte) error {
+	return d.s.step("replace "+key, func() error { return d.b.Replace(ctx, key, data) })
+}
+
+func (d steppedBucket) Get(ctx context.Context, key string, _, _ int64) (data []byte, err error) {
+	err = d.s.step("get "+key, func() error { data, err = d.b.Get(ctx, key); return err })
+	return data, err
+}
+
+func (d steppedBucket) Stat(ctx context.Context, key string) (i blob.Info, err error) {
+	err = d.s.step("stat "+key, func() error { i, err = d.b.Stat(ctx, key); return err })
+	return i, err
+}
+
+func (d steppedBucket) List(ctx context.Context, prefix, after string, limit int) (list []blob.Info, err error) {
+	err = d.s.step("list "+prefix+after, func() error { list, err = d.b.List(ctx, prefix, after, limit); return err })
+	return list, err
+}
+
+func (d steppedBucket) Delete(ctx context.Context, key string) error {
+	return d.s.step("delete "+key, func() error { return d.b.Delete(ctx, key) })
+}
+
+func (d steppedBucket) Batch(context.Context) (blob.Batch, error) { return &steppedBatch{d: d}, nil }
+
+// steppedBatch becomes visible object by object, so that a death leaves a part of it.
+type steppedBatch struct {
+	d    steppedBucket
+	keys []string
+	data [][]byte
+}
+
+func (b *steppedBatch) Put(_ context.Context, key string, data []byte) error {
+	b.keys, b.data = append(b.keys, key), append(b.data, bytes.Clone(data))
+	return nil
+}
+
+func (b *steppedBatch) Commit(ctx context.Context) error {
+	for i, key := range b.keys {
+		if _, err := b.d.Put(ctx, key, b.data[i]); err != nil {
+			return err
+		}
+	}
+	b.Discard()
+	return nil
+}
+
+func (b *steppedBatch) Discard() { b.keys, b.data = nil, nil }
+
+func (m *sim) server(name string) *server {
+	s := &server{sim: m, name: name}
+	var err error
+	s.Store, err = New(Config{Dir: m.dir, Store: store.New(steppedStore{m.store, s}), Workers: 1, Sealer: m.sealer, Regions: []string{"eastus", "westus"},
+		Grace: time.Nanosecond, Buckets: func(region string) (*blob.Bucket, error) {
+			return blob.New(steppedBucket{m.buckets[region], s}), nil
+		}})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	own := s.codec
+	s.codec = m.codec
+	m.remember(s.Store, own)
+	return s
+}
+
+// modelDisk has up to five chunks out of a pool of six: any two share some.
+func modelDisk(n int) []byte {
+	d := make([]byte, 10*chunk.Block)
+	for i := range 5 {
+		if what := (n*7 + i*(n+1)) % 6; what != 0 {
+			copy(d[2*i*chunk.Block:], bytes.Repeat([]byte{byte(what)}, chunk.Block))
+		}
+	}
+	return d
+}
+
+const (
+	modelDisks = 4
+	maxTrace   = 2000
+)
+
+// publisher works until it dies or has done enough; what it says it holds is in the store's pins.
+func (s *server) publisher(rng *rand.Rand) {
+	for n := range 3 {
+		content := rng.IntN(modelDisks)
+		holder := fmt.Sprintf("/%s/%d", s.name, n)
+		d := modelDisk(content)
+		ref, err := s.Pack(s.sim.t.Context(), "eastus", dom, bytes.NewReader(d), int64(len(d)), nil)
+		if s.gaveUp(err) {
+			return
+		}
+		if err != nil {
+			continue
+		}
+		if !s.hold(ref, "eastus", holder) {
+			continue
+		}
+		if rng.IntN(2) == 0 {
+			err := s.Replicate(s.sim.t.Context(), ref, "eastus", "westus", nil)
+			if s.gaveUp(err) {
+				return
+			}
+			if err == nil {
+				s.hold(ref, "westus", holder)
+			}
+		}
+		if rng.IntN(3) > 0 {
+			for _, region := range []string{"eastus", "westus"} {
+				err := s.Store.Config.Store.Update(s.sim.t.Context(), func(tx store.Tx) error { return s.Unpin(tx, ref, region, holder) })
+				if s.gaveUp(err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *server) hold(ref Ref, region, holder string) bool {
+	err := s.Store.Config.Store.Update(s.sim.t.Context(), func(tx store.Tx) error { return s.Pin(tx, ref, region, holder) })
+	if err == nil {
+		s.sim.count("pins")
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		s.gaveUp(err)
+	}
+	return err == nil
+}
+
+func (s *server) collector(rng *rand.Rand) {
+	for range 2 {
+		_, err := s.Collect(s.sim.t.Context(), []string{"eastus", "westus"}[rng.IntN(2)])
+		if s.gaveUp(err) {
+			return
+		}
+		s.sim.count("collections")
+		if rng.IntN(4) == 0 {
+			if _, err := s.Keys().Rotate(s.sim.t.Context(), dom); s.gaveUp(err) {
+				return
+			}
+		}
+	}
+}
+
+// gaveUp says whether the server is dead. Any failure that the crossing of others does not explain fails the test.
+func (s *server) gaveUp(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, errSwept), errors.Is(err, ErrNotFound), errors.Is(err, errBusy):
+		return false
+	case errors.Is(err, errCrash):
+		return true
+	}
+	s.sim.t.Errorf("%s: %v", s.name, err)
+	return true
+}
+
+func (m *sim) count(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stats[what]++
+}
+
+// start runs f as a server; one that dies is followed by another, twice at most.
+func (m *sim) start(name string, f func(*server, *rand.Rand)) {
+	m.mu.Lock()
+	m.servers++
+	m.mu.Unlock()
+	rng := rand.New(rand.NewPCG(m.rng.Uint64(), 1))
+	go func() {
+		for life := range 3 {
+			s := m.server(fmt.Sprintf("%s-%d", name, life))
+			f(s, rng)
+			m.mu.Lock()
+			dead := s.dead
+			m.mu.Unlock()
+			if !dead {
+				break
+			}
+		}
+		m.mu.Lock()
+		m.servers--
+		m.mu.Unlock()
+	}()
+}
+
+// run lets one server after the other do a step until all have ended.
+func (m *sim) run() {
+	for {
+		time.Sleep(time.Millisecond) // virtual: it returns when everybody waits
+		synctest.Wait()
+		m.mu.Lock()
+		if m.servers == 0 {
+			m.mu.Unlock()
+			return
+		}
+		if len(m.waiting) == 0 {
+			m.mu.Unlock()
+			time.Sleep(50 * time.Millisecond) // who waits for a sweep looks again
+			continue
+		}
+		slices.SortFunc(m.waiting, func(a, b *call) int { return cmp.Or(cmp.Compare(a.who, b.who), cmp.Compare(a.what, b.what)) })
+		i := m.rng.IntN(len(m.waiting))
+		c := m.waiting[i]
+		m.waiting = slices.Delete(m.waiting, i, i+1)
+		m.stats["steps"]++
+		m.mu.Unlock()
+		fate := proceed
+		if m.wild {
+			fate = [...]string{0: before, 1: after, 79: proceed}[m.rng.IntN(80)]
+		}
+		if len(m.trace) < maxTrace {
+			m.trace = append(m.trace, fmt.Sprintf("%s %s %s", c.who, c.what, fate))
+		}
+		c.verdict <- fate
+		synctest.Wait()
+		m.check(c)
+		if m.t.Failed() {
+			return
+		}
+	}
+}
+
+// pinned lists what must be there, from the documents themselves.
+func (m *sim) pinned() (list []Pinned) {
+	err := m.store.View(m.t.Context(), func(tx store.Tx) (err error) {
+		list, err = pinsOf(tx, dom)
+		return err
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return list
+}
+
+// check looks for every object of every pinned manifest.
+func (m *sim) check(c *call) {
+	for _, p := range m.pinned() {
+		for _, object := range m.objects(p) {
+			if _, err := m.buckets[p.Region].Stat(m.t.Context(), object); err != nil {
+				m.t.Errorf("after %s of %s: %s needs %s in %s: %v", c.what, c.who, p.Holder, object, p.Region, err)
+			}
+		}
+	}
+}
+
+// objects lists the keys that a manifest needs; it reads each manifest once.
+func (m *sim) objects(p Pinned) []string {
+	if known := m.parts[p.Ref]; known != nil {
+		return known
+	}
+	outside := m.outside()
+	ref := p.Ref
+	ref.Size = int64(len(modelDisk(0)))
+	r, err := outside.Open(m.t.Context(), p.Region, ref)
+	if err != nil {
+		m.t.Errorf("%s pins %s in %s: %v", p.Holder, p.Ref, p.Region, err)
+		return nil
+	}
+	list := []string{chunk.ManifestObject(dom, p.Ref.ID)}
+	for _, e := range r.m.Distinct() {
+		list = append(list, chunk.Object(dom, e.ID))
+	}
+	m.parts[p.Ref] = list
+	return list
+}
+
+// outside is a server whose steps need no turn.
+func (m *sim) outside() *Store {
+	s, err := New(Config{Dir: m.dir, Store: m.store, Workers: 1, Sealer: m.sealer, Grace: time.Nanosecond,
+		Buckets: func(region string) (*blob.Bucket, error) { return m.buckets[region], nil }})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	own := s.codec
+	s.codec = m.codec
+	m.remember(s, own)
+	return s
+}
+
+// remember notes a server that is to end with the run; all share one codec, which is dear to make.
+func (m *sim) remember(s *Store, own *chunk.Codec) {
+	if err := own.Close(); err != nil {
+		m.t.Error(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.opened = append(m.opened, s)
+}
+
+// settle collects until nothing more can go, and compares what is left with what is pinned.
+func (m *sim) settle() {
+	last := m.outside()
+	want := map[string]bool{}
+	for _, region := range []string{"eastus", "westus"} {
+		time.Sleep(time.Hour)
+		if _, err := last.Collect(m.t.Context(), region); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	for _, p := range m.pinned() {
+		for _, object := range m.objects(p) {
+			want[p.Region+" "+object] = true
+		}
+		ref := p.Ref
+		ref.Size = int64(len(modelDisk(0)))
+		r, err := last.Open(m.t.Context(), p.Region, ref)
+		if err != nil {
+			m.t.Errorf("lost: %v", err)
+			continue
+		}
+		got := read(m.t, r, ref.Size)
+		if !slices.ContainsFunc([]int{0, 1, 2, 3}, func(n int) bool { return bytes.Equal(modelDisk(n), got) }) {
+			m.t.Errorf("%s has become something else", p.Ref)
+		}
+	}
+	for region, b := range m.buckets {
+		for i, err := range b.All(m.t.Context(), "") {
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			if !want[region+" "+i.Key] {
+				m.t.Errorf("leaked: %s in %s", i.Key, region)
+			}
+		}
+	}
+}
+
+// simulate runs one interleaving.
+func simulate(t *testing.T, seed uint64, dir string, codec *chunk.Codec, total map[string]int) {
+	sealer, err := seal.New(bytes.Repeat([]byte{1}, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &sim{t: t, rng: rand.New(rand.NewPCG(seed, 99)), store: store.New(memstore.Open()), sealer: sealer, codec: codec, dir: dir, wild: seed%4 != 0,
+		buckets: map[string]*blob.Bucket{"eastus": memblob.New(), "westus": memblob.New()}, parts: map[Ref][]string{}, stats: total}
+	for i := range 2 + int(seed%2) {
+		m.start(fmt.Sprintf("publisher-%d", i), (*server).publisher)
+	}
+	m.start("collector-0", (*server).collector)
+	m.start("collector-1", (*server).collector)
+	m.run()
+	if !t.Failed() {
+		m.settle()
+	}
+	for _, s := range m.opened {
+		s.end()
+	}
+	if t.Failed() {
+		m.abandon()
+		t.Fatalf("seed %d, steps:\n%s", seed, strings.Join(m.trace, "\n"))
+	}
+}
+
+// abandon lets everybody die.
+func (m *sim) abandon() {
+	for {
+		synctest.Wait()
+		m.mu.Lock()
+		if m.servers == 0 {
+			m.mu.Unlock()
+			return
+		}
+		calls := m.waiting
+		m.waiting = nil
+		m.mu.Unlock()
+		for _, c := range calls {
+			c.verdict <- before
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func TestModel(t *testing.T) {
+	runs, dir := 1000, t.TempDir()
+	if os.Getenv("VITRINE_FULL") != "" {
+		runs = 4000
+	}
+	if testing.Short() {
+		runs = 50
+	}
+	cryptotest.SetGlobalRandom(t, 1) // keys, and so ids and their order, are the same in every run
+	synctest.Test(t, func(t *testing.T) {
+		codec, err := chunk.NewCodec(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := map[string]int{}
+		for seed := range runs {
+			simulate(t, uint64(seed), dir, codec, total)
+		}
+		t.Logf("%d runs: %v", runs, total)
+		for _, what := range []string{"steps", "pins", "collections", "crashes"} {
+			if total[what] < runs/4 {
+				t.Errorf("%d %s in %d runs: the test proves nothing", total[what], what, runs)
+			}
+		}
+		if err := codec.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
