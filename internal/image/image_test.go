@@ -347,6 +347,14 @@ func (w *world) wantCorrupt(t *testing.T, ref Ref, key string) {
 	if n := w.count(t, "westus", "manifests/"); n != 0 {
 		t.Fatalf("a damaged manifest was replicated")
 	}
+	for i, err := range w.buckets["westus"].All(t.Context(), "") { // what came over before the fault
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.buckets["westus"].Delete(t.Context(), i.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestReplicate(t *testing.T) {

@@ -498,7 +498,7 @@ func (m *sim) abandon() {
 func TestModel(t *testing.T) {
 	runs, dir := 1000, t.TempDir()
 	if os.Getenv("VITRINE_FULL") != "" {
-		runs = 4000
+		runs = 3000
 	}
 	if testing.Short() {
 		runs = 50
