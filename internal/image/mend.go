@@ -75,14 +75,14 @@ func (s *Store) named(ctx context.Context, ref Ref, fault *CorruptError) error {
 	return fault
 }
 
-// mend puts the sound copy of another region in place of a damaged chunk and gives its content; otherwise the fault.
+// mend puts the sound copy of another region in place of a damaged chunk and gives its content; otherwise the fault. The copy may
+// be there for another manifest of the domain: a chunk's name says all that it must be.
 func (r *Reader) mend(ctx context.Context, e chunk.Entry, dst []byte, fault *CorruptError) ([]byte, error) {
 	s := r.store
-	from, err := s.replicas(ctx, r.ref, r.region)
-	if err != nil {
-		return nil, errors.Join(fault, err)
-	}
-	for _, region := range from {
+	for _, region := range s.Regions {
+		if region == r.region {
+			continue
+		}
 		b, err := s.bucket(region)
 		if err != nil {
 			return nil, errors.Join(fault, err)
