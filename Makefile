@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 GO ?= go
 # A test that boots machines needs minutes on a slow host; a hung one must still end.
-TEST_TIMEOUT ?= 25m
+TEST_TIMEOUT ?= 40m
 TEST_PACKAGES ?= ./...
 
 .PHONY: help
