@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"vitrine/internal/vm"
 	"vitrine/internal/web"
 )
 
@@ -24,6 +25,8 @@ type Config struct {
 	Passwords   bool          // the password grant is on
 	Internet    bool          // machines may open connections to the outside
 	Accel       string        // "kvm", "tcg"; empty: what a probe proves
+	Machines    vm.Runtime    // what runs machines; nil: QEMU
+	Networks    vm.Networks   // what connects them; nil: our own processes
 	Self        []string      // how to start this program's hidden subcommands; {"/proc/self/exe"}
 	MaxCPUs     int           // of a machine; 0: 2
 	MaxMemory   int           // MiB of a machine; 0: 1024

@@ -151,23 +151,38 @@ func (a *App) openRooms(ctx context.Context) error {
 		return err
 	}
 	r.scrubber = scrub.New(scrub.Config{Images: r.images, Store: a.store, Rate: int64(a.cfg.ScrubRate) << 20, Log: a.cfg.Log, Now: a.cfg.Now})
+	machines, err := a.machines(ctx)
+	if err != nil {
+		return err
+	}
+	r.runtime = limit(machines, a.cfg.MaxMachines, machineMemory("/proc/meminfo"), a.cfg.MaxMemory)
+	stacks, err := a.networks(ctx)
+	if err != nil {
+		return err
+	}
+	r.networks = network.Register(a.control, network.Config{Networks: stacks, Internet: a.cfg.Internet, Log: a.cfg.Log})
+	return nil
+}
+
+// machines opens QEMU, unless the installation brings its own.
+func (a *App) machines(ctx context.Context) (vm.Runtime, error) {
+	if a.cfg.Machines != nil {
+		return a.cfg.Machines, nil
+	}
 	accel := a.cfg.Accel
 	if accel == "" {
 		var why string
 		accel, why = qemu.ProbeAccel(ctx, a.cfg.Data)
 		a.cfg.Log.Info("acceleration", "accel", accel, "why", why)
 	}
-	machines, err := qemu.Open(ctx, qemu.Config{Data: a.cfg.Data, Self: a.self("supervise"), Accel: accel, Log: a.cfg.Log})
-	if err != nil {
-		return err
+	return qemu.Open(ctx, qemu.Config{Data: a.cfg.Data, Self: a.self("supervise"), Accel: accel, Log: a.cfg.Log})
+}
+
+func (a *App) networks(ctx context.Context) (vm.Networks, error) {
+	if a.cfg.Networks != nil {
+		return a.cfg.Networks, nil
 	}
-	r.runtime = limit(machines, a.cfg.MaxMachines, machineMemory("/proc/meminfo"), a.cfg.MaxMemory)
-	stacks, err := netstack.Open(ctx, netstack.Config{Data: a.cfg.Data, Self: a.self("netstack"), Log: a.cfg.Log})
-	if err != nil {
-		return err
-	}
-	r.networks = network.Register(a.control, network.Config{Networks: stacks, Internet: a.cfg.Internet, Log: a.cfg.Log})
-	return nil
+	return netstack.Open(ctx, netstack.Config{Data: a.cfg.Data, Self: a.self("netstack"), Log: a.cfg.Log})
 }
 
 func regions() (names []string) {

@@ -34,9 +34,13 @@ func (k *kind[T]) follow(p *pass, answer *Response, w *Write[T], location bool) 
 	if k.Async.Family == DeploymentFamily {
 		target = p.Base + escaped(p.id.String()) + "/" + DeploymentFamily + "/" + w.op.ID
 	}
-	answer.Header.Set("Azure-AsyncOperation", target+"?api-version="+string(p.version))
+	target += "?"
+	if k.Async.Partition {
+		target += "p=" + w.op.ID + "&"
+	}
+	answer.Header.Set("Azure-AsyncOperation", target+"api-version="+string(p.version))
 	if location {
-		answer.Header.Set("Location", target+"?monitor=true&api-version="+string(p.version))
+		answer.Header.Set("Location", target+"monitor=true&api-version="+string(p.version))
 	}
 }
 

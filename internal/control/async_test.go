@@ -93,6 +93,9 @@ func TestADiskShowsItsOperationAsAzureDoes(t *testing.T) {
 	w := newWorld(t)
 	a := w.do("owner", "PUT", disks+"/d", plain).is(202, "").has("properties.provisioningState", "Updating")
 	status, result := a.followed("/providers/Vitrine.Test/locations/eastus/DiskOperations/", true, true)
+	if !strings.Contains(status, "?p=") || !strings.Contains(result, "?p=") || !strings.Contains(result, "&monitor=true&api-version=") {
+		t.Errorf("the form of a disk's operation: %s %s", status, result)
+	}
 	w.finish("owner", status).has("status", "Succeeded")
 	w.do("owner", "GET", result, "").is(200, "")
 	w.do("owner", "PUT", disks+"/d", plain).is(202, "")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ func (c *Control) Handler(a *authn.Authenticator) http.Handler {
 		if request.Body, err = io.ReadAll(r.Body); err != nil {
 			return err
 		}
+		if err := readable(request); err != nil {
+			return err
+		}
 		answer, err := c.Do(r.Context(), request)
 		if err != nil {
 			return err
@@ -46,6 +50,18 @@ func (c *Control) Handler(a *authn.Authenticator) http.Handler {
 		web.Write(w, answer.Status, "application/json; charset=utf-8", raw)
 		return nil
 	})
+}
+
+// readable refuses a body that says of itself that it is no JSON (errors.md 7). One that says nothing is tried.
+func readable(r Request) error {
+	said := r.Header.Get("Content-Type")
+	if len(r.Body) == 0 || said == "" {
+		return nil
+	}
+	if form, _, err := mime.ParseMediaType(said); err == nil && (strings.HasSuffix(form, "/json") || strings.HasSuffix(form, "+json")) {
+		return nil
+	}
+	return arm.Errorf(415, "UnsupportedMediaType", "The content media type '%.80s' is not supported. Only 'application/json' is supported.", said)
 }
 
 // Hide words what is not made for callers in ARM's envelope.

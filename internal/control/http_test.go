@@ -127,6 +127,12 @@ func TestTheDoorRefuses(t *testing.T) {
 	if rec = send(t, h, "PUT", widgets+"/w"+version, raw, strings.NewReader(`{"x":"`+strings.Repeat("x", 1<<17)+`"}`)); rec.Code != 413 || code(t, rec) != "RequestEntityTooLarge" {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
+	for form, taken := range map[string]bool{"text/plain": false, "application/x-www-form-urlencoded": false, "json": false, "text/json": true, "application/merge-patch+json; charset=utf-8": true, "": true} {
+		rec = send(t, h, "PUT", widgets+"/typed"+version, raw, strings.NewReader(plain), "Content-Type", form)
+		if refused := rec.Code == 415; refused == taken || refused && code(t, rec) != "UnsupportedMediaType" {
+			t.Errorf("Content-Type %q: %d %s", form, rec.Code, rec.Body)
+		}
+	}
 	if rec = send(t, h, "GET", widgets, raw, nil); rec.Code != 400 || code(t, rec) != "MissingApiVersionParameter" || rec.Header().Get("Cache-Control") != "no-cache" {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}

@@ -46,12 +46,17 @@ func (k *kind[T]) fetch(c *Control, tx store.Tx, p *pass) (*Resource[T], error) 
 	}
 	r, err := k.read(tx, p.id)
 	if errors.Is(err, store.ErrNotFound) {
-		if k.Missing != nil {
-			return nil, k.Missing(p.id)
-		}
-		return nil, notFound(p.id)
+		return nil, k.missing(p.id)
 	}
 	return r, err
+}
+
+// missing words the absence of one.
+func (k *kind[T]) missing(id arm.ID) error {
+	if k.Missing != nil {
+		return k.Missing(id)
+	}
+	return notFound(id)
 }
 
 func (k *kind[T]) show(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]) (json.RawMessage, error) {

@@ -67,13 +67,14 @@ type Spec[T any] struct {
 
 // Async says how a type's long-running work shows.
 type Async struct {
-	Create   int    // status of a PUT that creates; 0: 201
-	Update   int    // status of a PUT on what exists; 0: 200, or 202 where Create is 202
-	Delete   int    // status of a DELETE that is done at once; 0: 200
-	Echo     bool   // DELETE answers with what it deleted
-	First    string // provisioningState in the first answer of a create; empty: Creating
-	Family   string // of the status URL: "capsOperations", "DiskOperations", "operations"; empty: no status URL
-	Location bool   // a PUT's answer carries Location too, as for disks
+	Create    int    // status of a PUT that creates; 0: 201
+	Update    int    // status of a PUT on what exists; 0: 200, or 202 where Create is 202
+	Delete    int    // status of a DELETE that is done at once; 0: 200
+	Echo      bool   // DELETE answers with what it deleted
+	First     string // provisioningState in the first answer of a create; empty: Creating
+	Family    string // of the status URL: "capsOperations", "DiskOperations", "operations"; empty: no status URL
+	Partition bool   // the status URL has p={guid}, as those of Compute's own resources (recorded)
+	Location  bool   // a PUT's answer carries Location too, as for disks
 }
 
 // Action is a POST on a resource.

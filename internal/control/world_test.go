@@ -175,7 +175,7 @@ func (w *world) register() {
 		Put:  func(context.Context, *control.Write[part]) error { return nil },
 		List: w.marks})
 	w.long("Vitrine.Test/engines", control.Async{Family: "operations"})
-	w.long("Vitrine.Test/disks", control.Async{Create: 202, First: arm.Updating, Family: "DiskOperations", Location: true})
+	w.long("Vitrine.Test/disks", control.Async{Create: 202, First: arm.Updating, Family: "DiskOperations", Partition: true, Location: true})
 	w.control.Handle(control.Route{Method: "GET", Pattern: "/subscriptions/{subscription}/locations", Do: func(_ context.Context, c *control.Call) (any, error) {
 		return control.Values([]string{c.Names["subscription"]}), nil
 	}})

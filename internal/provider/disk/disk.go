@@ -87,7 +87,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	for _, typ := range []string{Type, SnapshotType} {
 		control.Register(c, control.Spec[Properties]{
 			Type: typ, Versions: versions, Tracked: true, Name: name, Validate: validate, Links: links, Patch: true,
-			Async: control.Async{Create: 202, Update: 202, First: arm.Updating, Family: "DiskOperations", Location: true},
+			Async: control.Async{Create: 202, Update: 202, First: arm.Updating, Family: "DiskOperations", Partition: true, Location: true},
 			Put:   p.put, Delete: p.remove, View: p.view,
 			Actions: []control.Action[Properties]{{Name: "beginGetAccess", Do: p.beginAccess}, {Name: "endGetAccess", Do: p.endAccess}},
 		})

@@ -49,7 +49,7 @@ func Register(c *control.Control, cfg Config) (*Provider, error) {
 	control.Register(c, control.Spec[Properties]{
 		Type: Type, Tracked: true, Patch: true,
 		Versions: []arm.Version{"2019-07-01", "2020-06-01", "2022-03-01", "2022-08-01", "2022-11-01", "2023-09-01", "2024-07-01", "2024-11-01"},
-		Async:    control.Async{Family: "operations"},
+		Async:    control.Async{Family: "operations", Partition: true},
 		Name:     checkName, Validate: validate, Links: links,
 		Put: p.put, Delete: p.delete, View: p.view,
 		Actions: p.actions(),

@@ -173,6 +173,7 @@ func TestListResources(t *testing.T) {
 			t.Errorf("%s: %q, want %q", query, got, want)
 		}
 	}
+	w.refused(inA, "GET", "/subscriptions/"+subA+"/resourceGroups/none/resources", "", 404, "ResourceGroupNotFound", "'none'")
 	w.refused(inA, "GET", "/subscriptions/"+subA+"/resources?$filter=plan ne 'x'", "", 400, "InvalidFilterInQueryString", "plan ne")
 }
 

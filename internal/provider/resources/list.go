@@ -3,6 +3,7 @@ package resources
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"vitrine/internal/arm"
@@ -45,6 +46,9 @@ func listResources(_ context.Context, c *control.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := groupThere(c, grants.Allows); err != nil {
+		return nil, err
+	}
 	docs, err := c.Tx.List(store.Query{Prefix: scope.Key() + "/"})
 	if err != nil {
 		return nil, err
@@ -68,6 +72,19 @@ func listResources(_ context.Context, c *control.Call) (any, error) {
 		}
 	}
 	return control.Raw(map[string]any{"value": list})
+}
+
+// groupThere refuses the list of a group that does not exist, to those who may know.
+func groupThere(c *control.Call, allows func(action string, id arm.ID) bool) error {
+	id := arm.ID{Subscription: c.Names["subscription"], ResourceGroup: c.Names["group"]}
+	if id.ResourceGroup == "" || !allows("Microsoft.Resources/subscriptions/resourceGroups/read", id) {
+		return nil
+	}
+	_, err := c.Tx.Get(id.Key())
+	if errors.Is(err, store.ErrNotFound) {
+		return arm.Errorf(404, "ResourceGroupNotFound", "Resource group '%s' could not be found.", id.ResourceGroup)
+	}
+	return err
 }
 
 // expanded keeps of the stored document what the list shows.

@@ -77,6 +77,8 @@ func tags(verb string, change func(*control.Call, map[string]string) (map[string
 func taggable(c *control.Call, id arm.ID) (store.Document, error) {
 	d, err := c.Tx.Get(id.Key())
 	switch {
+	case errors.Is(err, store.ErrNotFound) && id.Namespace == "":
+		return d, arm.Errorf(404, "ResourceGroupNotFound", "Resource group '%s' could not be found.", id.ResourceGroup)
 	case errors.Is(err, store.ErrNotFound):
 		return d, arm.Errorf(404, "ResourceNotFound", "The Resource '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", id)
 	case err != nil:
