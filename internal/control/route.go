@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
@@ -15,7 +16,7 @@ import (
 func (c *Control) route(ctx context.Context, p *pass) (*Response, error) {
 	segments := strings.FieldsFunc(p.Path, func(r rune) bool { return r == '/' })
 	for _, r := range c.routes {
-		names, ok := match(r.Pattern, segments)
+		names, ok := arm.Match(r.Pattern, segments)
 		if !ok || r.Method != p.Method {
 			continue
 		}
@@ -98,31 +99,4 @@ func render(value any) ([]byte, error) {
 		return v, nil
 	}
 	return armjson.Wire(value)
-}
-
-func match(pattern string, segments []string) (map[string]string, bool) {
-	want := strings.FieldsFunc(pattern, func(r rune) bool { return r == '/' })
-	if len(want) > 0 && want[0] == "{scope...}" { // any scope before the rest
-		before := len(segments) - len(want) + 1
-		if before < 0 {
-			return nil, false
-		}
-		names, ok := match(strings.Join(want[1:], "/"), segments[before:])
-		if ok {
-			names["scope"] = "/" + strings.Join(segments[:before], "/")
-		}
-		return names, ok
-	}
-	if len(want) != len(segments) {
-		return nil, false
-	}
-	names := map[string]string{}
-	for i, w := range want {
-		if strings.HasPrefix(w, "{") {
-			names[strings.Trim(w, "{}")] = segments[i]
-		} else if !strings.EqualFold(w, segments[i]) {
-			return nil, false
-		}
-	}
-	return names, true
 }
