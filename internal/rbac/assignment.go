@@ -150,6 +150,7 @@ func parseDeny(d store.Document, tenant string) (Deny, error) {
 // Attributes is what conditions may ask about a request: names in lower case, "microsoft.authorization/roleassignments:principalid".
 type Attributes struct {
 	Request, Resource map[string][]string
+	Sub               string // the action's sub-operation, "Blob.List"
 }
 
 // of answers an attribute: those given, else the names in the scope's ID ("…/galleries:name" is the gallery's name).

@@ -258,7 +258,7 @@ func (q question) holds() func(*condition.Expr) bool {
 				*attributes = q.attributes()
 			}
 		}
-		return e.Holds(condition.Request{Action: q.action, Attributes: func(a condition.Attribute) ([]string, bool) { return attributes.of(a, q.scope) }})
+		return e.Holds(condition.Request{Action: q.action, Sub: attributes.Sub, Attributes: func(a condition.Attribute) ([]string, bool) { return attributes.of(a, q.scope) }})
 	}
 }
 

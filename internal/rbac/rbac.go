@@ -86,7 +86,12 @@ func (e *Engine) CheckWith(tx store.Tx, p authn.Principal, action string, scope 
 
 // CheckData is Check for a data action.
 func (e *Engine) CheckData(tx store.Tx, p authn.Principal, action string, scope arm.ID) error {
-	return e.refuse(tx, p, scope, action, question{action: strings.ToLower(action), scope: scope, data: true})
+	return e.CheckDataWith(tx, p, action, scope, nil)
+}
+
+// CheckDataWith is CheckWith for a data action.
+func (e *Engine) CheckDataWith(tx store.Tx, p authn.Principal, action string, scope arm.ID, attributes func() Attributes) error {
+	return e.refuse(tx, p, scope, action, question{action: strings.ToLower(action), scope: scope, data: true, attributes: attributes})
 }
 
 func (e *Engine) refuse(tx store.Tx, p authn.Principal, scope arm.ID, action string, q question) error {

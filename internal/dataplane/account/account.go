@@ -82,6 +82,7 @@ type exchange struct {
 	r         *http.Request
 	query     url.Values
 	account   storage.Account
+	what      string // the operation is on: "account", "service", "container" or "blob"
 	container string
 	blob      string
 	proof     proof
@@ -135,16 +136,47 @@ func (x *exchange) locate() error {
 	}
 	path, err := url.PathUnescape(strings.TrimPrefix(x.r.URL.EscapedPath(), "/"))
 	if err != nil {
-		return wire.Fail(http.StatusBadRequest, "InvalidUri", "The requested URI does not represent any resource on the server.")
+		return invalidURI()
 	}
-	x.container, x.blob, _ = strings.Cut(path, "/")
-	if x.blob == "" && x.container != "" && x.query.Get("restype") != "container" { // a blob at the top is in $root
-		x.container, x.blob = "$root", x.container
+	return x.aim(path)
+}
+
+// aim decides once what the operation is on, by restype and path together: rights are checked for what the path names, so an
+// operation on a container whose path names a blob, or the like, would be another one than was allowed.
+func (x *exchange) aim(path string) error {
+	restype, once := one(x.query, "restype")
+	if !once {
+		return badQuery("restype")
 	}
-	if x.container == "" && x.blob != "" || x.container != "" && !storage.ContainerName(x.container) {
+	container, blob, _ := strings.Cut(path, "/")
+	switch {
+	case restype == "container" && (container == "" || blob != ""): // "/name/" is the container too
+		return invalidURI()
+	case restype == "container":
+		x.what, x.container = "container", container
+	case (restype == "service" || restype == "account") && path == "":
+		x.what = restype
+		return nil
+	case restype == "" && path == "" && x.query.Get("comp") == "list":
+		x.what = "service"
+		return nil
+	case restype != "" || path == "": // the service answers restype=account below a container too; here it is the account's own
+		return unsupportedQuery("restype")
+	case container == "":
+		return worded("InvalidResourceName")
+	case blob == "": // a blob at the top is in $root
+		x.what, x.container, x.blob = "blob", "$root", container
+	default:
+		x.what, x.container, x.blob = "blob", container, blob
+	}
+	if !storage.ContainerName(x.container) {
 		return worded("InvalidResourceName")
 	}
 	return nil
+}
+
+func invalidURI() error {
+	return wire.Fail(http.StatusBadRequest, "InvalidUri", "The requested URI does not represent any resource on the server.")
 }
 
 func printable(name string) string {
@@ -183,28 +215,16 @@ func (x *exchange) dispatch() error {
 		}
 	}
 	comp := x.query.Get("comp")
-	what := "blob"
-	switch restype := x.query.Get("restype"); {
-	case restype == "container":
-		what = "container"
-	case restype == "service" || restype == "" && x.container == "" && comp == "list", restype == "account":
-		what = "service"
-	case restype != "" || x.container == "":
-		return unsupportedQuery("restype")
-	}
-	if x.query.Get("restype") == "account" {
-		what = "account"
-	}
 	method := x.r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	known := operations(x)
-	if do := known[what+" "+method+" "+comp]; do != nil {
+	if do := known[x.what+" "+method+" "+comp]; do != nil {
 		return do()
 	}
 	for name := range known {
-		if f := strings.Split(name, " "); f[0] == what && f[2] == comp {
+		if f := strings.Split(name, " "); f[0] == x.what && f[2] == comp {
 			return wire.Fail(http.StatusMethodNotAllowed, "UnsupportedHttpVerb", "The resource doesn't support specified Http Verb.")
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
 	"vitrine/internal/dataplane/wire"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
@@ -26,11 +27,13 @@ type right struct {
 	action  string // of a role, below the container's type
 	data    bool   // it is a data action
 	asOwner bool   // no service SAS grants it
+	sub     string // the action's sub-operation, of which conditions may ask
 }
 
 const (
 	containersAction = "Microsoft.Storage/storageAccounts/blobServices/containers"
 	blobsAction      = containersAction + "/blobs"
+	listing          = "Blob.List" // the sub-operation of blobs/read that conditions tell from reading bytes
 	delegationAction = "Microsoft.Storage/storageAccounts/blobServices/generateUserDelegationKey/action"
 )
 
@@ -202,19 +205,35 @@ func (x *exchange) proveToken() (proof, error) {
 
 func (b bearer) may(x *exchange, r right) error {
 	scope := x.account.ID
-	if x.container != "" {
+	if x.container != "" && (r.typ == 'c' || r.typ == 'o') {
 		scope = x.account.ContainerID(x.container)
 	}
-	check := x.RBAC.Check
+	check := x.RBAC.CheckWith
 	if r.data {
-		check = x.RBAC.CheckData
+		check = x.RBAC.CheckDataWith
 	}
-	err := x.Store.View(x.r.Context(), func(tx store.Tx) error { return check(tx, b.Principal, r.action, scope) })
+	err := x.Store.View(x.r.Context(), func(tx store.Tx) error {
+		return check(tx, b.Principal, r.action, scope, func() rbac.Attributes { return x.attributes(r) })
+	})
 	var denied *arm.Error
 	if errors.As(err, &denied) {
 		return mismatch()
 	}
 	return err
+}
+
+// attributes are what conditions of role assignments may ask (learn.microsoft.com: Actions and attributes for Azure role assignment
+// conditions for Azure Blob Storage); the names of container and account are in the scope. A listing has no path, and one of
+// everything has no prefix: a condition that asks for it does not hold.
+func (x *exchange) attributes(r right) rbac.Attributes {
+	out := rbac.Attributes{Sub: r.sub}
+	if prefix := x.query.Get("prefix"); r.sub == listing && prefix != "" {
+		out.Request = map[string][]string{strings.ToLower(blobsAction) + ":prefix": {prefix}}
+	}
+	if r.typ == 'o' && x.blob != "" {
+		out.Resource = map[string][]string{strings.ToLower(blobsAction) + ":path": {x.blob}}
+	}
+	return out
 }
 
 // anonymous has shown nothing: it may read what is public.
@@ -228,7 +247,7 @@ func (anonymous) may(x *exchange, r right) error {
 	if err != nil || box.Public == "" || box.Public == "None" || r.letter == 'l' && box.Public != "Container" {
 		return nothing()
 	}
-	if x.blob == "" && box.Public != "Container" {
+	if r.typ != 'o' && (r.typ != 'c' || box.Public != "Container") {
 		return nothing()
 	}
 	return nil

@@ -66,6 +66,9 @@ func (x *exchange) source(text string) (at content.Address, shown string, err er
 	if err := there.locate(); err != nil {
 		return at, "", refused.Because(err)
 	}
+	if there.what != "blob" {
+		return at, "", wire.BadHeader("x-ms-copy-source")
+	}
 	there.proof, err = there.prove()
 	if err == nil && !there.query.Has("sig") && x.provesToo(there) {
 		there.proof = x.proof

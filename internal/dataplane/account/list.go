@@ -182,7 +182,7 @@ func (x *exchange) include(known ...string) ([]string, error) {
 
 // listBlobs serves List Blobs, flat and by hierarchy.
 func (x *exchange) listBlobs() error {
-	if err := x.may(right{letter: 'l', typ: 'c', action: blobsAction + "/read", data: true}); err != nil {
+	if err := x.may(right{letter: 'l', typ: 'c', action: blobsAction + "/read", data: true, sub: listing}); err != nil {
 		return err
 	}
 	box, err := x.box()

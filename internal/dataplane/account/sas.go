@@ -190,7 +190,7 @@ func (s sas) may(x *exchange, r right) error {
 		if strings.IndexByte(s.types, r.typ) < 0 {
 			return wire.Fail(http.StatusForbidden, "AuthorizationResourceTypeMismatch", "This request is not authorized to perform this operation using this resource type.")
 		}
-	} else if r.asOwner || s.resource == "b" && x.blob == "" || s.resource != "b" && s.resource != "c" {
+	} else if r.asOwner || !s.covers(x, r) {
 		return mismatch()
 	}
 	if !grants(s.permissions, r.letter) {
@@ -200,6 +200,17 @@ func (s sas) may(x *exchange, r right) error {
 		return bearer{*s.delegate}.may(x, r)
 	}
 	return nil
+}
+
+// covers says whether a service SAS is for what the operation is on: one for a blob says nothing of its container.
+func (s sas) covers(x *exchange, r right) bool {
+	switch s.resource {
+	case "b":
+		return r.typ == 'o' && x.blob != ""
+	case "c":
+		return (r.typ == 'o' || r.typ == 'c') && x.container != ""
+	}
+	return false
 }
 
 // grants: who may write may also create and append.
