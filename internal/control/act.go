@@ -125,7 +125,7 @@ func (k *kind[T]) run(ctx context.Context, c *Control, p *pass, a Action[T]) (*R
 		}
 		r, err := k.existing(tx, p.id)
 		if err == nil && r == nil {
-			err = k.missing(p.id)
+			err = k.Missing(p.id)
 		}
 		if err != nil {
 			return err

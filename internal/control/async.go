@@ -30,12 +30,10 @@ func (k *kind[T]) follow(p *pass, answer *Response, w *Write[T], location bool) 
 	if region == "" && w.New != nil {
 		region = w.New.Location
 	}
-	target := p.Base + "/subscriptions/" + p.id.Subscription + "/providers/" + p.id.Namespace + "/locations/" + escaped(region) + "/" + k.Async.Family + "/" + w.op.ID
+	target := p.Base + "/subscriptions/" + p.id.Subscription + "/providers/" + p.id.Namespace + "/locations/" + escaped(region) + "/" + k.Async.Family + "/" + w.op.ID + "?"
 	if k.Async.Family == DeploymentFamily {
-		target = p.Base + escaped(p.id.String()) + "/" + DeploymentFamily + "/" + w.op.ID
-	}
-	target += "?"
-	if k.Async.Partition {
+		target = p.Base + escaped(p.id.String()) + "/" + DeploymentFamily + "/" + w.op.ID + "?"
+	} else if k.Async.Partition {
 		target += "p=" + w.op.ID + "&"
 	}
 	answer.Header.Set("Azure-AsyncOperation", target+"api-version="+string(p.version))

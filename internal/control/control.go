@@ -142,6 +142,9 @@ func Register[T any](c *Control, s Spec[T]) {
 	if k.Action == "" {
 		k.Action = s.Type
 	}
+	if k.Missing == nil {
+		k.Missing = notFound
+	}
 	c.types[Kind(s.Type)] = k
 	for _, other := range s.Synonyms {
 		c.types[Kind(other)] = k

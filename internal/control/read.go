@@ -21,8 +21,7 @@ func (k *kind[T]) get(ctx context.Context, c *Control, p *pass) (*Response, erro
 		r, err := k.fetch(c, tx, p)
 		if p.Method == http.MethodHead {
 			answer = &Response{Status: http.StatusNoContent}
-			var missing *arm.Error
-			if errors.As(err, &missing) && missing.Status == http.StatusNotFound {
+			if missing, ok := errors.AsType[*arm.Error](err); ok && missing.Status == http.StatusNotFound {
 				answer.Status, err = http.StatusNotFound, nil
 			}
 			return err
@@ -46,17 +45,9 @@ func (k *kind[T]) fetch(c *Control, tx store.Tx, p *pass) (*Resource[T], error) 
 	}
 	r, err := k.read(tx, p.id)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, k.missing(p.id)
+		return nil, k.Missing(p.id)
 	}
 	return r, err
-}
-
-// missing words the absence of one.
-func (k *kind[T]) missing(id arm.ID) error {
-	if k.Missing != nil {
-		return k.Missing(id)
-	}
-	return notFound(id)
 }
 
 func (k *kind[T]) show(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]) (json.RawMessage, error) {

@@ -170,9 +170,7 @@ func placed(tx store.Tx, id arm.ID, writing bool) error {
 		if err != nil {
 			return err
 		}
-		var group struct {
-			Properties struct{ ProvisioningState string }
-		}
+		var group struct{ Properties struct{ ProvisioningState string } }
 		if err := json.Unmarshal(d.Body, &group); err != nil {
 			return err
 		}
@@ -183,18 +181,17 @@ func placed(tx store.Tx, id arm.ID, writing bool) error {
 	if len(id.Names) < 2 {
 		return nil
 	}
-	if _, err := tx.Get(id.Parent().Key()); errors.Is(err, store.ErrNotFound) {
-		if writing {
-			return arm.Errorf(404, "ParentResourceNotFound", "Can not perform requested operation on nested resource. Parent resource '%s' not found.", strings.Join(id.Parent().Names, "/"))
-		}
-		return notFound(id.Parent())
-	} else if err != nil {
+	_, err := tx.Get(id.Parent().Key())
+	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return nil
+	if writing {
+		return arm.Errorf(404, "ParentResourceNotFound", "Can not perform requested operation on nested resource. Parent resource '%s' not found.", strings.Join(id.Parent().Names, "/"))
+	}
+	return notFound(id.Parent())
 }
 
-func notFound(id arm.ID) error {
+func notFound(id arm.ID) *arm.Error {
 	if id.ResourceGroup != "" && id.Namespace == "" {
 		return arm.Errorf(404, "ResourceGroupNotFound", "Resource group '%s' could not be found.", id.ResourceGroup)
 	}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 )
 
 // Visible is an error made for a caller to read. Each door has its dialect.
@@ -132,4 +134,10 @@ func Write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client has gone; the access log shows how many bytes it got
+}
+
+// MayBeJSON tells whether a Content-Type admits JSON: one that is JSON's, or none at all.
+func MayBeJSON(contentType string) bool {
+	form, _, err := mime.ParseMediaType(contentType)
+	return contentType == "" || err == nil && (strings.HasSuffix(form, "/json") || strings.HasSuffix(form, "+json"))
 }
