@@ -170,7 +170,9 @@ func placed(tx store.Tx, id arm.ID, writing bool) error {
 		if err != nil {
 			return err
 		}
-		var group struct{ Properties struct{ ProvisioningState string } }
+		var group struct {
+			Properties struct{ ProvisioningState string }
+		}
 		if err := json.Unmarshal(d.Body, &group); err != nil {
 			return err
 		}
