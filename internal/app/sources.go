@@ -23,7 +23,7 @@ type offerer interface {
 
 // freezer is one whose resources are disks.
 type freezer interface {
-	Freeze(ctx context.Context, id arm.ID) (image.Ref, error)
+	Freeze(ctx context.Context, id arm.ID, uniqueID string) (image.Ref, error)
 }
 
 // origins asks the provider of a source's type; it is what others know of disks, snapshots, managed images and machines.
@@ -76,9 +76,9 @@ func (s origins) Source(tx store.Tx, id arm.ID) (source.Source, error) {
 }
 
 // Freeze implements source.Sources.
-func (s origins) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
+func (s origins) Freeze(ctx context.Context, id arm.ID, uniqueID string) (image.Ref, error) {
 	if p, ok := s.of(id).(freezer); ok {
-		return p.Freeze(ctx, id)
+		return p.Freeze(ctx, id, uniqueID)
 	}
 	return image.Ref{}, store.ErrNotFound
 }

@@ -125,7 +125,7 @@ func (p *Provider) export(ctx context.Context, r *operation.Run, key string) err
 	if err != nil {
 		return err
 	}
-	ref, err := p.Freeze(ctx, id)
+	ref, err := p.Freeze(ctx, id, "")
 	if err != nil {
 		return err
 	}

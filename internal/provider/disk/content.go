@@ -87,7 +87,7 @@ func (p *Provider) freezeSource(ctx context.Context, in writeInput) (image.Ref, 
 	if err != nil {
 		return image.Ref{}, err
 	}
-	ref, err := p.freeze(ctx, id, in.Unique)
+	ref, err := p.Freeze(ctx, id, in.Unique)
 	if errors.Is(err, store.ErrNotFound) {
 		return ref, arm.Errorf(404, "ResourceNotFound", "The source '%s' of the copy was deleted meanwhile.", id).At("creationData.sourceResourceId")
 	}

@@ -9,6 +9,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/image"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
@@ -143,7 +144,8 @@ func inherit(props *Properties, from *resource) {
 	props.Completion = &whole
 }
 
-// imports takes the VHD in a storage account, for which the caller needs the account's keys, as in Azure.
+// imports takes the VHD in a storage account, for which the caller needs the account's keys, as in Azure. The name of an account in
+// another subscription gives nothing away: such an account is named by storageAccountId, on which Links asked the right.
 func (p *Provider) imports(w *control.Write[Properties], in *writeInput) error {
 	const at = "creationData.sourceUri"
 	c := w.New.Properties.CreationData
@@ -151,15 +153,19 @@ func (p *Provider) imports(w *control.Write[Properties], in *writeInput) error {
 		return unsupported("creationData.createOption", "The createOption 'Import'")
 	}
 	account, location, err := p.Blobs.Account(w.Tx, c.SourceURI)
-	if errors.Is(err, store.ErrNotFound) || err == nil && c.StorageAccountID != "" && !strings.EqualFold(c.StorageAccountID, account.String()) {
-		return invalid(at, "The source blob '%.300s' is in no storage account of this installation, or not in '%.300s'.", c.SourceURI, c.StorageAccountID)
-	}
-	if err != nil {
+	absent := errors.Is(err, store.ErrNotFound)
+	switch {
+	case err != nil && !absent:
 		return err
-	}
-	links := []rbac.Link{{ID: account, Action: "Microsoft.Storage/storageAccounts/listKeys/action"}}
-	if err := p.rbac.Linked(w.Tx, w.Caller, w.ID, w.New.Type+"/write", links); err != nil {
-		return err
+	case c.StorageAccountID != "" && (absent || !strings.EqualFold(c.StorageAccountID, account.String())):
+		return invalid(at, "The source blob '%.300s' is not in the storage account '%.300s', or there is no such account.", c.SourceURI, c.StorageAccountID)
+	case c.StorageAccountID == "" && (absent || !strings.EqualFold(account.Subscription, w.ID.Subscription)):
+		return invalid(at, "The source blob '%.300s' is in no storage account of subscription '%s'. Specify 'creationData.storageAccountId' for an account in another one.", c.SourceURI, w.ID.Subscription)
+	case c.StorageAccountID == "":
+		err := p.rbac.Linked(w.Tx, w.Caller, w.ID, w.New.Type+"/write", []rbac.Link{{ID: account, Action: source.AccountRight}})
+		if err != nil {
+			return source.Veiled(err, w.Caller, c.SourceURI)
+		}
 	}
 	if location != w.New.Location {
 		return invalid(at, "The source blob '%.300s' is in location '%s'; it must be in the same location as the %s.", c.SourceURI, location, noun(w.New))

@@ -33,13 +33,9 @@ const freezeTries = 5
 // moment (crash-consistent), and the machine goes on. The manifest is safe from collection for an hour or so: pin it.
 //
 // It takes as long as reading the disk does: call it in an operation's step, never in a transaction. It changes nothing, so it
-// may be run again. store.ErrNotFound; an *arm.Error when the disk has no content that can be read.
-func (p *Provider) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
-	return p.freeze(ctx, id, "")
-}
-
-// freeze is Freeze for the disk of a uniqueId, when it is told: another of the same name is not found.
-func (p *Provider) freeze(ctx context.Context, id arm.ID, uniqueID string) (image.Ref, error) {
+// may be run again. Another disk of the same name than that of uniqueID, if it is told, is not found. store.ErrNotFound; an
+// *arm.Error when the disk has no content that can be read.
+func (p *Provider) Freeze(ctx context.Context, id arm.ID, uniqueID string) (image.Ref, error) {
 	for try := 1; ; try++ {
 		f, err := p.frozen(ctx, id)
 		if err != nil {

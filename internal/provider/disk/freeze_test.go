@@ -49,7 +49,7 @@ func (w *world) writes(id arm.ID, sizeGB int64, data map[int64][]byte) string {
 // holds freezes a disk and compares how it begins.
 func (w *world) holds(id arm.ID, sizeGB int64, want []byte) image.Ref {
 	w.Helper()
-	ref, err := w.disks.Freeze(context.Background(), id)
+	ref, err := w.disks.Freeze(context.Background(), id, "")
 	w.must(err)
 	r, err := w.images.Open(context.Background(), "eastus", ref)
 	w.must(err)
@@ -62,18 +62,18 @@ func (w *world) holds(id arm.ID, sizeGB int64, want []byte) image.Ref {
 
 func TestFreeze(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
-	if _, err := w.disks.Freeze(ctx, w.id("none")); !errors.Is(err, store.ErrNotFound) {
+	if _, err := w.disks.Freeze(ctx, w.id("none"), ""); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a disk that does not exist: %v", err)
 	}
 	w.done("PUT", disks+"up", creation(upload))
-	_, err := w.disks.Freeze(ctx, w.id("up"))
+	_, err := w.disks.Freeze(ctx, w.id("up"), "")
 	w.refuse(err, 409, "OperationNotAllowed", "its upload must be ended")
 	w.done("PUT", disks+"empty", `{"location":"eastus","properties":{"diskSizeGB":4,"creationData":{"createOption":"Empty"}}}`)
 	w.holds(w.id("empty"), 4, make([]byte, cluster))
 
 	below := bytes.Repeat([]byte("below "), cluster)[:3*cluster]
 	id := w.uploaded("d", below)
-	ref, err := w.disks.Freeze(ctx, id)
+	ref, err := w.disks.Freeze(ctx, id, "")
 	if err != nil || ref.Size != int64(len(below)) {
 		t.Fatalf("a disk that no machine used: %v, %v", ref, err)
 	}
@@ -105,11 +105,11 @@ func TestFreeze(t *testing.T) {
 		t.Errorf("a manifest is told that is not the whole truth: %v", offer)
 	}
 	w.must(qcow2test.Write(path, 2<<30, nil))
-	if ref, err := w.disks.Freeze(ctx, id); err == nil {
+	if ref, err := w.disks.Freeze(ctx, id, ""); err == nil {
 		t.Errorf("an overlay larger than its disk became %v", ref)
 	}
 	w.must(os.WriteFile(path, []byte("not an overlay"), 0o600))
-	if ref, err := w.disks.Freeze(ctx, id); err == nil {
+	if ref, err := w.disks.Freeze(ctx, id, ""); err == nil {
 		t.Errorf("a damaged overlay became %v", ref)
 	}
 }
@@ -139,7 +139,7 @@ func TestFreezeRunning(t *testing.T) {
 	}
 	w.holds(id, 1, fit("in flight"))
 	w.live = func(context.Context, arm.ID, string, string) error { return errors.New("no space") }
-	if ref, err := w.disks.Freeze(ctx, id); err == nil {
+	if ref, err := w.disks.Freeze(ctx, id, ""); err == nil {
 		t.Errorf("a copy that failed became %v", ref)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(left) != 1 {
@@ -161,7 +161,7 @@ func TestFreezeRunning(t *testing.T) {
 		w.must(qcow2test.Write(path, 1<<30, map[int64][]byte{0: []byte("always")}))
 		return disk.ErrNotRunning
 	}
-	if ref, err := w.disks.Freeze(ctx, id); err == nil {
+	if ref, err := w.disks.Freeze(ctx, id, ""); err == nil {
 		t.Errorf("a disk that is written to all the time became %v", ref)
 	}
 }

@@ -6,13 +6,15 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/rbac"
 )
 
 const (
-	gib       = 1 << 30
-	footer    = 512   // bytes of a fixed VHD after the disk's own
-	maxSizeGB = 65536 // the largest managed disk, an Ultra Disk
+	gib         = 1 << 30
+	footer      = 512 // bytes of a fixed VHD after the disk's own
+	accountType = "Microsoft.Storage/storageAccounts"
+	maxSizeGB   = 65536 // the largest managed disk, an Ultra Disk
 )
 
 var (
@@ -129,6 +131,7 @@ func checkCreation(r *resource) []*arm.Error {
 		}
 	case option == "Import" && c.SecurityDataURI == "":
 		need(c.SourceURI != "", "sourceUri")
+		faults = append(faults, checkAccount(c.StorageAccountID)...)
 	case option == "Copy" || option == "CopyStart":
 		if need(c.SourceResourceID != "", "sourceResourceId"); c.SourceResourceID != "" {
 			faults = append(faults, checkSource(c.SourceResourceID)...)
@@ -180,13 +183,22 @@ func checkSource(text string) []*arm.Error {
 	return nil
 }
 
+func checkAccount(text string) []*arm.Error {
+	id, err := arm.ParseID(text)
+	if text == "" || err == nil && strings.EqualFold(id.Type(), accountType) && id.Subscription != "" && id.ResourceGroup != "" {
+		return nil
+	}
+	return []*arm.Error{badID(text, "properties.creationData.storageAccountId")}
+}
+
 // badID words ARM's error for an ID that is none (errors.md 3).
 func badID(id, path string) *arm.Error {
 	return arm.Errorf(400, "LinkedInvalidPropertyId",
 		"Property id '%.300s' at path '%s' is invalid. Expect fully qualified resource Id that start with '/subscriptions/{subscriptionId}' or '/providers/{resourceProviderNamespace}/'.", id, path).At(path)
 }
 
-// links are what a new disk leans on: the image version, or what it copies. Who copies gets to read the bytes.
+// links are what a new disk leans on: the image version, what it copies, or the storage account that it says it imports from. Who
+// copies gets to read the bytes.
 func links(old, next *resource) []rbac.Link {
 	c := next.Properties.CreationData
 	if old != nil && !old.Properties.Pending || c == nil {
@@ -197,6 +209,8 @@ func links(old, next *resource) []rbac.Link {
 	case "FromImage":
 		text = c.GalleryImageReference.ID
 	case "Copy", "CopyStart":
+	case "Import":
+		text = c.StorageAccountID
 	default:
 		return nil
 	}
@@ -204,8 +218,11 @@ func links(old, next *resource) []rbac.Link {
 	if err != nil {
 		return nil
 	}
-	if c.CreateOption == "FromImage" {
+	switch c.CreateOption {
+	case "FromImage":
 		return []rbac.Link{{ID: id, Action: "Microsoft.Compute/galleries/images/versions/read"}}
+	case "Import":
+		return []rbac.Link{{ID: id, Action: source.AccountRight}}
 	}
 	typ := Type
 	if strings.EqualFold(id.Type(), SnapshotType) {

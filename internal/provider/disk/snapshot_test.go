@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -299,6 +300,7 @@ func TestImport(t *testing.T) {
 		return `{"location":"eastus","properties":{"creationData":{"createOption":"Import","sourceUri":"` + name + `"` + more + `}}}`
 	}
 	const at = "https://acc.blob.core.windows.net/c/"
+	theirs := `,"storageAccountId":"` + account.String() + `"`
 	both := authn.Caller{Primary: caller.Primary, Auxiliary: []authn.Principal{foreigner}}
 	for _, row := range []struct {
 		name, body string
@@ -306,10 +308,11 @@ func TestImport(t *testing.T) {
 		status     int
 		code, part string
 	}{
-		{"without the account's tenant", body(at+"good.vhd", ""), caller, 403, "LinkedAuthorizationFailed", "not authorized to access linked subscription"},
+		{"without the account's tenant", body(at+"good.vhd", theirs), caller, 403, "LinkedAuthorizationFailed", "not authorized to access linked subscription"},
 		{"elsewhere", body("https://example.org/x.vhd", ""), both, 400, "InvalidParameter", "no storage account"},
 		{"of another account", body(at+"good.vhd", `,"storageAccountId":"`+group+`/providers/Microsoft.Storage/storageAccounts/mine"`), both, 400, "InvalidParameter", "mine"},
-		{"other region", strings.Replace(body(at+"good.vhd", ""), "eastus", "westus", 1), both, 400, "InvalidParameter", "same location"},
+		{"no storage account", body(at+"good.vhd", `,"storageAccountId":"`+disks+`d"`), both, 400, "LinkedInvalidPropertyId", "storageAccountId"},
+		{"other region", strings.Replace(body(at+"good.vhd", theirs), "eastus", "westus", 1), both, 400, "InvalidParameter", "same location"},
 	} {
 		_, err := w.as(row.caller, "PUT", disks+"d", row.body)
 		if err == nil {
@@ -319,7 +322,7 @@ func TestImport(t *testing.T) {
 		w.refuse(err, row.status, row.code, row.part)
 	}
 	for name, code := range map[string]string{"good.vhd": "", "bad.vhd": "InvalidVhd", "none.vhd": "BlobNotFound"} {
-		_, err := w.as(both, "PUT", disks+name, body(at+name, ""))
+		_, err := w.as(both, "PUT", disks+name, body(at+name, theirs))
 		w.must(err)
 		w.awaits(disks + name)
 		if s := w.show(disks + name); (s.Properties.ProvisioningState == "Succeeded") != (code == "") {
@@ -333,6 +336,50 @@ func TestImport(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(w.dir, "uploads", "*")); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}
+}
+
+// TestImportTellsNothing: the name of a storage account gives nobody the IDs of its owner, whatever tokens he sends.
+func TestImportTellsNothing(t *testing.T) {
+	w := newWorld(t)
+	both := authn.Caller{Primary: caller.Primary, Auxiliary: []authn.Principal{foreigner}}
+	refused := func(c authn.Caller, path, account, more string) *arm.Error {
+		t.Helper()
+		body := `{"location":"eastus","properties":{"creationData":{"createOption":"Import","sourceUri":"https://` + account + `.blob.core.windows.net/c/x"` + more + `}}}`
+		_, err := w.as(c, "PUT", path, body)
+		var e *arm.Error
+		if !errors.As(err, &e) {
+			t.Fatalf("%s %s: %v", path, account, err)
+		}
+		return e
+	}
+	shown := func(e *arm.Error) string {
+		b, err := json.Marshal(e)
+		w.must(err)
+		return strings.ToLower(fmt.Sprint(string(b), e.Status, e.Code, e.Message, e.Target, e.Details, e.AdditionalInfo))
+	}
+	mine := `,"storageAccountId":"` + group + `/providers/Microsoft.Storage/storageAccounts/acc"`
+	for _, prefix := range []string{disks, snaps} {
+		for _, c := range []authn.Caller{caller, both} {
+			for _, more := range []string{"", mine} {
+				there, none := shown(refused(c, prefix+"x", "acc", more)), shown(refused(c, prefix+"x", "non", more))
+				if there != strings.ReplaceAll(none, "https://non.", "https://acc.") {
+					t.Errorf("an account that is there is told from one that is not:\n%s\n%s", there, none)
+				}
+			}
+		}
+		path := strings.Replace(prefix, group, group+"2", 1) + "x"
+		e := refused(limited, path, "own", "")
+		if e.Status != 403 || e.Code != "AuthorizationFailed" || strings.Contains(shown(e), "secretgroup") {
+			t.Errorf("%s", shown(e))
+		}
+		e = refused(limited, path, "own", mine) // the right is asked on what the client names, before names are compared
+		if e.Status != 403 || e.Code != "LinkedAuthorizationFailed" || strings.Contains(shown(e), "secretgroup") {
+			t.Errorf("%s", shown(e))
+		}
+	}
+	_, err := w.do("PUT", disks+"mine", `{"location":"eastus","properties":{"creationData":{"createOption":"Import","sourceUri":"https://own.blob.core.windows.net/c/x"}}}`)
+	w.must(err)
+	w.awaits(disks + "mine")
 }
 
 // TestLinks: whoever copies gets the bytes, so the right on the source is asked for, in the tenant that owns it.

@@ -112,16 +112,22 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// fakeBlobs are page blobs by URI, all in one account in eastus.
+// fakeBlobs are page blobs by URI, all in the other tenant's account in eastus; the account own is in the caller's subscription.
 type fakeBlobs map[string][]byte
 
-var account = arm.ID{Subscription: otherSub, ResourceGroup: "rg"}.Child("Microsoft.Storage/storageAccounts", "acc")
+var (
+	account = arm.ID{Subscription: otherSub, ResourceGroup: "rg"}.Child("Microsoft.Storage/storageAccounts", "acc")
+	own     = arm.ID{Subscription: sub, ResourceGroup: "secretgroup"}.Child("Microsoft.Storage/storageAccounts", "own")
+)
 
 func (f fakeBlobs) Account(_ store.Tx, uri string) (arm.ID, string, error) {
-	if !strings.HasPrefix(uri, "https://acc.") {
-		return arm.ID{}, "", store.ErrNotFound
+	switch {
+	case strings.HasPrefix(uri, "https://acc."):
+		return account, "eastus", nil
+	case strings.HasPrefix(uri, "https://own."):
+		return own, "eastus", nil
 	}
-	return account, "eastus", nil
+	return arm.ID{}, "", store.ErrNotFound
 }
 
 type fakeBlob struct{ *bytes.Reader }

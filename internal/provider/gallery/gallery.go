@@ -66,7 +66,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	}
 	cfg.Limits = cfg.Limits.complete()
 	sharing := &share.Sharing{Limit: cfg.Limits.Shares}
-	p := &Provider{Config: cfg, store: c.Store(), publisher: &publish.Publisher{Images: cfg.Images, Sources: cfg.Sources, Blobs: cfg.Blobs, Foreign: cfg.Foreign}}
+	p := &Provider{Config: cfg, store: c.Store(), publisher: &publish.Publisher{Images: cfg.Images, Sources: cfg.Sources, Blobs: cfg.Blobs, Foreign: cfg.Foreign, RBAC: c.RBAC()}}
 	control.Register(c, control.Spec[catalog.Gallery]{
 		Type: GalleryType, Versions: versions, Noun: "gallery", Tracked: true, Async: async, Patch: true,
 		Name: catalog.GalleryName, Validate: catalog.ValidateGallery, Put: p.putGallery, Delete: p.deleteGallery, View: viewGallery, Dialect: catalog.GalleryDialect, Rates: galleryRates(),

@@ -41,10 +41,14 @@ func (w *world) Source(tx store.Tx, id arm.ID) (source.Source, error) {
 }
 
 // Freeze implements source.Sources; what has no bytes in the test is an empty disk.
-func (w *world) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
+func (w *world) Freeze(ctx context.Context, id arm.ID, uniqueID string) (image.Ref, error) {
 	w.mu.Lock()
 	content, ok := w.frozen[id.Key()]
+	now := w.unique[id.Key()]
 	w.mu.Unlock()
+	if uniqueID != "" && uniqueID != now {
+		return image.Ref{}, store.ErrNotFound
+	}
 	if !ok {
 		return image.Ref{}, nil
 	}
@@ -221,6 +225,68 @@ func TestSourcesAcrossTenants(t *testing.T) {
 		w.refuse(err, 403, "LinkedAuthorizationFailed", "action(s) '"+row.action+"' on the linked scope(s) '"+row.linked+"'", "")
 	}
 	w.done(inB, "PUT", groupB+compute+"galleries/g/images/d/versions/2.0.0", storage(fmt.Sprintf(`{"source":{"communityGalleryImageId":%q}}`, community)))
+}
+
+// The right to write a machine is not the right to read its disks: each is asked for what it asks as a source by itself.
+func TestMachineAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.shop()
+	w.stock()
+	w.done(inB, "PUT", groupB+compute+"galleries/g", `{"location":"eastus"}`)
+	w.done(inB, "PUT", groupB+compute+"galleries/g/images/d", definition)
+	path, body := groupB+compute+"galleries/g/images/d/versions/1.0.0", storage(fmt.Sprintf(`{"source":{"virtualMachineId":%q}}`, vmA))
+	w.update(func(tx store.Tx) error {
+		if err := tx.Delete("/subscriptions/"+subA+"/assignment/"+inA.Primary.ObjectID, 0); err != nil {
+			return err
+		}
+		return assign(tx, principal(tenantA), owner, vmA)
+	})
+	os, data := groupA+compute+"disks/vm-os", groupA+compute+"disks/vm-data"
+	_, err := w.do(inBAux, "PUT", path, body)
+	w.refuse(err, 403, "LinkedAuthorizationFailed", "Microsoft.Compute/disks/write", "")
+	w.update(func(tx store.Tx) error { return assign(tx, principal(tenantA), owner, os) })
+	_, err = w.do(inBAux, "PUT", path, body)
+	w.refuse(err, 403, "LinkedAuthorizationFailed", "action(s) 'Microsoft.Compute/disks/write' on the linked scope(s) '"+data+"'", "")
+	w.update(func(tx store.Tx) error { return assign(tx, principal(tenantA), owner, data) })
+	key := strings.ToLower(data)
+	w.mu.Lock()
+	bytesOf := w.frozen[key]
+	w.frozen[key] = nil
+	w.mu.Unlock()
+	r, err := w.do(inBAux, "PUT", path, body)
+	w.must(err)
+	if o := w.wait(r); o.Status != operation.Failed {
+		t.Fatal(o.Status, o.Error)
+	}
+	w.mu.Lock()
+	w.frozen[key] = bytesOf
+	w.mu.Unlock()
+	w.update(func(tx store.Tx) error { return tx.Delete(key+"/assignment/"+inA.Primary.ObjectID, 0) })
+	_, err = w.do(inBAux, "PUT", path, `{"location":"eastus","properties":{}}`) // what was not read asks for the right anew
+	w.refuse(err, 403, "LinkedAuthorizationFailed", "'"+data+"'", "")
+}
+
+// A disk that was made anew under the source's name is not the one whose reading was allowed, also when it was read at once.
+func TestSourceRecreated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.shop()
+	w.stock()
+	key := strings.ToLower(groupA + compute + "disks/vm-os")
+	w.mu.Lock()
+	for i, d := range w.others[strings.ToLower(vmA)].Disks {
+		if d.ID.Key() == key {
+			w.others[strings.ToLower(vmA)].Disks[i].UniqueID = "first"
+		}
+	}
+	w.unique[key] = "second"
+	w.mu.Unlock()
+	r, err := w.do(inA, "PUT", versionA, storage(fmt.Sprintf(`{"source":{"virtualMachineId":%q}}`, vmA)))
+	w.must(err)
+	if o := w.wait(r); o.Status != operation.Failed || o.Error.Code != "ResourceNotFound" {
+		t.Fatal(o.Status, o.Error)
+	}
 }
 
 // What could not be read is read by the next PUT, if the caller may still read it then.

@@ -70,6 +70,7 @@ type world struct {
 	others  map[string]source.Source // machines, managed images, snapshots; by lower-case ID
 	blobs   map[string][]byte        // VHDs by URI; all in eastus
 	frozen  map[string][]byte        // what Freeze packs, by lower-case ID of the disk
+	unique  map[string]string        // the uniqueId that Freeze finds
 }
 
 func principal(tenant string) authn.Principal {
@@ -85,7 +86,7 @@ var (
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t, mu: &sync.Mutex{}, crashed: make(chan struct{}, 1), buckets: map[string]*blob.Bucket{}, down: map[string]bool{},
-		gates: map[string]chan struct{}{}, others: map[string]source.Source{}, blobs: map[string][]byte{}, frozen: map[string][]byte{}, store: store.New(memstore.Open())}
+		gates: map[string]chan struct{}{}, others: map[string]source.Source{}, blobs: map[string][]byte{}, frozen: map[string][]byte{}, unique: map[string]string{}, store: store.New(memstore.Open())}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dir := t.TempDir()
 	var err error

@@ -126,6 +126,9 @@ func (p *Provider) fromMachine(w *control.Write[Properties]) error {
 	if err != nil {
 		return err
 	}
+	if err := p.readable(w, s.Disks); err != nil {
+		return err
+	}
 	if s.OSState != "Generalized" {
 		return arm.Errorf(409, "OperationNotAllowed", "Operation 'create image' is not allowed on VM '%s' since the VM is not generalized.", s.ID.Name()).At(at)
 	}
@@ -147,10 +150,20 @@ func (p *Provider) fromMachine(w *control.Write[Properties]) error {
 			disk.LUN = new(int32(d.LUN))
 			props.Storage.DataDisks = append(props.Storage.DataDisks, disk)
 		}
-		props.Content = append(props.Content, Content{LUN: d.LUN, Ref: d.Ref, SizeGB: d.SizeGB, Source: d.ID.String()})
+		props.Content = append(props.Content, Content{LUN: d.LUN, Ref: d.Ref, SizeGB: d.SizeGB, Source: d.ID.String(), Unique: d.UniqueID})
 	}
 	complete(props)
 	return nil
+}
+
+// readable asks for each disk of a machine what it takes to make an image of the disk itself: who may write a machine may not
+// therefore read its disks, which can lie in other groups. Azure's documents ask for the machine alone.
+func (p *Provider) readable(w *control.Write[Properties], disks []source.Disk) error {
+	var links []rbac.Link
+	for _, d := range disks {
+		links = append(links, rbac.Link{ID: d.ID, Action: diskType + "/beginGetAccess/action"})
+	}
+	return p.rbac.Linked(w.Tx, w.Caller, w.ID, Type+"/write", links)
 }
 
 func (p *Provider) fromDisks(w *control.Write[Properties]) error {
@@ -198,27 +211,27 @@ func (p *Provider) takeDisk(w *control.Write[Properties], d *Disk, lun int) (sou
 		return from, invalid(strings.TrimSuffix(at, member)+"diskSizeGB", "The specified disk size %d GB is smaller than the size of the source, which is %d GB.", d.SizeGB, one.SizeGB)
 	}
 	d.SizeGB = max(d.SizeGB, one.SizeGB)
-	w.New.Properties.Content = append(w.New.Properties.Content, Content{LUN: lun, Ref: one.Ref, SizeGB: d.SizeGB, Source: text})
+	w.New.Properties.Content = append(w.New.Properties.Content, Content{LUN: lun, Ref: one.Ref, SizeGB: d.SizeGB, Source: text, Unique: one.UniqueID})
 	return from, nil
 }
 
-// takeBlob takes a VHD in a storage account, for which the caller needs the account's keys, as in Azure. Its size is known when it was
-// read.
+// takeBlob takes a VHD in a storage account, for which the caller needs the account's keys, as in Azure. The account is
+// in the image's subscription: the name of another's gives nothing away. The size is known when the VHD was read.
 func (p *Provider) takeBlob(w *control.Write[Properties], d *Disk, lun int) error {
 	const at = "storageProfile.blobUri"
 	if p.Blobs == nil {
 		return unsupported(at, "A managed image from a VHD in a storage account")
 	}
 	account, location, err := p.Blobs.Account(w.Tx, d.BlobURI)
-	if errors.Is(err, store.ErrNotFound) {
-		return invalid(at, "The source blob '%.300s' is in no storage account of this installation.", d.BlobURI)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !strings.EqualFold(account.Subscription, w.ID.Subscription) {
+		return invalid(at, "The source blob '%.300s' is in no storage account of subscription '%s'.", d.BlobURI, w.ID.Subscription)
 	}
 	if err != nil {
 		return err
 	}
-	links := []rbac.Link{{ID: account, Action: "Microsoft.Storage/storageAccounts/listKeys/action"}}
+	links := []rbac.Link{{ID: account, Action: source.AccountRight}}
 	if err := p.rbac.Linked(w.Tx, w.Caller, w.ID, Type+"/write", links); err != nil {
-		return err
+		return source.Veiled(err, w.Caller, d.BlobURI)
 	}
 	if location != w.New.Location {
 		return invalid(at, "The source blob '%.300s' is in location '%s'; it must be in the same location as the image.", d.BlobURI, location)
@@ -341,7 +354,7 @@ func (p *Provider) bytes(ctx context.Context, c *Content) (image.Ref, error) {
 		if err != nil {
 			return image.Ref{}, err
 		}
-		return p.Sources.Freeze(ctx, id)
+		return p.Sources.Freeze(ctx, id, c.Unique)
 	}
 	account, err := arm.ParseID(c.Account)
 	if err != nil {

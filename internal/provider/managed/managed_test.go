@@ -33,12 +33,16 @@ const (
 	sub     = "aaaaaaaa-0000-4000-8000-00000000000a"
 	group   = "/subscriptions/" + sub + "/resourceGroups/rg"
 	compute = group + "/providers/Microsoft.Compute/"
-	size    = 1 << 20
+
+	otherTenant = "bbbbbbbb-0000-4000-8000-000000000001"
+	otherSub    = "bbbbbbbb-0000-4000-8000-00000000000b"
+	size        = 1 << 20
 )
 
 var (
-	caller  = authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: "00000000-0000-4000-8000-000000000001", AppID: "app", Kind: authn.ServicePrincipal}}
-	limited = authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: "00000000-0000-4000-8000-000000000002", AppID: "app", Kind: authn.ServicePrincipal}}
+	caller    = authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: "00000000-0000-4000-8000-000000000001", AppID: "app", Kind: authn.ServicePrincipal}}
+	foreigner = authn.Principal{TenantID: otherTenant, ObjectID: "00000000-0000-4000-8000-000000000003", AppID: "app", Kind: authn.ServicePrincipal}
+	limited   = authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: "00000000-0000-4000-8000-000000000002", AppID: "app", Kind: authn.ServicePrincipal}}
 )
 
 // world has the provider, and sources that the test makes up.
@@ -52,6 +56,7 @@ type world struct {
 	mu      sync.Mutex
 	sources map[string]source.Source // by key
 	content map[string]string        // what Freeze finds, by key of the disk
+	unique  map[string]string        // and the uniqueId
 	fail    error                    // of the next Freeze
 	frozen  int
 }
@@ -66,12 +71,15 @@ func (w *world) Source(_ store.Tx, id arm.ID) (source.Source, error) {
 	return s, nil
 }
 
-func (w *world) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
+func (w *world) Freeze(ctx context.Context, id arm.ID, uniqueID string) (image.Ref, error) {
 	w.mu.Lock()
 	text, ok := w.content[id.Key()]
 	err := w.fail
 	w.fail = nil
 	w.frozen++
+	if now := w.unique[id.Key()]; uniqueID != "" && uniqueID != now {
+		ok = false
+	}
 	w.mu.Unlock()
 	if err != nil {
 		return image.Ref{}, err
@@ -82,15 +90,19 @@ func (w *world) Freeze(ctx context.Context, id arm.ID) (image.Ref, error) {
 	return w.pack(ctx, text)
 }
 
-// blobs are VHDs by URI, in the account acc in eastus; another is in westus.
+// blobs are VHDs by URI, in the account acc in eastus; another is in westus, and victim is another tenant's.
 type blobs struct{ w *world }
 
 func (b blobs) Account(_ store.Tx, uri string) (arm.ID, string, error) {
-	location, ok := map[string]string{"acc": "eastus", "west": "westus"}[strings.Split(strings.TrimPrefix(uri, "https://"), "/")[0]]
+	name := strings.Split(strings.TrimPrefix(uri, "https://"), "/")[0]
+	location, ok := map[string]string{"acc": "eastus", "west": "westus", "victim": "eastus"}[name]
 	if !ok {
 		return arm.ID{}, "", store.ErrNotFound
 	}
-	return arm.ID{Subscription: sub, ResourceGroup: "rg"}.Child("Microsoft.Storage/storageAccounts", "acc"), location, nil
+	if name == "victim" {
+		return arm.ID{Subscription: otherSub, ResourceGroup: "rg"}.Child("Microsoft.Storage/storageAccounts", "victim"), location, nil
+	}
+	return arm.ID{Subscription: sub, ResourceGroup: "secretgroup"}.Child("Microsoft.Storage/storageAccounts", "acc"), location, nil
 }
 
 func (b blobs) Freeze(ctx context.Context, account arm.ID, uri string) (image.Ref, error) {
@@ -106,7 +118,7 @@ func (w *world) pack(ctx context.Context, text string) (image.Ref, error) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, store: store.New(memstore.Open()), sources: map[string]source.Source{}, content: map[string]string{}}
+	w := &world{T: t, store: store.New(memstore.Open()), sources: map[string]source.Source{}, content: map[string]string{}, unique: map[string]string{}}
 	log, bucket := slog.New(slog.NewTextHandler(io.Discard, nil)), memblob.New()
 	var err error
 	w.images, err = image.New(image.Config{Store: w.store, Dir: t.TempDir(), Workers: 2, Buckets: func(string) (*blob.Bucket, error) { return bucket, nil }})
@@ -137,13 +149,18 @@ func newWorld(t *testing.T) *world {
 }
 
 func populate(tx store.Tx) error {
+	if err := control.WriteSubscription(tx, control.Subscription{ID: otherSub, State: "Enabled", Tenant: otherTenant}); err != nil {
+		return err
+	}
+	if err := allow(tx, foreigner.ObjectID, "/subscriptions/"+otherSub); err != nil {
+		return err
+	}
 	if err := control.WriteSubscription(tx, control.Subscription{ID: sub, State: "Enabled", Tenant: tenant}); err != nil {
 		return err
 	}
 	for i, scope := range []string{"/subscriptions/" + sub, group + "2"} {
 		p := [...]string{caller.Primary.ObjectID, limited.Primary.ObjectID}[i]
-		body := fmt.Sprintf(`{"properties":{"roleDefinitionId":"/x/8e3af657-a8ff-443c-a75c-2fe8c4bcb635","principalId":%q,"scope":%q}}`, p, scope)
-		if _, err := tx.Put(store.Document{Key: scope + "/a", Kind: rbac.AssignmentKind, Terms: rbac.Assignment{Principal: p, Scope: scope}.Terms(), Body: []byte(body)}); err != nil {
+		if err := allow(tx, p, scope); err != nil {
 			return err
 		}
 		if _, err := tx.Put(store.Document{Key: strings.ToLower(group + [...]string{"", "2"}[i]), Kind: control.GroupKind, Body: []byte(`{"properties":{}}`)}); err != nil {
@@ -151,6 +168,13 @@ func populate(tx store.Tx) error {
 		}
 	}
 	return nil
+}
+
+// allow makes a principal an owner.
+func allow(tx store.Tx, p, scope string) error {
+	body := fmt.Sprintf(`{"properties":{"roleDefinitionId":"/x/8e3af657-a8ff-443c-a75c-2fe8c4bcb635","principalId":%q,"scope":%q}}`, p, scope)
+	_, err := tx.Put(store.Document{Key: scope + "/a", Kind: rbac.AssignmentKind, Terms: rbac.Assignment{Principal: p, Scope: scope}.Terms(), Body: []byte(body)})
+	return err
 }
 
 func (w *world) offer(path string, s source.Source) {
@@ -374,7 +398,18 @@ func TestFromBlob(t *testing.T) {
 	w := newWorld(t)
 	body := storage(`{"osType":"Linux","osState":"Generalized","blobUri":"https://acc/c/good.vhd"}`, "")
 	_, err := w.as(limited, "PUT", group+"2/providers/Microsoft.Compute/images/i", body)
-	w.refuse(err, 403, "LinkedAuthorizationFailed", "storageAccounts/listKeys/action")
+	w.refuse(err, 403, "AuthorizationFailed", "storageAccounts/listKeys/action")
+	if text := shownError(err); strings.Contains(text, "secretgroup") {
+		t.Errorf("the account's name tells its ID: %s", text)
+	}
+	for _, c := range []authn.Caller{caller, {Primary: caller.Primary, Auxiliary: []authn.Principal{foreigner}}} { // nor another tenant's
+		_, there := w.as(c, "PUT", compute+"images/i", strings.Replace(body, "https://acc", "https://victim", 1))
+		_, none := w.as(c, "PUT", compute+"images/i", strings.Replace(body, "https://acc", "https://nobody", 1))
+		w.refuse(there, 400, "InvalidParameter", "no storage account of subscription")
+		if a, b := shownError(there), strings.ReplaceAll(shownError(none), "nobody", "victim"); a != b {
+			t.Errorf("an account that is there is told from one that is not:\n%s\n%s", a, b)
+		}
+	}
 	w.done("PUT", "i", body, 201)
 	w.holds("i", -1, "a VHD")
 	r, err := w.as(caller, "GET", compute+"images/i", "")
@@ -414,6 +449,57 @@ func TestFails(t *testing.T) {
 	if p := w.pins(first); len(p) != 0 {
 		t.Errorf("what the failed try had read is still pinned: %v", p)
 	}
+}
+
+func shownError(err error) string {
+	var e *arm.Error
+	if !errors.As(err, &e) {
+		return fmt.Sprint(err)
+	}
+	b, _ := json.Marshal(e)
+	return fmt.Sprint(string(b), e.Status, e.Code, e.Message, e.Target, e.Details, e.AdditionalInfo)
+}
+
+// TestRecreated: a disk that was made anew under the source's name is not the one whose reading was allowed.
+func TestRecreated(t *testing.T) {
+	for name, body := range map[string]string{
+		"machine": fromModel,
+		"disk":    storage(`{"osType":"Linux","osState":"Generalized","managedDisk":{"id":"`+compute+`disks/frozen"}}`, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			for _, path := range []string{"disks/frozen", "virtualMachines/model"} {
+				w.sources[w.id(path).Key()].Disks[0].UniqueID = "first"
+			}
+			w.unique[w.id("disks/frozen").Key()] = "second"
+			if o := w.end("PUT", "i", body, 201); o.Status != operation.Failed || o.Error.Code != "ResourceNotFound" {
+				t.Errorf("%s %v", o.Status, o.Error)
+			}
+			w.mu.Lock()
+			w.unique[w.id("disks/frozen").Key()] = "first"
+			w.mu.Unlock()
+			w.done("PUT", "i", body, 200)
+		})
+	}
+}
+
+// TestMachineAlone: the right to write a machine is not the right to read its disks.
+func TestMachineAlone(t *testing.T) {
+	w := newWorld(t)
+	grant := func(scope string) {
+		w.must(w.store.Update(context.Background(), func(tx store.Tx) error { return allow(tx, limited.Primary.ObjectID, strings.ToLower(scope)) }))
+	}
+	try := func() error {
+		_, err := w.as(limited, "PUT", group+"2/providers/Microsoft.Compute/images/i", fromModel)
+		return err
+	}
+	grant(compute + "virtualMachines/model")
+	err := try()
+	w.refuse(err, 403, "LinkedAuthorizationFailed", "disks/beginGetAccess/action,Microsoft.Compute/disks/beginGetAccess/action'")
+	grant(compute + "disks/frozen")
+	w.refuse(try(), 403, "LinkedAuthorizationFailed", "disks/data'")
+	grant(compute + "disks/data")
+	w.must(try())
 }
 
 // TestLinks: who makes an image gets the bytes of its source.

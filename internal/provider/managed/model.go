@@ -58,6 +58,7 @@ type Content struct {
 	Ref     image.Ref `json:"ref,omitzero"`
 	SizeGB  int       `json:"sizeGB"`
 	Source  string    `json:"source,omitempty"`  // ID of a disk or snapshot, or the URI of a VHD
+	Unique  string    `json:"unique,omitempty"`  // of a disk or snapshot: another of the same name has another one
 	Account string    `json:"account,omitempty"` // of a VHD: the storage account that it was found in
 }
 

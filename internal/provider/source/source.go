@@ -5,13 +5,15 @@
 // assembly stands in between. It reads and keeps nothing.
 //
 //	request ─ Source(tx, id) ─▶ what there is, and which manifests are known        (in the request's transaction)
-//	operation ─ Freeze(ctx, id) ─▶ the manifest of a disk on which a machine ran    (in a step; the caller pins it)
+//	operation ─ Freeze(ctx, id, uniqueID) ─▶ the manifest of a disk on which a machine ran    (in a step; the caller pins it)
 package source
 
 import (
 	"context"
+	"errors"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/authn"
 	"vitrine/internal/image"
 	"vitrine/internal/store"
 )
@@ -46,8 +48,24 @@ type Sources interface {
 	// Source tells what a resource offers. store.ErrNotFound; an *arm.Error when it has nothing to give now.
 	Source(tx store.Tx, id arm.ID) (Source, error)
 	// Freeze gives what a disk or snapshot holds now as a manifest in its own region. It takes as long as reading the disk, may be
-	// run again, and pins nothing: what it gives is safe from collection for an hour or so. store.ErrNotFound; *arm.Error.
-	Freeze(ctx context.Context, id arm.ID) (image.Ref, error)
+	// run again, and pins nothing: what it gives is safe from collection for an hour or so. uniqueID is what Source told: another
+	// disk that was made under the name since is not the one on which rights were asked. store.ErrNotFound; *arm.Error.
+	Freeze(ctx context.Context, id arm.ID, uniqueID string) (image.Ref, error)
+}
+
+// AccountRight is what a VHD in a storage account asks for on the account, as in Azure.
+const AccountRight = "Microsoft.Storage/storageAccounts/listKeys/action"
+
+// Veiled words the refusal of a right on a storage account that the client found by its name in a blob's URI. ARM's words would
+// tell the account's ID, of which the client sent only the name.
+func Veiled(err error, caller authn.Caller, uri string) error {
+	var refused *arm.Error
+	if !errors.As(err, &refused) || refused.Status != 403 {
+		return err
+	}
+	return arm.Errorf(403, "AuthorizationFailed",
+		"The client '%s' with object id '%s' does not have authorization to perform action '%s' over the storage account of the blob '%.300s'. If access was recently granted, please refresh your credentials.",
+		caller.Primary.Client(), caller.Primary.ObjectID, AccountRight, uri)
 }
 
 // OS gives the OS disk.

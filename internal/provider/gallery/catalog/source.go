@@ -156,13 +156,34 @@ func Links(old, next *VersionResource) []rbac.Link {
 	var list []rbac.Link
 	for _, source := range s.sources() {
 		for _, text := range []string{source.ID, source.VirtualMachine, source.StorageAccount} {
-			id, err := arm.ParseID(text)
-			if err != nil {
-				continue
+			if id, err := arm.ParseID(text); err == nil {
+				list = append(list, Link(id)...)
 			}
-			if action := needs[strings.ToLower(id.Type())]; action != "" {
-				list = append(list, rbac.Link{ID: id, Action: action})
-			}
+		}
+	}
+	if old != nil && s.Source != nil {
+		list = append(list, old.Properties.unreadDisks()...)
+	}
+	return list
+}
+
+// Link is what a source asks of who makes a version of it; nothing for what is no source.
+func Link(id arm.ID) []rbac.Link {
+	action := needs[strings.ToLower(id.Type())]
+	if action == "" {
+		return nil
+	}
+	return []rbac.Link{{ID: id, Action: action}}
+}
+
+// unreadDisks are the disks of a machine that are still to be read.
+func (v *Version) unreadDisks() (list []rbac.Link) {
+	for _, c := range v.Content {
+		if c.Ref != nil || c.Source != nil || c.Frozen == nil {
+			continue
+		}
+		if id, err := arm.ParseID(c.Frozen.ID); err == nil {
+			list = append(list, Link(id)...)
 		}
 	}
 	return list

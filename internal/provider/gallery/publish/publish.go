@@ -17,6 +17,7 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/image"
 	"vitrine/internal/provider/source"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
@@ -44,6 +45,7 @@ type Publisher struct {
 	Sources source.Sources
 	Blobs   Blobs   // nil: no storage accounts here
 	Foreign Foreign // nil: no shared galleries here
+	RBAC    *rbac.Engine
 }
 
 // gone takes the absence of the resource for the end of the work.

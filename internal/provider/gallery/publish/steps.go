@@ -144,8 +144,8 @@ func (w *publication) freeze(ctx context.Context, c *catalog.Content) error {
 	var ref image.Ref
 	if c.Frozen.URI != "" {
 		ref, err = w.Blobs.FreezeBlob(ctx, id, c.Frozen.URI)
-	} else if err = w.unchanged(ctx, id, c.Frozen.UniqueID); err == nil {
-		ref, err = w.Sources.Freeze(ctx, id)
+	} else {
+		ref, err = w.Sources.Freeze(ctx, id, c.Frozen.UniqueID)
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return arm.Errorf(404, "ResourceNotFound", "The source '%s' of the image version is gone.", cmp.Or(c.Frozen.URI, c.Frozen.ID))
@@ -155,17 +155,6 @@ func (w *publication) freeze(ctx context.Context, c *catalog.Content) error {
 	}
 	c.Source = &ref
 	return w.keep(ctx, c.LUN, ref, func(c *catalog.Content) { c.Source = &ref })
-}
-
-// unchanged refuses a disk that was made anew under the name for which the caller's rights were asked.
-func (w *publication) unchanged(ctx context.Context, id arm.ID, uniqueID string) error {
-	return w.run.View(ctx, func(tx store.Tx) error {
-		now, err := w.Sources.Source(tx, id)
-		if err == nil && len(now.Disks) == 1 && uniqueID != "" && now.Disks[0].UniqueID != uniqueID {
-			return store.ErrNotFound
-		}
-		return nil // whether it can be read, Freeze says
-	})
 }
 
 // keep pins in the version's location and notes it in the version.

@@ -10,6 +10,7 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/provider/source"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
@@ -184,6 +185,11 @@ func (t taking) whole(s *catalog.Storage) error {
 	if err != nil {
 		return err
 	}
+	if control.Kind(id.Type()) == control.Kind(catalog.MachineType) {
+		if err := t.readable(from.Disks); err != nil {
+			return err
+		}
+	}
 	if err := fits(at, text, t.to, from); err != nil {
 		return err
 	}
@@ -192,6 +198,16 @@ func (t taking) whole(s *catalog.Storage) error {
 		t.add(d)
 	}
 	return nil
+}
+
+// readable asks for each disk of a machine what it takes to make a version of the disk itself: who may write a machine may not
+// therefore have the bytes of its disks, which can lie in other groups. Azure's documents ask for the machine alone.
+func (t taking) readable(disks []source.Disk) error {
+	var links []rbac.Link
+	for _, d := range disks {
+		links = append(links, catalog.Link(d.ID)...)
+	}
+	return t.RBAC.Linked(t.w.Tx, t.w.Caller, t.w.ID, catalog.VersionType+"/write", links)
 }
 
 // secured refuses what Azure refuses by the definition's security type (errors.md 3).
