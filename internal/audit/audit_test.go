@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
 
 	"go.uber.org/goleak"
 
@@ -639,6 +640,42 @@ func TestListAndExport(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestStrangersTexts has a client put into what it may choose what would break the lines of a log or the terminal of its reader.
+func TestStrangersTexts(t *testing.T) {
+	w := newWorld(t, memstore.Open())
+	const bad = "a\tb\r\n\x1b[2J\x7f\u0085\u202e\u2028\ufeff\x00\xff"
+	e := event(1)
+	e.Group, e.Resource, e.Type, e.Action, e.Code, e.Message = bad, bad, bad, bad, bad, bad
+	e.Caller = Caller{Tenant: bad, ObjectID: bad, AppID: bad, Name: "Zoë " + bad, Kind: bad, HomeTenant: bad, TokenID: bad, Auxiliary: bad}
+	e.Request = Request{ID: bad, ClientID: "é" + bad, CorrelationID: bad, Source: bad, Method: bad, URI: bad}
+	e.Operation, e.Facts = bad, map[string]string{bad: bad}
+	if err := w.log.Note(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	kept := w.list(Query{Subscription: sub})
+	if len(kept) != 1 {
+		t.Fatalf("%d events", len(kept))
+	}
+	if id := kept[0].Request.ClientID; id != "?a?b???[2J???????" {
+		t.Errorf("clientRequestId %q", id)
+	}
+	if name := kept[0].Caller.Name; !strings.HasPrefix(name, "Zoë a?b") {
+		t.Errorf("name %q", name)
+	}
+	raw, err := json.Marshal(kept[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range string(raw) {
+		if !unicode.IsGraphic(r) {
+			t.Fatalf("%U in %q", r, raw)
+		}
+	}
+	if bytes.Contains(raw, []byte(`\u`)) || bytes.Contains(raw, []byte(`\t`)) || bytes.Contains(raw, []byte(`\r`)) || bytes.Contains(raw, []byte(`\n`)) {
+		t.Errorf("%s", raw)
 	}
 }
 

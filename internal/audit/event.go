@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -107,8 +108,10 @@ func (e Event) normal(now time.Time) Event {
 		e.Tenant = Installation
 	}
 	e.Subscription = strings.ToLower(e.Subscription)
+	e.Request.ClientID = strings.Map(ascii, e.Request.ClientID)
 	for _, s := range []*string{&e.Group, &e.Resource, &e.Type, &e.Action, &e.Code, &e.Message, &e.Operation, &e.Caller.Name, &e.Caller.AppID,
-		&e.Caller.ObjectID, &e.Caller.Auxiliary, &e.Request.ID, &e.Request.ClientID, &e.Request.CorrelationID, &e.Request.Source, &e.Request.URI} {
+		&e.Caller.ObjectID, &e.Caller.Auxiliary, &e.Request.ID, &e.Request.ClientID, &e.Request.CorrelationID, &e.Request.Source, &e.Request.URI,
+		&e.Request.Method, &e.Subscription, &e.Tenant, &e.Caller.Tenant, &e.Caller.Kind, &e.Caller.HomeTenant, &e.Caller.TokenID} {
 		*s = cut(*s, maxText)
 	}
 	e.Facts = cutAll(e.Facts)
@@ -130,8 +133,10 @@ func cutAll(facts map[string]string) map[string]string {
 	return out
 }
 
+// cut shortens a text, and puts a mark for what would move the cursor of whoever reads the log or turn the order of the letters: control
+// and format characters, line separators, broken UTF-8. The texts may be a stranger's.
 func cut(s string, most int) string {
-	s = strings.ToValidUTF8(s, "?")
+	s = strings.Map(graphic, strings.ToValidUTF8(s, "?"))
 	if len(s) <= most {
 		return s
 	}
@@ -139,6 +144,21 @@ func cut(s string, most int) string {
 		most--
 	}
 	return s[:most]
+}
+
+func graphic(r rune) rune {
+	if unicode.IsGraphic(r) {
+		return r
+	}
+	return '?'
+}
+
+// ascii is for an ID that a client chose: Azure's are GUIDs.
+func ascii(r rune) rune {
+	if r < ' ' || r > '~' {
+		return '?'
+	}
+	return r
 }
 
 // The layout of the store. An event's key begins with its place, which is a subscription, or "-" for what is in none, and

@@ -37,6 +37,21 @@ func mustUser(t *testing.T, d *directory.Directory, st *store.Store, tenant dire
 	return u
 }
 
+// Nobody is without a name to sign in by, and no two have the same.
+func TestUserNeedsName(t *testing.T) {
+	d, st := newDirectory(t)
+	home := mustTenant(t, d, "home")
+	for _, upn := range []string{"", " ", "@home.onmicrosoft.com", "alice", "alice@", "alice@elsewhere.example"} {
+		err := in(t, st, func(tx store.Tx) error {
+			_, err := d.CreateUserIn(tx, directory.User{TenantID: home.ID, UserPrincipalName: upn, Profile: directory.Profile{DisplayName: "x"}})
+			return err
+		})
+		if !errors.Is(err, directory.ErrInvalid) {
+			t.Errorf("%q: %v", upn, err)
+		}
+	}
+}
+
 func TestPasswords(t *testing.T) {
 	d, st := newDirectory(t)
 	home := mustTenant(t, d, "home")

@@ -125,7 +125,7 @@ func (d *Directory) checkUser(tx store.Tx, old, u User) error {
 			}
 		}
 	}
-	if strings.EqualFold(old.UserPrincipalName, u.UserPrincipalName) || u.UserType == Guest && old.ObjectID == "" {
+	if old.ObjectID != "" && strings.EqualFold(old.UserPrincipalName, u.UserPrincipalName) || u.UserType == Guest && old.ObjectID == "" {
 		return nil
 	}
 	local, domain, ok := rule.CutLast(u.UserPrincipalName, "@")

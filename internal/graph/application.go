@@ -126,6 +126,9 @@ func (d *door) createApplication(c *rest.Call) (rest.Answer, error) {
 	if c.Who.User != nil { // the person who registers an application owns it
 		a.Owners = []string{c.Who.ObjectID}
 	}
+	if err := c.Body.Require("Application", "displayName"); err != nil {
+		return rest.Answer{}, err
+	}
 	secrets, err := d.secretsAtCreation(c)
 	if err != nil {
 		return rest.Answer{}, err
@@ -202,18 +205,22 @@ func (d *door) manageable(c *rest.Call) (directory.Application, error) {
 func setApplication(c *rest.Call, a *directory.Application) error {
 	var api, web, spa, native wire.Body
 	var certificates []wire.KeyCredential
+	var parental parentalControl
 	var ignored json.RawMessage
 	err := c.Body.Fields(map[string]any{
 		"displayName": &a.DisplayName, "signInAudience": &a.SignInAudience, "identifierUris": &a.IdentifierURIs, "isFallbackPublicClient": &a.PublicClient,
 		"description": &a.Description, "notes": &a.Notes, "tags": &a.Tags, "groupMembershipClaims": &a.GroupClaims, "appRoles": &a.AppRoles,
 		"requiredResourceAccess": &a.Requires, "keyCredentials": &certificates, "api": &api, "web": &web, "spa": &spa, "publicClient": &native,
-		"parentalControlSettings": &ignored, "info": &ignored, "addIns": &ignored,
+		"parentalControlSettings": &parental, "info": &ignored, "addIns": &ignored,
 	})
 	if err != nil {
 		return err
 	}
 	if err := c.Body.OnlyEmpty("info", "addIns"); err != nil {
 		return err
+	}
+	if !parental.usual() {
+		return wire.Unsupported("Property 'parentalControlSettings' other than a new application's")
 	}
 	if _, there := c.Body["keyCredentials"]; there {
 		if a.Certificates, err = wire.ReplaceKeys(a.Certificates, certificates); err != nil {
@@ -230,6 +237,16 @@ func setApplication(c *rest.Call, a *directory.Application) error {
 		return err
 	}
 	return native.Fields(map[string]any{"redirectUris": &a.Native})
+}
+
+// parentalControl is what a client may send back as it read it, and not change.
+type parentalControl struct {
+	Blocked []string `json:"countriesBlockedForMinors"`
+	Rule    string   `json:"legalAgeGroupRule"`
+}
+
+func (p parentalControl) usual() bool {
+	return len(p.Blocked) == 0 && (p.Rule == "" || p.Rule == "Allow")
 }
 
 func setAPI(a *directory.Application, api wire.Body) error {
@@ -258,6 +275,9 @@ func setAPI(a *directory.Application, api wire.Body) error {
 
 func setWeb(a *directory.Application, web wire.Body) error {
 	var implicit wire.Body
+	if err := web.OnlyEmpty("redirectUriSettings"); err != nil {
+		return err
+	}
 	var settings json.RawMessage
 	if err := web.Fields(map[string]any{"redirectUris": &a.Web.RedirectURIs, "homePageUrl": &a.Web.HomePage, "logoutUrl": &a.Web.Logout,
 		"implicitGrantSettings": &implicit, "redirectUriSettings": &settings}); err != nil {

@@ -74,10 +74,8 @@ func (d *door) createGroup(c *rest.Call) (rest.Answer, error) {
 			return rest.Answer{}, err
 		}
 	}
-	for _, name := range []string{"displayName", "mailEnabled", "mailNickname", "securityEnabled"} {
-		if _, ok := c.Body[name]; !ok {
-			return rest.Answer{}, wire.BadRequest("A value is required for property '%s' of resource 'Group'.", name)
-		}
+	if err := c.Body.Require("Group", "displayName", "mailEnabled", "mailNickname", "securityEnabled"); err != nil {
+		return rest.Answer{}, err
 	}
 	owners, members, err := bound(c)
 	if err != nil {
@@ -129,6 +127,8 @@ func setGroup(c *rest.Call, g *directory.Group) error {
 		return err
 	case mail || len(types) > 0:
 		return wire.Unsupported("A mail-enabled, Microsoft 365 or dynamic group (mailEnabled true, groupTypes not empty)")
+	case visibility != nil && *visibility != "":
+		return wire.Unsupported("Property 'visibility' of a security group")
 	case assignable:
 		return wire.Unsupported("isAssignableToRole: a group that holds directory roles")
 	case !g.SecurityEnabled:

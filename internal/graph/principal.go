@@ -180,6 +180,9 @@ func setPrincipal(c *rest.Call, p *directory.ServicePrincipal) error {
 	case kind != "Application":
 		return wire.Unsupported("A service principal of type '" + wire.Clip(kind) + "'")
 	}
+	if err := c.Body.NotNull("accountEnabled", "appRoleAssignmentRequired"); err != nil {
+		return err
+	}
 	if _, there := c.Body["keyCredentials"]; there {
 		p.Certificates, err = wire.ReplaceKeys(p.Certificates, certificates)
 	}

@@ -123,6 +123,9 @@ func (d *door) hashNew(c *rest.Call) error {
 		return err
 	}
 	p := prepared{force: force}
+	if string(profile["password"]) == `""` {
+		return wire.BadRequest("The specified password does not comply with password complexity requirements. Please provide a different password.")
+	}
 	if text != "" {
 		var err error
 		if p.password, err = d.Directory.HashPassword(c.Ctx, text, upn); err != nil {
@@ -137,11 +140,9 @@ func (d *door) createUser(c *rest.Call) (rest.Answer, error) {
 	if err := c.MayManageUsers(nil); err != nil {
 		return rest.Answer{}, err
 	}
-	u := directory.User{TenantID: c.Who.TenantID, ForceChange: true}
-	for _, name := range []string{"accountEnabled", "displayName", "mailNickname", "userPrincipalName", "passwordProfile"} {
-		if _, ok := c.Body[name]; !ok {
-			return rest.Answer{}, wire.BadRequest("A value is required for property '%s' of resource 'User'.", name)
-		}
+	u := directory.User{TenantID: c.Who.TenantID, UserType: directory.Member, ForceChange: true}
+	if err := c.Body.Require("User", "accountEnabled", "displayName", "mailNickname", "userPrincipalName", "passwordProfile"); err != nil {
+		return rest.Answer{}, err
 	}
 	if err := setUser(c, &u); err != nil {
 		return rest.Answer{}, err
@@ -165,8 +166,11 @@ func setUser(c *rest.Call, u *directory.User) error {
 	if err != nil {
 		return err
 	}
-	if userType != u.UserType && userType != directory.Member {
-		return wire.Unsupported("Setting property 'userType'; a guest is made by POST /invitations")
+	if userType != u.UserType { // it is what the home tenant makes of it, so a client may only say it again
+		return wire.Unsupported("Setting property 'userType' to anything but '" + u.UserType + "' (a guest is made by POST /invitations and stays one)")
+	}
+	if err := c.Body.NotNull("accountEnabled"); err != nil {
+		return err
 	}
 	if p, ok := c.Prep.(prepared); ok {
 		if p.force != nil {

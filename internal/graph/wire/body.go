@@ -124,6 +124,26 @@ func (k KeyCredential) certificate() (directory.Certificate, error) {
 // Clip shortens what a client sent, for a message.
 func Clip(s string) string { return s[:min(len(s), 40)] }
 
+// Require refuses a body that leaves out what a new object must have, or says nothing in it: null and the empty text are no values.
+func (b Body) Require(resource string, names ...string) error {
+	for _, name := range names {
+		if raw := string(b[name]); raw == "" || raw == "null" || raw == `""` {
+			return BadRequest("A value is required for property '%s' of resource '%s'.", name, resource)
+		}
+	}
+	return nil
+}
+
+// NotNull refuses null for members that are one thing or the other.
+func (b Body) NotNull(names ...string) error {
+	for _, name := range names {
+		if string(b[name]) == "null" {
+			return BadRequest("Invalid value specified for property '%s' of resource.", name)
+		}
+	}
+	return nil
+}
+
 // OnlyEmpty lets members pass that say nothing, and refuses them by name when they do.
 func (b Body) OnlyEmpty(names ...string) error {
 	for _, name := range names {

@@ -228,6 +228,27 @@ func TestRootAndLastAdministrator(t *testing.T) {
 	}
 }
 
+// TestForeignManagementGroup lists at management groups that are not the caller's tenant's: what its own root gives it says nothing of them.
+func TestForeignManagementGroup(t *testing.T) {
+	w := newWorld(t)
+	other := authn.Principal{TenantID: "22222222-0000-4000-8000-000000000002", ObjectID: "b"}
+	w.update(func(tx store.Tx) error {
+		return GrantTo(tx, arm.ID{Tenant: other.TenantID}, ownerRole, other, w.control.Now())
+	})
+	const groups = "/providers/Microsoft.Management/managementGroups/"
+	for _, what := range []string{at, roles, denies, locks} {
+		for _, where := range []string{groups + tenant, groups + strings.ToUpper(tenant), groups + "nothing"} {
+			w.refusedTo(other, 404, "ResourceNotFound", "GET", where+what)
+		}
+		for _, where := range []string{groups + other.TenantID, ""} {
+			if _, err := w.control.Do(t.Context(), control.Request{Method: "GET", Path: where + what, Query: url.Values{"api-version": {"2022-04-01"}}, Header: http.Header{},
+				Caller: authn.Caller{Primary: other}}); err != nil {
+				t.Errorf("%s%s: %v", where, what, err)
+			}
+		}
+	}
+}
+
 func (w *world) mayIn(p authn.Principal, action, scope string) (ok bool) {
 	w.t.Helper()
 	id, err := arm.ParseID(scope)

@@ -249,6 +249,15 @@ func scopeExists(tx store.Tx, scope arm.ID) error {
 	return nil
 }
 
+// listable refuses a list at what is outside subscriptions and not there, such as another tenant's management group: the root above it
+// would answer in its name. In a subscription the right to read it comes first, and there a list may be asked for what is gone.
+func listable(tx store.Tx, scope arm.ID) error {
+	if scope.Subscription != "" {
+		return nil
+	}
+	return scopeExists(tx, scope)
+}
+
 // unique refuses a second assignment of the same, the reuse of a name for another, and too many.
 func unique(w *control.Write[Assignment], scope arm.ID) error {
 	if w.Old != nil {
@@ -312,6 +321,9 @@ func (p *provider) list(_ context.Context, l *control.Listing) ([]*resource, err
 		return nil, err
 	}
 	tenant, scope := l.Caller.Primary.TenantID, l.Scope.Parent() // l.Scope ends in the namespace of the collection
+	if err := listable(l.Tx, scope); err != nil {
+		return nil, err
+	}
 	who := []string{strings.ToLower(f.principal)}
 	if f.groups {
 		groups, err := p.principals.MemberOf(l.Tx, tenant, who[0])

@@ -351,6 +351,9 @@ func (p *provider) listDefinitions(_ context.Context, l *control.Listing) ([]*de
 		add(shown(l.Scope.Subscription, role))
 	}
 	tenant, scope := l.Caller.Primary.TenantID, l.Scope.Parent()
+	if err := listable(l.Tx, scope); err != nil {
+		return nil, err
+	}
 	custom, err := own(l.Tx, tenant)
 	if err != nil {
 		return nil, err

@@ -54,6 +54,9 @@ func (p *provider) registerDenies(c *control.Control) {
 		Type: "Microsoft.Authorization/denyAssignments", Level: control.Extension, Versions: []arm.Version{"2022-04-01", "2018-07-01-preview"},
 		List: func(_ context.Context, l *control.Listing) ([]*control.Resource[DenyAssignment], error) {
 			tenant, scope := l.Caller.Primary.TenantID, l.Scope.Parent()
+			if err := listable(l.Tx, scope); err != nil {
+				return nil, err
+			}
 			chain, err := p.chain(l.Tx, tenant, scope)
 			if err != nil {
 				return nil, err

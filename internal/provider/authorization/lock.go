@@ -76,6 +76,9 @@ func registerLocks(c *control.Control) {
 // List At Resource Level ("for a resource or any level below resource").
 func listLocks(_ context.Context, l *control.Listing) ([]*control.Resource[Lock], error) {
 	scope := l.Scope.Parent() // l.Scope ends in the namespace of the collection
+	if err := listable(l.Tx, scope); err != nil {
+		return nil, err
+	}
 	q := store.Query{Kind: rbac.LockKind, Prefix: strings.TrimSuffix(scope.Key(), "/") + "/"}
 	switch filter := strings.TrimSpace(l.Query.Get("$filter")); {
 	case filter == "":
