@@ -106,7 +106,7 @@ func (s *Scrubber) Run(ctx context.Context, reseal bool) (Report, error) {
 	}()
 	list, err := s.Images.Registered(ctx, "")
 	if err != nil {
-		return w.report, err
+		return w.report, fmt.Errorf("scrub: %w", err)
 	}
 	place := func(r image.Registered) string { return r.Region + "/" + r.Ref.Domain }
 	for i, r := range list { // sorted by region, then domain
