@@ -1,148 +1,18 @@
 package operation
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
-
 	"vitrine/internal/arm"
 	"vitrine/internal/store"
-	"vitrine/internal/store/memstore"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// diary notes what happened, in order.
-type diary struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (d *diary) note(format string, args ...any) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.lines = append(d.lines, fmt.Sprintf(format, args...))
-}
-
-func (d *diary) all() []string { d.mu.Lock(); defer d.mu.Unlock(); return slices.Clone(d.lines) }
-
-type world struct {
-	t     *testing.T
-	store *store.Store
-	diary diary
-	log   bytes.Buffer
-	logMu sync.Mutex
-}
-
-func (w *world) Write(p []byte) (int, error) {
-	w.logMu.Lock()
-	defer w.logMu.Unlock()
-	return w.log.Write(p)
-}
-
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, store: store.New(memstore.Open())}
-	t.Cleanup(func() { _ = w.store.Close() })
-	return w
-}
-
-var quick = timing{lease: 400 * time.Millisecond, renew: 50 * time.Millisecond, poll: 5 * time.Millisecond, retry: time.Millisecond, undo: time.Millisecond}
-
-// start runs an engine; the returned function stops it and waits for its workers.
-func (w *world) start(owner string, workers int, works map[string]Work) (stop func()) {
-	e := New(w.store, owner, works, slog.New(slog.NewTextHandler(w, nil)))
-	e.time = quick
-	return w.run(e, workers)
-}
-
-func (w *world) run(e *Engine, workers int) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); e.Run(ctx, workers) }()
-	var once sync.Once
-	stop = func() { once.Do(func() { cancel(); <-done }) }
-	w.t.Cleanup(stop)
-	return stop
-}
-
-func (w *world) begin(id, work, input string) {
-	w.t.Helper()
-	o := Operation{ID: id, Work: work, Resource: "/r/" + id, Tenant: "t", Start: time.Now()}
-	if input != "" {
-		o.Input = []byte(input)
-	}
-	w.update(func(tx store.Tx) error { return Begin(tx, o) })
-}
-
-func (w *world) update(f func(store.Tx) error) {
-	w.t.Helper()
-	if err := w.store.Update(w.t.Context(), f); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// end waits until an operation has ended.
-func (w *world) end(id string) *Operation {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		var o *Operation
-		var revision int64
-		if err := w.store.View(ctx, func(tx store.Tx) (err error) {
-			if revision, err = tx.Revision(); err == nil {
-				o, err = Get(tx, id)
-			}
-			return err
-		}); err != nil {
-			w.t.Fatalf("%v; diary %q", err, w.diary.all())
-		}
-		if o.Terminal() {
-			return o
-		}
-		if err := w.store.Wait(ctx, revision); err != nil {
-			w.t.Fatalf("%s is %s: %v; diary %q", id, o.Status, err, w.diary.all())
-		}
-	}
-}
-
-func (w *world) want(lines ...string) {
-	w.t.Helper()
-	if diff := cmp.Diff(lines, w.diary.all()); diff != "" {
-		w.t.Error(diff)
-	}
-}
-
-func (w *world) step(name string) Step {
-	return Step{Name: name, Do: func() error { w.diary.note("%s", name); return nil }}
-}
-
-// work is one whose end is noted; undo too when asked.
-func (w *world) work(undo bool, steps func(ctx context.Context, r *Run) []Step) Work {
-	work := Work{Steps: steps, Finish: func(_ store.Tx, _ *Run, failure *arm.Error) error {
-		if failure != nil {
-			w.diary.note("finish %s", failure.Code)
-		} else {
-			w.diary.note("finish")
-		}
-		return nil
-	}}
-	if undo {
-		work.Undo = func(context.Context, *Run) error { w.diary.note("undo"); return nil }
-	}
-	return work
-}
 
 func TestStepsInOrderAndOnce(t *testing.T) {
 	w := newWorld(t)
@@ -183,103 +53,6 @@ func TestStepsInOrderAndOnce(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func TestAnotherEngineResumesAfterACrash(t *testing.T) {
-	w := newWorld(t)
-	inside := make(chan struct{})
-	first := map[string]Work{"w": w.work(true, func(ctx context.Context, _ *Run) []Step {
-		return []Step{w.step("one"), {Name: "two", Do: func() error { close(inside); <-ctx.Done(); return ctx.Err() }}}
-	})}
-	stop := w.start("a", 1, first)
-	w.begin("1", "w", "")
-	<-inside
-	stop()
-	w.start("b", 1, map[string]Work{"w": w.work(true, func(context.Context, *Run) []Step { return []Step{w.step("one"), w.step("two")} })})
-	if o := w.end("1"); o.Status != Succeeded {
-		t.Errorf("%+v", o)
-	}
-	w.want("one", "two", "finish")
-}
-
-// TestAKilledEngine leaves the lease behind, as SIGKILL does: nobody renews it, nobody releases it.
-func TestAKilledEngine(t *testing.T) {
-	w := newWorld(t)
-	w.begin("1", "w", "")
-	lease, err := w.store.Claim(t.Context(), Kind, "killed", quick.lease)
-	if err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	w.start("b", 2, map[string]Work{"w": w.work(false, func(context.Context, *Run) []Step { return []Step{w.step("one")} })})
-	w.end("1")
-	if waited := time.Since(began); waited < quick.lease/2 {
-		t.Errorf("taken over after %s although the lease was held", waited)
-	}
-	w.want("one", "finish")
-	if err := w.store.Update(t.Context(), func(tx store.Tx) error { return tx.Fence(lease) }); !errors.Is(err, store.ErrLease) {
-		t.Errorf("the dead engine's hold: %v", err)
-	}
-}
-
-func TestTheLeaseIsRenewed(t *testing.T) {
-	w := newWorld(t)
-	works := map[string]Work{"w": w.work(false, func(ctx context.Context, _ *Run) []Step {
-		return []Step{{Name: "long", Do: func() error {
-			w.diary.note("long")
-			timer := time.NewTimer(3 * quick.lease)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}}}
-	})}
-	w.start("a", 1, works)
-	w.start("b", 1, works)
-	w.begin("1", "w", "")
-	w.end("1")
-	w.want("long", "finish")
-}
-
-func TestALostLeaseEndsNothing(t *testing.T) {
-	w := newWorld(t)
-	inside, goOn := make(chan struct{}), make(chan struct{})
-	e := New(w.store, "slow", map[string]Work{"w": w.work(true, func(context.Context, *Run) []Step {
-		return []Step{{Name: "one", Do: func() error { close(inside); <-goOn; w.diary.note("slow"); return nil }}}
-	})}, slog.New(slog.NewTextHandler(w, nil)))
-	e.time = quick
-	e.time.renew = time.Hour // as if its host were paused
-	stop := w.run(e, 1)
-	w.begin("1", "w", "")
-	<-inside
-	w.start("b", 1, map[string]Work{"w": w.work(true, func(context.Context, *Run) []Step { return []Step{w.step("one")} })})
-	w.end("1")
-	close(goOn)
-	stop()
-	w.want("one", "finish", "slow")
-}
-
-func TestALostLeaseCancelsTheWork(t *testing.T) {
-	w := newWorld(t)
-	inside := make(chan struct{})
-	w.start("a", 1, map[string]Work{"w": w.work(true, func(ctx context.Context, _ *Run) []Step {
-		return []Step{{Name: "one", Do: func() error { close(inside); <-ctx.Done(); w.diary.note("cancelled"); return ctx.Err() }}}
-	})})
-	w.begin("1", "w", "")
-	<-inside
-	w.update(func(tx store.Tx) error { return tx.Delete(key("1"), 0) }) // takes the hold with it
-	deadline := time.After(10 * time.Second)
-	for len(w.diary.all()) == 0 {
-		select {
-		case <-deadline:
-			t.Fatal("the work goes on without its lease")
-		case <-time.After(time.Millisecond):
-		}
-	}
-	w.want("cancelled")
 }
 
 func TestAgainAndRetries(t *testing.T) {
