@@ -132,7 +132,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.content = content.New(content.Config{Store: a.store, Images: r.images, Bucket: r.images.Buckets, Now: a.cfg.Now})
+	r.content = content.New(content.Config{Store: a.store, Images: r.images, Bucket: r.images.Buckets, Now: a.cfg.Now, Log: a.cfg.Log})
 	r.accounts = storage.Register(a.control, storage.Config{Sealer: a.sealer, Blobs: r.content, Now: a.cfg.Now})
 	r.blobs, r.dial = elsewhere(), r.networks.Dial
 	if a.host {

@@ -64,7 +64,7 @@ type Pages interface {
 type door struct {
 	grants Grants
 	now    func() time.Time
-	writes writes
+	writes *writes
 }
 
 // New gives the door's handler. now may be nil for time.Now. The server before it must bound how long a body may take.
@@ -72,7 +72,7 @@ func New(grants Grants, now func() time.Time) http.Handler {
 	if now == nil {
 		now = time.Now
 	}
-	d := &door{grants: grants, now: now, writes: writes{byGrant: map[string]int{}}}
+	d := &door{grants: grants, now: now, writes: newWrites()}
 	return wire.Handler(now, d.serve)
 }
 

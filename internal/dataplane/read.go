@@ -11,10 +11,6 @@ import (
 	"vitrine/internal/dataplane/wire"
 )
 
-const (
-	maxPut = 4 << 20 // bytes of one Put Page, and of a ranged read with a checksum
-)
-
 // get serves Get Blob and Get Blob Properties.
 func (x *exchange) get() error {
 	if err := x.conditions(); err != nil {
@@ -54,9 +50,9 @@ func (x *exchange) get() error {
 // send streams bytes; the first are read before the status is written, so that damage found at once is an error that
 // can be read. Damage found later cuts the connection.
 func (x *exchange) send(status int, off, n int64) error {
-	buffer := make([]byte, min(n, maxPut))
+	buffer := make([]byte, min(n, wire.MaxPages))
 	withMD5 := strings.EqualFold(x.r.Header.Get("x-ms-range-get-content-md5"), "true")
-	if withMD5 && n > maxPut {
+	if withMD5 && n > wire.MaxPages {
 		return wire.Fail(http.StatusBadRequest, "OutOfRangeInput", "One of the request inputs is out of range: a checksum is made of 4 MiB at most.")
 	}
 	for started := false; n > 0; started = true {

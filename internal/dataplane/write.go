@@ -1,15 +1,10 @@
 package dataplane
 
 import (
-	"bytes"
-	"crypto/md5" // the protocol's checksum, not a protection
-	"encoding/base64"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"vitrine/internal/dataplane/wire"
 	"vitrine/internal/image"
@@ -30,9 +25,6 @@ func (x *exchange) write(f func(Pages) error) error {
 	err := f(pages)
 	if errors.Is(err, image.ErrUpload) { // it was ended meanwhile
 		return wire.NoBlob().Because(err)
-	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
-		return wire.Busy("The server's disk is full.").Because(err)
 	}
 	return err
 }
@@ -104,13 +96,8 @@ func (x *exchange) putPage(p Pages) error {
 	case !strings.EqualFold(how, "update"):
 		return wire.BadHeader("x-ms-page-write")
 	}
-	switch {
-	case n > maxPut:
-		return wire.Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit: one Put Page has 4 MiB at most.")
-	case x.r.ContentLength < 0:
-		return wire.Fail(http.StatusLengthRequired, "MissingContentLengthHeader", "The content length header was not specified.")
-	case x.r.ContentLength != n:
-		return wire.BadHeader("Content-Length")
+	if err := wire.PageLength(x.r, n); err != nil {
+		return err
 	}
 	return x.update(p, off, n)
 }
@@ -123,26 +110,16 @@ func (x *exchange) still() error {
 
 // update takes the whole body before it writes any of it.
 func (x *exchange) update(p Pages, off, n int64) error {
-	if err := x.writes.enter(x.grant.ID); err != nil {
+	release, err := x.writes.Take(x.grant.ID)
+	if err != nil {
 		return err
 	}
-	defer x.writes.leave(x.grant.ID)
+	defer release()
 	buffer := x.writes.buffer(n)
 	defer x.writes.free(buffer)
 	body := buffer[:n]
-	if _, err := io.ReadFull(x.r.Body, body); err != nil {
-		return wire.Fail(http.StatusBadRequest, "IncompleteBody", "The request body ended before its Content-Length.").Because(err)
-	}
-	if sent := x.r.Header.Get("Content-MD5"); sent != "" {
-		sum := md5.Sum(body)
-		want, err := base64.StdEncoding.DecodeString(sent)
-		if err != nil || len(want) != len(sum) {
-			return wire.Fail(http.StatusBadRequest, "InvalidMd5", "The MD5 value specified in the request is invalid. The MD5 value must be 128 bits and Base64-encoded.")
-		}
-		if !bytes.Equal(want, sum[:]) {
-			return wire.Fail(http.StatusBadRequest, "Md5Mismatch", "The MD5 value specified in the request did not match with the MD5 value calculated by the server.")
-		}
-		x.w.Header().Set("Content-MD5", sent)
+	if err := wire.ReadPages(x.w, x.r, body); err != nil {
+		return err
 	}
 	if err := p.WriteIf(x.still, body, off); err != nil {
 		return err

@@ -12,39 +12,15 @@ const (
 	largeBody = 256 << 10
 )
 
-// writes bounds the Put Page requests whose bodies are in memory. Nobody waits: a client of the Blob service knows to
-// come back after ServerBusy, and who waited for a slow client would hold a connection meanwhile.
+// writes are the Put Page requests whose bodies are in memory, by grant.
 type writes struct {
-	mu      sync.Mutex
-	all     int
-	byGrant map[string]int
-	large   sync.Pool // of *[]byte with room for maxPut
+	wire.Turns
+	large sync.Pool // of *[]byte with room for wire.MaxPages
 }
 
-func (w *writes) enter(grant string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.byGrant[grant] >= maxShare {
-		return wire.Busy("Too many writes by this signed URL are under way. Please try again after some time.")
-	}
-	if w.all >= maxWrites {
-		return wire.Busy("The server is busy with other writes. Please try again after some time.")
-	}
-	w.all++
-	w.byGrant[grant]++
-	return nil
-}
+func newWrites() *writes { return &writes{Turns: wire.Turns{All: maxWrites, Each: maxShare}} }
 
-func (w *writes) leave(grant string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.all--
-	if w.byGrant[grant]--; w.byGrant[grant] == 0 {
-		delete(w.byGrant, grant)
-	}
-}
-
-// buffer gives room for n bytes, at most maxPut.
+// buffer gives room for n bytes, at most wire.MaxPages.
 func (w *writes) buffer(n int64) []byte {
 	if n <= largeBody {
 		return make([]byte, n)
@@ -52,11 +28,11 @@ func (w *writes) buffer(n int64) []byte {
 	if b, ok := w.large.Get().(*[]byte); ok {
 		return *b
 	}
-	return make([]byte, maxPut)
+	return make([]byte, wire.MaxPages)
 }
 
 func (w *writes) free(b []byte) {
-	if len(b) == maxPut {
+	if len(b) == wire.MaxPages {
 		w.large.Put(&b)
 	}
 }

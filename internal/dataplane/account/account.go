@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"vitrine/internal/authn"
@@ -30,7 +29,7 @@ type Config struct {
 
 type door struct {
 	Config
-	bodies *bodies
+	bodies wire.Turns // by account
 }
 
 // MaxBody is the most that one request may send: a Put Blob of the service has 5,000 MiB.
@@ -40,38 +39,12 @@ const MaxBody = 5000 << 20
 // room for others.
 const maxBodies, maxOfAccount = 64, 32
 
-type bodies struct {
-	mu  sync.Mutex
-	all int
-	of  map[string]int // by account
-}
-
-func (b *bodies) take(account string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.all == maxBodies || b.of[account] == maxOfAccount {
-		return false
-	}
-	b.all++
-	b.of[account]++
-	return true
-}
-
-func (b *bodies) give(account string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.all--
-	if b.of[account]--; b.of[account] == 0 {
-		delete(b.of, account)
-	}
-}
-
 // New gives the door's handler. The server before it must bound how long a body may take.
 func New(c Config) http.Handler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	d := &door{Config: c, bodies: &bodies{of: map[string]int{}}}
+	d := &door{Config: c, bodies: wire.Turns{All: maxBodies, Each: maxOfAccount}}
 	return wire.Handler(c.Now, d.serve)
 }
 
@@ -280,7 +253,7 @@ func (x *exchange) document(v any) error {
 		return err
 	}
 	if len(raw) > maxDocument {
-		return wire.Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit.")
+		return wire.TooLarge("")
 	}
 	if err := xml.Unmarshal(raw, v); err != nil {
 		return badXML(err)

@@ -3,6 +3,7 @@ package account_test
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -123,6 +124,14 @@ func TestPageBlobs(t *testing.T) {
 	for text, code := range map[string]string{"bytes=0-100": "InvalidPageRange", "bytes=1048576-1049087": "InvalidPageRange"} {
 		w.want(416, code, call{method: "PUT", path: write.path, key: key, body: page, headers: map[string]string{"x-ms-page-write": "update", "x-ms-range": text}})
 	}
+	sum := md5.Sum(page)
+	write.headers["Content-MD5"] = base64.StdEncoding.EncodeToString(sum[:])
+	if got := w.want(201, "", write).Header.Get("Content-MD5"); got != write.headers["Content-MD5"] {
+		t.Errorf("the checksum in the answer: %q", got)
+	}
+	write.headers["Content-MD5"] = base64.StdEncoding.EncodeToString(make([]byte, 16))
+	w.want(400, "Md5Mismatch", write)
+	delete(write.headers, "Content-MD5")
 	// A lease that is taken while the body is on its way stops the write.
 	lease := w.want(201, "", call{method: "PUT", path: "/vhds/disk.vhd?comp=lease", key: key, headers: map[string]string{"x-ms-lease-action": "acquire", "x-ms-lease-duration": "15"}})
 	w.want(412, "LeaseIdMissing", write)

@@ -105,10 +105,7 @@ func (x *exchange) getBlobMetadata() error {
 	return x.empty(http.StatusOK)
 }
 
-// readable is the bytes of a blob.
-type readable interface{ io.ReaderAt }
-
-func (x *exchange) open(b *content.Blob) (readable, func(), error) {
+func (x *exchange) open(b *content.Blob) (io.ReaderAt, func(), error) {
 	if b.Kind == content.Page {
 		u, err := x.Blobs.Pages(b)
 		if err != nil {
@@ -153,7 +150,7 @@ func (x *exchange) getBlob() error {
 const readBytes = 1 << 20 // of a blob in memory, per request that reads it
 
 // send streams bytes; the first are read before the status is written, so that a failure found at once can be told.
-func (x *exchange) send(b *content.Blob, from readable, off, n int64, ranged bool) error {
+func (x *exchange) send(b *content.Blob, from io.ReaderAt, off, n int64, ranged bool) error {
 	const most = 4 << 20
 	withMD5 := strings.EqualFold(x.r.Header.Get("x-ms-range-get-content-md5"), "true")
 	if withMD5 && n > most {

@@ -11,17 +11,13 @@ import (
 
 // copyBlob serves Copy Blob from a blob of this installation: the same account, or one that the source's URL gives a right to.
 func (x *exchange) copyBlob() error {
-	release, err := x.writing(creates)
+	at, release, err := x.writing(creates)
 	if err != nil {
 		return err
 	}
 	defer release()
 	if strings.EqualFold(x.r.Header.Get("x-ms-requires-sync"), "true") {
 		return unsupportedHeader("x-ms-requires-sync")
-	}
-	at, err := x.address()
-	if err != nil {
-		return err
 	}
 	metadata, err := x.metadata()
 	if err != nil {
@@ -36,7 +32,7 @@ func (x *exchange) copyBlob() error {
 		next.Metadata = metadata
 	}
 	if err := x.Blobs.StartCopy(x.r.Context(), at.Container, next, content.Source{At: from, URL: shown, Fits: x.sourceFits}, x.create()); err != nil {
-		return full(err)
+		return err
 	}
 	x.stamp(next)
 	x.w.Header().Set("x-ms-copy-id", next.Copy.ID)

@@ -116,41 +116,36 @@ func leaseWords(l content.Lease, now time.Time) (status, state string) {
 	return "unlocked", l.State(now)
 }
 
-func (x *exchange) endpoint() string { return "https://" + x.r.Host + "/" }
-
-// marker is opaque to clients: the last name of the page before.
-func (x *exchange) marker() (string, error) {
-	raw, err := base64.RawURLEncoding.DecodeString(x.query.Get("marker"))
-	if err != nil {
-		return "", worded("OutOfRangeQueryParameterValue")
+// page reads what every list is asked: the page's head, the name to go on after, and what it is to show.
+func (x *exchange) page(known ...string) (out enumeration, after string, include []string, err error) {
+	out = enumeration{Endpoint: "https://" + x.r.Host + "/", Prefix: x.query.Get("prefix"), Marker: x.query.Get("marker")}
+	if out.Max, err = x.limit(); err != nil {
+		return out, "", nil, err
 	}
-	return string(raw), nil
+	raw, err := base64.RawURLEncoding.DecodeString(out.Marker) // opaque to clients: the last name of the page before
+	if err != nil {
+		return out, "", nil, worded("OutOfRangeQueryParameterValue")
+	}
+	include, err = x.include(known...)
+	return out, string(raw), include, err
 }
 
 func (x *exchange) listContainers() error {
 	if err := x.may(right{letter: 'l', typ: 's', action: containersAction + "/read", asOwner: true}); err != nil {
 		return err
 	}
-	limit, err := x.limit()
+	out, after, include, err := x.page("metadata", "system")
 	if err != nil {
 		return err
 	}
-	after, err := x.marker()
+	found, err := x.Accounts.Containers(x.r.Context(), x.account, out.Prefix, after, out.Max+1)
 	if err != nil {
 		return err
 	}
-	include, err := x.include("metadata", "system")
-	if err != nil {
-		return err
-	}
-	found, err := x.Accounts.Containers(x.r.Context(), x.account, x.query.Get("prefix"), after, limit+1)
-	if err != nil {
-		return err
-	}
-	out := enumeration{Endpoint: x.endpoint(), Prefix: x.query.Get("prefix"), Marker: x.query.Get("marker"), Max: limit, Containers: &listContainers{}}
-	if len(found) > limit {
-		found = found[:limit]
-		out.Next = base64.RawURLEncoding.EncodeToString([]byte(found[limit-1].Name))
+	out.Containers = &listContainers{}
+	if len(found) > out.Max {
+		found = found[:out.Max]
+		out.Next = base64.RawURLEncoding.EncodeToString([]byte(found[out.Max-1].Name))
 	}
 	for _, b := range found {
 		c := listedContainer{Name: b.Name, Properties: listedProperties{Modified: b.Changed.UTC().Format(http.TimeFormat), ETag: wire.ETag(b.Changed)}}
@@ -189,20 +184,11 @@ func (x *exchange) listBlobs() error {
 	if err != nil {
 		return err
 	}
-	limit, err := x.limit()
+	out, after, include, err := x.page("metadata", "copy", "deleted", "snapshots", "versions", "tags", "immutabilitypolicy", "legalhold", "deletedwithversions")
 	if err != nil {
 		return err
 	}
-	after, err := x.marker()
-	if err != nil {
-		return err
-	}
-	include, err := x.include("metadata", "copy", "deleted", "snapshots", "versions", "tags", "immutabilitypolicy", "legalhold", "deletedwithversions")
-	if err != nil {
-		return err
-	}
-	out := enumeration{Endpoint: x.endpoint(), Container: x.container, Prefix: x.query.Get("prefix"), Marker: x.query.Get("marker"), Max: limit,
-		Delimiter: x.query.Get("delimiter"), Blobs: &listBlobs{}}
+	out.Container, out.Delimiter, out.Blobs = x.container, x.query.Get("delimiter"), &listBlobs{}
 	if err := x.collect(&out, box.Container, after, slices.Contains(include, "metadata")); err != nil {
 		return err
 	}

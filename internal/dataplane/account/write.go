@@ -1,7 +1,6 @@
 package account
 
 import (
-	"bytes"
 	"crypto/md5" // the protocol's checksum, not a protection
 	"encoding/base64"
 	"encoding/xml"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"vitrine/internal/dataplane/wire"
 	"vitrine/internal/image"
@@ -19,32 +17,33 @@ import (
 	"vitrine/internal/web"
 )
 
-// writing checks what every write needs, and bounds how many bodies are in memory.
-func (x *exchange) writing(r right) (release func(), err error) {
+// writing opens a write: the right, room for a body in memory until release is called, and the blob's address.
+func (x *exchange) writing(r right) (at content.Address, release func(), err error) {
 	if err := x.may(r); err != nil {
-		return nil, err
+		return at, nil, err
 	}
-	if !x.bodies.take(x.account.UniqueID) {
-		return nil, wire.Busy("The server is busy with other writes. Please try again after some time.")
+	if release, err = x.bodies.Take(x.account.UniqueID); err != nil {
+		return at, nil, err
 	}
-	return func() { x.bodies.give(x.account.UniqueID) }, nil
+	if at, err = x.address(); err != nil {
+		release()
+	}
+	return at, release, err
 }
 
-// full words a disk without room.
-func full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
-		return wire.Busy("The server's disk is full.").Because(err)
-	}
-	return err
+// described is the blob that a write makes, as its headers say.
+func (x *exchange) described() (*content.Blob, error) {
+	metadata, err := x.metadata()
+	return &content.Blob{Name: x.blob, Metadata: metadata, Headers: x.headers()}, err
 }
 
 // length checks the body's length, which must be told.
 func (x *exchange) length(most int64) (int64, error) {
 	switch n := x.r.ContentLength; {
 	case n < 0:
-		return 0, wire.Fail(http.StatusLengthRequired, "MissingContentLengthHeader", "The content length header was not specified.")
+		return 0, wire.MissingLength()
 	case n > most:
-		return 0, wire.Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit.")
+		return 0, wire.TooLarge("")
 	default:
 		return n, nil
 	}
@@ -55,20 +54,15 @@ func (x *exchange) putBlob() error {
 	if x.r.Header.Get("x-ms-copy-source") != "" {
 		return x.copyBlob()
 	}
-	release, err := x.writing(creates)
+	at, release, err := x.writing(creates)
 	if err != nil {
 		return err
 	}
 	defer release()
-	at, err := x.address()
+	next, err := x.described()
 	if err != nil {
 		return err
 	}
-	metadata, err := x.metadata()
-	if err != nil {
-		return err
-	}
-	next := &content.Blob{Name: x.blob, Metadata: metadata, Headers: x.headers()}
 	if next.Headers.ContentType == "" {
 		next.Headers.ContentType = x.r.Header.Get("Content-Type")
 	}
@@ -85,7 +79,7 @@ func (x *exchange) putBlob() error {
 		return wire.BadHeader("x-ms-blob-type")
 	}
 	if err != nil {
-		return full(err)
+		return err
 	}
 	return x.created(next)
 }
@@ -126,9 +120,9 @@ func (x *exchange) putBlock1(at content.Address, next *content.Blob) error {
 			return err
 		}
 		if next.Headers.MD5 == "" {
-			next.Headers.MD5 = base64.StdEncoding.EncodeToString(body.sum.Sum(nil))
+			next.Headers.MD5 = body.text()
 		}
-		x.w.Header().Set("Content-MD5", base64.StdEncoding.EncodeToString(body.sum.Sum(nil)))
+		x.w.Header().Set("Content-MD5", body.text())
 		return create(b)
 	}
 	return x.Blobs.PutBlob(x.r.Context(), at.Container, next, body, n, check)
@@ -142,39 +136,26 @@ type summed struct {
 }
 
 func (x *exchange) body() (*summed, error) {
-	s := &summed{sum: md5.New()}
+	want, err := wire.ContentMD5(x.r.Header)
+	s := &summed{sum: md5.New(), want: want}
 	s.Reader = io.TeeReader(x.r.Body, s.sum)
-	if sent := x.r.Header.Get("Content-MD5"); sent != "" {
-		want, err := base64.StdEncoding.DecodeString(sent)
-		if err != nil || len(want) != md5.Size {
-			return nil, wire.Fail(http.StatusBadRequest, "InvalidMd5", "The MD5 value specified in the request is invalid. The MD5 value must be 128 bits and Base64-encoded.")
-		}
-		s.want = want
-	}
-	return s, nil
+	return s, err
 }
 
-func (s *summed) check() error {
-	if s.want != nil && !bytes.Equal(s.want, s.sum.Sum(nil)) {
-		return wire.Fail(http.StatusBadRequest, "Md5Mismatch", "The MD5 value specified in the request did not match with the MD5 value calculated by the server.")
-	}
-	return nil
-}
+func (s *summed) check() error { return wire.CheckMD5(s.want, s.sum.Sum(nil)) }
+
+func (s *summed) text() string { return base64.StdEncoding.EncodeToString(s.sum.Sum(nil)) }
 
 const maxBlock = 4000 << 20 // bytes of one block
 
 func (x *exchange) putBlock() error {
-	release, err := x.writing(writes)
+	at, release, err := x.writing(writes)
 	if err != nil {
 		return err
 	}
 	defer release()
 	if x.r.Header.Get("x-ms-copy-source") != "" {
 		return unsupportedHeader("x-ms-copy-source")
-	}
-	at, err := x.address()
-	if err != nil {
-		return err
 	}
 	n, err := x.length(maxBlock)
 	if err != nil {
@@ -200,9 +181,9 @@ func (x *exchange) putBlock() error {
 		return b.Lease.Allows(x.r.Header.Get("x-ms-lease-id"), x.now(), "Blob")
 	})
 	if err != nil {
-		return full(err)
+		return err
 	}
-	x.w.Header().Set("Content-MD5", base64.StdEncoding.EncodeToString(body.sum.Sum(nil)))
+	x.w.Header().Set("Content-MD5", body.text())
 	x.w.Header().Set("x-ms-request-server-encrypted", "false")
 	return x.empty(http.StatusCreated)
 }
@@ -243,16 +224,12 @@ func blockList(r io.Reader) ([]content.Item, error) {
 }
 
 func (x *exchange) putBlockList() error {
-	release, err := x.writing(writes)
+	at, release, err := x.writing(writes)
 	if err != nil {
 		return err
 	}
 	defer release()
-	at, err := x.address()
-	if err != nil {
-		return err
-	}
-	metadata, err := x.metadata()
+	next, err := x.described()
 	if err != nil {
 		return err
 	}
@@ -267,7 +244,6 @@ func (x *exchange) putBlockList() error {
 	if err := body.check(); err != nil {
 		return err
 	}
-	next := &content.Blob{Name: x.blob, Metadata: metadata, Headers: x.headers()}
 	if err := x.Blobs.PutBlockList(x.r.Context(), at.Container, next, items, x.create()); err != nil {
 		return err
 	}
@@ -325,21 +301,15 @@ func (x *exchange) getBlockList() error {
 	return nil
 }
 
-const maxPageWrite = 4 << 20
-
 // putPage serves Put Page and Clear Pages.
 func (x *exchange) putPage() error {
-	release, err := x.writing(writes)
+	at, release, err := x.writing(writes)
 	if err != nil {
 		return err
 	}
 	defer release()
 	if x.r.Header.Get("x-ms-copy-source") != "" {
 		return unsupportedHeader("x-ms-copy-source")
-	}
-	at, err := x.address()
-	if err != nil {
-		return err
 	}
 	b, err := x.Blobs.Head(x.r.Context(), at)
 	if err != nil {
@@ -356,7 +326,11 @@ func (x *exchange) putPage() error {
 	switch how := x.r.Header.Get("x-ms-page-write"); {
 	case strings.EqualFold(how, "clear"):
 	case strings.EqualFold(how, "update"):
-		if buffer, err = x.pages(n); err != nil {
+		if err := wire.PageLength(x.r, n); err != nil {
+			return err
+		}
+		buffer = make([]byte, n)
+		if err := wire.ReadPages(x.w, x.r, buffer); err != nil {
 			return err
 		}
 	case how == "":
@@ -374,33 +348,10 @@ func (x *exchange) putPage() error {
 		return worded("PendingCopyOperation").Because(err)
 	}
 	if err != nil {
-		return full(err)
+		return err
 	}
 	x.w.Header().Set("x-ms-blob-sequence-number", strconv.FormatInt(b.Sequence, 10))
 	return x.created(b)
-}
-
-// pages reads the body of a Put Page.
-func (x *exchange) pages(n int64) ([]byte, error) {
-	if n > maxPageWrite {
-		return nil, wire.Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit: one Put Page has 4 MiB at most.")
-	}
-	sent, err := x.length(maxPageWrite)
-	if err != nil {
-		return nil, err
-	}
-	if sent != n {
-		return nil, wire.BadHeader("Content-Length")
-	}
-	body, err := x.body()
-	if err != nil {
-		return nil, err
-	}
-	buffer := make([]byte, n)
-	if _, err := io.ReadFull(body, buffer); err != nil {
-		return nil, worded("IncompleteBody").Because(err)
-	}
-	return buffer, body.check()
 }
 
 // getPages serves Get Page Ranges.

@@ -43,6 +43,16 @@ func NoBlob() *Error {
 // Busy is ServerBusy, after which clients come back.
 func Busy(message string) *Error { return Fail(http.StatusServiceUnavailable, "ServerBusy", message) }
 
+// TooLarge is RequestBodyTooLarge, with what else there is to say.
+func TooLarge(more string) *Error {
+	return Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit"+more+".")
+}
+
+// MissingLength is MissingContentLengthHeader.
+func MissingLength() *Error {
+	return Fail(http.StatusLengthRequired, "MissingContentLengthHeader", "The content length header was not specified.")
+}
+
 // BadHeader is InvalidHeaderValue.
 func BadHeader(name string) *Error {
 	return Fail(http.StatusBadRequest, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format: "+name+".")
@@ -109,7 +119,7 @@ func Document(v any) []byte {
 func Hide(err error) web.Visible {
 	var large *web.TooLarge
 	if errors.As(err, &large) {
-		return Fail(http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit.")
+		return TooLarge("")
 	}
 	e := Fail(http.StatusInternalServerError, "InternalError", "Server encountered an internal error. Please try again after some time.")
 	var fault *web.Fault

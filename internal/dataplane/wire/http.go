@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"vitrine/internal/image/sas"
@@ -17,6 +18,9 @@ func Handler(now func() time.Time, f func(http.ResponseWriter, *http.Request) er
 	return web.Handler(Hide, func(w http.ResponseWriter, r *http.Request) error {
 		err := f(w, r)
 		var e *Error
+		if !errors.As(err, &e) && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)) {
+			err = Busy("The server's disk is full.").Because(err)
+		}
 		if errors.As(err, &e) {
 			e.requestID, e.time = web.RequestID(r.Context()), now()
 		}

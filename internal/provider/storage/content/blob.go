@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,7 @@ type Config struct {
 	Bucket func(region string) (*blob.Bucket, error)
 	Now    func() time.Time
 	Grace  time.Duration // for how long bytes that nothing names stay, for readers under way; 0: ten minutes
+	Log    *slog.Logger  // nil: nowhere
 }
 
 // Store is the blobs of one server's accounts.
@@ -71,6 +73,9 @@ func New(c Config) *Store {
 	}
 	if c.Grace == 0 {
 		c.Grace = 10 * time.Minute
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Store{Config: c, kick: make(chan struct{}, 1), filling: filling{done: map[string]*atomic.Int64{}}}
 }

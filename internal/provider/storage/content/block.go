@@ -109,7 +109,7 @@ func (s *Store) PutBlock(ctx context.Context, at Address, id string, r io.Reader
 		return err
 	})
 	if err != nil {
-		s.drop(at.Container, part)
+		s.drop(ctx, at.Container, part)
 	}
 	return err
 }
@@ -159,7 +159,7 @@ func (s *Store) store(ctx context.Context, c Container, r io.Reader, n int64) (P
 		off += int64(len(piece))
 	}
 	if err != nil {
-		s.drop(c, part)
+		s.drop(ctx, c, part)
 	}
 	return part, err
 }
@@ -168,14 +168,17 @@ func pieceKey(container, uid string, i int) string {
 	return "storage/" + container + "/" + uid + "/" + strconv.Itoa(i)
 }
 
-// drop removes the pieces of parts that nothing names. What fails here is left to sweepPieces.
-func (s *Store) drop(c Container, list ...Part) {
+// drop removes the pieces of parts that nothing names, also when ctx has ended: that is often why nothing does. What fails
+// here is left to sweepPieces.
+func (s *Store) drop(ctx context.Context, c Container, list ...Part) {
 	bucket, err := s.Bucket(c.Region)
-	if err != nil {
-		return
-	}
 	for _, p := range list {
-		_ = erase(context.Background(), bucket, c.UID, p)
+		if err == nil {
+			err = erase(context.WithoutCancel(ctx), bucket, c.UID, p)
+		}
+	}
+	if err != nil {
+		s.Log.Warn("bytes that no blob names stay until they are swept", "container", c.UID, "error", err)
 	}
 }
 
@@ -191,7 +194,7 @@ func (s *Store) PutBlob(ctx context.Context, c Container, next *Blob, r io.Reade
 	}
 	next.Kind, next.UID = Block, uuid.NewString()
 	if err := s.replace(ctx, c, next, check, just(list...)); err != nil {
-		s.drop(c, part)
+		s.drop(ctx, c, part)
 		return err
 	}
 	return nil

@@ -242,6 +242,31 @@ func TestCopyIntoDeletedContainer(t *testing.T) {
 	}
 }
 
+// TestCopyNotRecorded: a copy whose end cannot be recorded is begun anew, but not over and over at once.
+func TestCopyNotRecorded(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.put("b", []byte("bytes")))
+	from := w.at("b")
+	w.box = w.container()
+	w.must(w.blobs.StartCopy(t.Context(), w.box, &content.Blob{Name: "b"}, content.Source{At: from}, always))
+	w.forget(w.box) // its documents stay for the grace
+	begun, often := 0, make(chan struct{})
+	w.bucket.set(func(verb, _ string) error {
+		if verb == "put" {
+			if begun++; begun == 10 {
+				close(often)
+			}
+		}
+		return nil
+	})
+	defer w.run()()
+	select {
+	case <-often:
+		t.Error("the copy is begun again and again")
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
 // TestCopyInTurn: one container's many copies do not keep another's waiting until all of them are done.
 func TestCopyInTurn(t *testing.T) {
 	w := newWorld(t)

@@ -106,18 +106,25 @@ func (s *Store) nextCopy(ctx context.Context) (*Blob, *atomic.Int64, error) {
 	return nil, nil, nil
 }
 
-// carry carries out one copy. What fails in recording its end leaves it pending: it is begun anew.
+// carry carries out one copy. What fails in recording its end leaves it pending: it is begun anew, and not at once, since the
+// disk may be full or its container gone.
 func (s *Store) carry(ctx context.Context, b *Blob, done *atomic.Int64) {
 	list, failure := s.fill(ctx, b, done)
+	var unrecorded error
 	if ctx.Err() == nil {
-		_ = s.filled(ctx, b, list, failure)
+		unrecorded = s.filled(ctx, b, list, failure)
 	} else {
-		s.drop(Container{b.Container, b.Region}, list...)
+		s.drop(ctx, Container{b.Container, b.Region}, list...)
 	}
 	s.filling.mu.Lock()
 	delete(s.filling.done, b.Copy.ID)
 	s.filling.mu.Unlock()
-	s.wake()
+	switch {
+	case unrecorded == nil || errors.Is(unrecorded, errUnwanted):
+		s.wake()
+	case !isRefusal(unrecorded):
+		s.Log.Error("the end of a copy is not recorded; the copy is begun anew", "copy", b.Copy.ID, "blob", b.Name, "error", unrecorded)
+	}
 }
 
 // fill copies the bytes of a source that stays as it was.
@@ -259,7 +266,7 @@ func (s *Store) filled(ctx context.Context, b *Blob, list []Part, failure error)
 		err = s.Store.Update(ctx, func(tx store.Tx) error { return s.complete(tx, b, list) })
 	}
 	if err != nil || failure != nil {
-		s.drop(at.Container, list...)
+		s.drop(ctx, at.Container, list...)
 	}
 	return err
 }

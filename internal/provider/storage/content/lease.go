@@ -12,13 +12,12 @@ type Lease struct {
 	Duration time.Duration `json:"duration,omitempty"` // 0 with an ID: without end
 	Until    time.Time     `json:"until,omitzero"`     // of a lease with an end
 	Breaks   time.Time     `json:"breaks,omitzero"`    // when a breaking lease is broken
-	Released bool          `json:"released,omitempty"`
 }
 
 // State is the lease's state in the service's words.
 func (l *Lease) State(now time.Time) string {
 	switch {
-	case l.ID == "" || l.Released:
+	case l.ID == "":
 		return "available"
 	case !l.Breaks.IsZero() && now.Before(l.Breaks):
 		return "breaking"

@@ -216,11 +216,12 @@ func (s *Store) sweepContainer(ctx context.Context, bucket *blob.Bucket, contain
 // giveUp notes blocks that waited too long.
 func (s *Store) giveUp(ctx context.Context) error {
 	for after, more := "", true; more; {
+		last := ""
 		err := s.Store.Update(ctx, func(tx store.Tx) error {
 			docs, err := tx.List(store.Query{Kind: blockKind, After: after, Limit: sweepPage})
 			more = len(docs) == sweepPage
 			for _, d := range docs {
-				after = d.Key
+				last = d.Key
 				var w waiting
 				if err := json.Unmarshal(d.Body, &w); err != nil {
 					return err
@@ -236,6 +237,7 @@ func (s *Store) giveUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		after = last // not in the transaction, which may be run again
 	}
 	return nil
 }

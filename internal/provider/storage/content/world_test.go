@@ -66,6 +66,23 @@ func (h *hooked) Delete(ctx context.Context, key string) error {
 	return h.Bucket.Delete(ctx, key)
 }
 
+// lossy is a store's back-end that loses the first race of every transaction, as one does beside other servers.
+type lossy struct{ store.Driver }
+
+func (l lossy) Update(ctx context.Context, f func(store.Tx) error) error {
+	lost := errors.New("lost")
+	err := l.Driver.Update(ctx, func(tx store.Tx) error {
+		if err := f(tx); err != nil {
+			return err
+		}
+		return lost
+	})
+	if !errors.Is(err, lost) {
+		return err
+	}
+	return l.Driver.Update(ctx, f)
+}
+
 // world is the blobs of one server, with one container.
 type world struct {
 	*testing.T
@@ -83,7 +100,7 @@ func (w *world) pass(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, store: store.New(memstore.Open()), bucket: &hooked{Bucket: memblob.New()}}
+	w := &world{T: t, store: store.New(lossy{memstore.Open()}), bucket: &hooked{Bucket: memblob.New()}}
 	t.Cleanup(func() { w.store.Close() })
 	var err error
 	w.images, err = image.New(image.Config{Store: w.store, Dir: t.TempDir(), Workers: 2, Buckets: w.buckets})
