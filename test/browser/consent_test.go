@@ -155,8 +155,6 @@ func (i *installation) chromium() tab {
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil { // the first one must be without a time limit
 		i.t.Fatal(err)
 	}
-	ctx, cancel = context.WithTimeout(ctx, 90*time.Second)
-	i.t.Cleanup(cancel)
 	return tab{i.t, ctx}
 }
 
@@ -165,104 +163,24 @@ func (i *installation) authorize() string {
 		url.Values{"client_id": {i.app.AppID}, "response_type": {"code"}, "redirect_uri": {callback}, "state": {"s1"}}.Encode()
 }
 
-// tab is the browser's page, with failures that end the test.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
-}
-
-func (b tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	for _, step := range steps {
-		if err := b.once(step); err != nil {
-			at, _ := chromedp.Run(b.ctx, chromedp.Location())
-			b.t.Fatalf("at %s: %v", at, err)
-		}
-	}
-}
-
-// once does a step. While one page gives way to the next there is none in which to look for anything: the step has done nothing then,
-// and is asked for again.
-func (b tab) once(step chromedp.Action[chromedp.Void]) error {
-	for {
-		err := chromedp.Do(b.ctx, step)
-		if err == nil || !strings.Contains(err.Error(), "Cannot find default execution context") {
-			return err
-		}
-		select {
-		case <-b.ctx.Done():
-			return err
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// shoot keeps a picture of the page for whoever reads the test's result.
-func (b tab) shoot(name string) {
-	b.t.Helper()
-	dir := filepath.Join("..", "..", "build", "screenshots")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		b.t.Fatal(err)
-	}
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
-	}
-	if err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func (b tab) text() string {
-	b.t.Helper()
-	text, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("main")))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return text
-}
-
 // arrived waits until the browser is at the application's address.
 func (b tab) arrived() url.Values {
 	b.t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		at, err := chromedp.Run(b.ctx, chromedp.Location())
-		if err == nil && strings.HasPrefix(at, callback) {
-			return must(url.Parse(at)).Query()
-		}
-		select {
-		case <-b.ctx.Done():
-			b.t.Fatalf("the browser stays at %s: %v", at, err)
-		case <-tick.C:
-		}
-	}
-}
-
-func see(selector string) chromedp.Action[chromedp.Void] {
-	return chromedp.WaitVisible(chromedp.CSS(selector))
-}
-
-// press chooses a button as a keyboard does.
-func press(act string) chromedp.Action[chromedp.Void] {
-	button := chromedp.CSS("button[value=" + act + "]")
-	return chromedp.Steps(chromedp.WaitVisible(button), chromedp.Focus(button), chromedp.KeyEvent(kb.Enter))
-}
-
-// signIn uses nothing but the keyboard: the first field has the focus.
-func signIn(name string) chromedp.Action[chromedp.Void] {
-	return chromedp.Steps(see("#password"), chromedp.KeyEvent(name), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(password), chromedp.KeyEvent(kb.Enter))
+	return must(url.Parse(b.arrive(callback))).Query()
 }
 
 func TestConsent(t *testing.T) {
 	i := install(t)
 	b := i.chromium()
-	b.do(chromedp.Navigate(i.authorize()), see("#username"))
+	b.open(i.authorize())
+	b.await(focused("username"))
 	b.shoot("1-sign-in")
-	b.do(chromedp.SendKeys(chromedp.CSS("#username"), "admin@fabrikam.onmicrosoft.com"), chromedp.SendKeys(chromedp.CSS("#password"), "wrong"+kb.Enter), see(".fault"))
+	b.into(`//*[@id="username"]`, "admin@fabrikam.onmicrosoft.com")
+	b.into(`//*[@id="password"]`, "wrong"+kb.Enter)
+	b.await(visible(`//*[contains(@class, "fault")]`))
 	b.shoot("2-wrong-password")
-	b.do(chromedp.SendKeys(chromedp.CSS("#password"), password+kb.Enter), see("button[value=accept]"))
+	b.into(`//*[@id="password"]`, password+kb.Enter)
+	b.await(visible(`//button[@value="accept"]`))
 	b.shoot("3-consent")
 	text := b.text()
 	for _, want := range []string{"Golden images", "Contoso Images", i.tenant1.ID, i.app.AppID, "Fabrikam", "admin@fabrikam.onmicrosoft.com"} {
@@ -270,15 +188,16 @@ func TestConsent(t *testing.T) {
 			t.Errorf("the page lacks %q: %s", want, text)
 		}
 	}
-	b.do(press("deny"))
+	b.into(`//button[@value="deny"]`, kb.Enter)
 	if q := b.arrived(); q.Get("error") != "access_denied" || q.Get("state") != "s1" {
 		t.Errorf("denied: %v", q)
 	}
-	b.do(chromedp.Navigate(i.authorize()), press("accept"))
+	b.open(i.authorize())
+	b.into(`//button[@value="accept"]`, kb.Enter)
 	if q := b.arrived(); q.Get("code") == "" || q.Get("state") != "s1" {
 		t.Errorf("accepted: %v", q)
 	}
-	b.do(chromedp.Navigate(i.authorize())) // no page in between any more
+	b.open(i.authorize()) // no page in between any more
 	if q := b.arrived(); q.Get("code") == "" {
 		t.Errorf("again: %v", q)
 	}
@@ -287,7 +206,10 @@ func TestConsent(t *testing.T) {
 func TestConsentNeedsAdministrator(t *testing.T) {
 	i := install(t)
 	b := i.chromium()
-	b.do(chromedp.Navigate(i.authorize()), signIn("bob@fabrikam.onmicrosoft.com"), see("dl"))
+	b.open(i.authorize())
+	b.await(focused("username")) // nothing but the keyboard: the first field has the focus
+	b.keys("bob@fabrikam.onmicrosoft.com" + kb.Tab + password + kb.Enter)
+	b.await(visible("//dl"))
 	b.shoot("4-need-admin-approval")
 	if text := b.text(); !strings.Contains(text, "AADSTS90094") {
 		t.Error(text)

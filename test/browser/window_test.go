@@ -68,15 +68,13 @@ func (r *reader) opened() (o opened, ok bool) {
 
 func (r *reader) follow(b playbook.Block, steps string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ctx, cancel = remote.NewAllocator(ctx, r.door(ctx, b))
 	defer cancel()
 	ctx, cancel = chromedp.NewContext(ctx)
 	defer cancel()
-	ctx, cancel = chromedp.NewContext(ctx, r.page(ctx, b))
-	defer cancel()
-	tab := tab{r.t, ctx}
+	tab := r.attach(ctx, b)
 	for i, step := range strings.Split(strings.TrimSpace(steps), "\n") {
 		r.t.Logf("%s:%d: %s", b.Page, b.Line+i, strings.Split(step, " = ")[0])
 		r.step(tab, step)
@@ -102,35 +100,38 @@ func (r *reader) door(ctx context.Context, b playbook.Block) (address string) {
 	return address
 }
 
-// page finds the tab that shows what the guide's command asked for.
-func (r *reader) page(ctx context.Context, b playbook.Block) (option chromedp.ContextOption) {
+// attach finds the tab that shows what the guide's command asked for. In the moment in which a tab's first page takes the place of the
+// empty one there is nothing to attach to, on a loaded machine often; chromedp fails then, would close the tab, and is asked again.
+func (r *reader) attach(ctx context.Context, b playbook.Block) (found tab) {
 	r.t.Helper()
-	r.await(ctx, b.At()+": the browser shows no page", func() bool {
+	var last error
+	if !until(ctx, func() bool {
 		targets, err := chromedp.Targets(ctx)
 		if err != nil {
 			r.t.Fatalf("%s: %v", b.At(), err)
 		}
 		for _, target := range targets {
 			if target.Type == "page" && strings.HasPrefix(target.URL, "https://") {
-				option = chromedp.WithTargetID(target.TargetID)
-				return true
+				attached, detach := chromedp.NewContext(ctx, chromedp.WithTargetID(target.TargetID), chromedp.WithDetachOnCancel())
+				if last = chromedp.Do(attached); last == nil {
+					r.t.Cleanup(detach)
+					found = tab{r.t, attached}
+					return true
+				}
+				detach()
 			}
 		}
 		return false
-	})
-	return option
+	}) {
+		r.t.Fatalf("%s: the browser shows no page: %v", b.At(), last)
+	}
+	return found
 }
 
 func (r *reader) await(ctx context.Context, failure string, done func() bool) {
 	r.t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			r.t.Fatal(failure)
-		case <-tick.C:
-		}
+	if !until(ctx, done) {
+		r.t.Fatal(failure)
 	}
 }
 
@@ -139,22 +140,21 @@ func (r *reader) step(b tab, step string) {
 	what = strings.TrimSpace(what)
 	switch verb {
 	case "see":
-		b.do(chromedp.WaitVisible(chromedp.Search(`//main[contains(normalize-space(), ` + quoted(what) + `)]`)))
+		b.await(visible(`//main[contains(normalize-space(), ` + quoted(what) + `)]`))
 		r.picture(b, what)
 	case "read":
 		if text := strings.Join(strings.Fields(b.text()), " "); !strings.Contains(text, what) {
 			r.t.Fatalf("the page lacks %q: %s", what, text)
 		}
 	case "open":
-		b.do(chromedp.Navigate(what))
+		b.open(what)
 	case "type":
 		label, value, _ := strings.Cut(what, " = ")
-		b.do(chromedp.SendKeys(chromedp.Search(`//input[@id=//label[normalize-space()=`+quoted(label)+`]/@for]`), value))
+		b.into(`//input[@id=//label[normalize-space()=`+quoted(label)+`]/@for]`, value)
 	case "press":
-		button := chromedp.Search(`//button[normalize-space()=` + quoted(what) + `]`)
-		b.do(chromedp.WaitVisible(button), chromedp.Focus(button), chromedp.KeyEvent(kb.Enter))
+		b.into(`//button[normalize-space()=`+quoted(what)+`]`, kb.Enter)
 	case "arrive":
-		r.await(b.ctx, "the browser does not arrive at "+what, func() bool { return strings.HasPrefix(b.addressBar(), what) })
+		b.arrive(what)
 	case "close":
 		o, _ := r.opened()
 		err := os.Remove(r.stage.At("window")) // the next one is another browser
@@ -173,15 +173,6 @@ func (r *reader) picture(b tab, of string) {
 	r.t.Helper()
 	r.shots++
 	b.shoot(fmt.Sprintf("%s-%d-%s", r.name, r.shots, strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(of), "-"), "-")))
-}
-
-// addressBar is what a reader sees there, also when the page itself cannot be reached.
-func (b tab) addressBar() string {
-	history, err := chromedp.Run(b.ctx, chromedp.NavigationEntries())
-	if err != nil || len(history.Entries) == 0 {
-		return "" // between two pages
-	}
-	return history.Entries[history.CurrentIndex].URL
 }
 
 // quoted is a text in XPath, which has no escapes; no guide needs both quotes.
