@@ -72,6 +72,11 @@ func (g *Grants) Prove(ctx context.Context, name, password, source string) (Acco
 
 // proved is Prove without a look at the password's age.
 func (g *Grants) proved(ctx context.Context, name, password, source string) (u directory.User, err error) {
+	done, err := g.turn(ctx) // before the counts are looked at: guesses sent at the same time must not all pass below the limit
+	if err != nil {
+		return u, err
+	}
+	defer done()
 	name = strings.TrimSpace(name)
 	keys := []string{strings.ToLower(name) + "|" + source, strings.ToLower(name)}
 	if wait := g.people.Wait(source); wait > 0 { // many names from one address
