@@ -19,9 +19,7 @@ func (d *door) groupRoutes() []rest.Route {
 		rest.Get("groups/{}/members/$count", d.counting(d.groupMembers(false))), rest.Get("groups/{}/transitiveMembers/$count", d.counting(d.groupMembers(true))),
 		rest.Post("groups/{}/members/$ref", d.addMember), rest.Remove("groups/{}/members/{}/$ref", d.removeMember),
 		rest.Get("groups/{}/owners", d.groupOwners), rest.Post("groups/{}/owners/$ref", d.addGroupOwner), rest.Remove("groups/{}/owners/{}/$ref", d.removeGroupOwner),
-		rest.Get("groups/{}/memberOf", d.groupGroups(false)), rest.Get("groups/{}/transitiveMemberOf", d.groupGroups(true)),
-		rest.Ask("groups/{}/getMemberGroups", d.memberGroups), rest.Ask("groups/{}/getMemberObjects", d.memberGroups),
-		rest.Ask("groups/{}/checkMemberGroups", d.checkGroups), rest.Ask("groups/{}/checkMemberObjects", d.checkGroups),
+		rest.Get("groups/{}/memberOf", d.groupsOf(d.groupEnd, false)), rest.Get("groups/{}/transitiveMemberOf", d.groupsOf(d.groupEnd, true)),
 	}
 }
 

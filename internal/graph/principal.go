@@ -21,8 +21,8 @@ func (d *door) principalRoutes() []rest.Route {
 		rest.Post("servicePrincipals/{}/addPassword", d.addPrincipalPassword), rest.Post("servicePrincipals/{}/removePassword", d.removePrincipalPassword),
 		rest.Get("servicePrincipals/{}/owners", d.principalOwners), rest.Post("servicePrincipals/{}/owners/$ref", d.addPrincipalOwner),
 		rest.Remove("servicePrincipals/{}/owners/{}/$ref", d.removePrincipalOwner),
-		rest.Get("servicePrincipals/{}/memberOf", d.principalGroups(false)), rest.Get("servicePrincipals/{}/transitiveMemberOf", d.principalGroups(true)),
-		rest.Get("servicePrincipals/{}/ownedObjects", d.principalOwned),
+		rest.Get("servicePrincipals/{}/memberOf", d.groupsOf(d.principalEnd, false)), rest.Get("servicePrincipals/{}/transitiveMemberOf", d.groupsOf(d.principalEnd, true)),
+		rest.Get("servicePrincipals/{}/ownedObjects", of(d.principalEnd, d.owned)),
 	}
 }
 
