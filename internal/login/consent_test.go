@@ -219,3 +219,22 @@ func TestSignInRefusals(t *testing.T) {
 		t.Error(b.page)
 	}
 }
+
+// A path that begins with two slashes names another host to a browser: no page leads there, neither after a code nor after a sign-in.
+func TestPagesStayHere(t *testing.T) {
+	p := newPeople(t)
+	user := p.post("/organizations/oauth2/v2.0/devicecode", url.Values{"client_id": {azCLI}, "scope": {"openid"}}).text("user_code")
+	for _, path := range []string{"//evil.example/oauth2/deviceauth", "///evil.example/oauth2/deviceauth", "/%5Cevil.example/oauth2/deviceauth"} {
+		for name, fields := range map[string]url.Values{"a code": {"act": {"code"}, "code": {user}},
+			"a sign-in": {"act": {"signin"}, "username": {p.alice.UserPrincipalName}, "password": {password}}} {
+			b := p.browser()
+			b.get(path)
+			fields.Set("csrf", csrfField.FindStringSubmatch(b.page)[1])
+			got := b.send(postRequest(path, fields.Encode()))
+			to := got.header.Get("Location")
+			if got.status != http.StatusSeeOther || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsRune(to, '\\') {
+				t.Errorf("%s, %s: %d %q", path, name, got.status, to)
+			}
+		}
+	}
+}

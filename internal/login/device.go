@@ -68,7 +68,7 @@ func (d *door) deviceAuth(c call) error {
 		if err != nil || !found {
 			return err
 		}
-		return goTo(c, c.r.URL.EscapedPath()+"?"+url.Values{"user_code": {aadsts.Clip(f["code"])}}.Encode())
+		return comeBack(c, url.Values{"user_code": {aadsts.Clip(f["code"])}})
 	case f["act"] == "code", f["act"] == "accept", f["act"] == "deny":
 		if !ok {
 			return d.show(c, http.StatusOK, page.SignIn{App: "a device", Token: csrfToken(c)})
