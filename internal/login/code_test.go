@@ -371,3 +371,17 @@ func TestWebApplication(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
+
+// az asks for an application that the tenant does not have: a refusal that names it, not a fault of ours.
+func TestUnknownApplicationAsResource(t *testing.T) {
+	p := newPeople(t)
+	p.passwords()
+	path := "/" + tenant1 + "/oauth2/v2.0/token"
+	secret := p.post(path, codeForm(p.azCode(tenant1))).text("refresh_token")
+	for _, resource := range []string{"api://" + nobody, nobody, p.api().AppID + "/more"} {
+		scope := resource + "/.default"
+		checkError(t, "refresh: "+resource, p.world, p.post(path, refreshForm(secret, "scope", scope)), 400, "invalid_resource", 500011, "was not found in the tenant named "+tenant1)
+		checkError(t, "password: "+resource, p.world, p.post(path, url.Values{"grant_type": {"password"}, "client_id": {azCLI}, "username": {p.alice.UserPrincipalName},
+			"password": {password}, "scope": {scope}}), 400, "invalid_resource", 500011, "")
+	}
+}

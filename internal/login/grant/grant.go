@@ -161,19 +161,18 @@ type sign struct {
 	family   string
 	refresh  string
 	nonce    string
+	resource token.Resource // for which the access token is, and the version of its tokens
+	version  int
 }
 
 // issue makes the reply for a person.
 func (g *Grants) issue(ctx context.Context, s sign) (Reply, error) {
-	resource, version, err := g.resource(ctx, s.person.TenantID, s.asked.resource)
-	if err != nil {
-		return Reply{}, err
-	}
 	user := token.User{Name: s.person.Name, UPN: s.person.UPN, HomeTenant: s.person.HomeTenant, Session: s.family, Address: s.q.Source}
 	user.Scope = strings.Join(s.scopes, " ")
 	var r Reply
-	r.AccessToken, r.Claims, err = g.Tokens.Issue(ctx, token.Request{TenantID: s.person.TenantID, Resource: resource, AppID: s.app.AppID,
-		AppIDACR: s.acr, ObjectID: s.person.ObjectID, Version: version, User: &user, Roles: s.roles})
+	var err error
+	r.AccessToken, r.Claims, err = g.Tokens.Issue(ctx, token.Request{TenantID: s.person.TenantID, Resource: s.resource, AppID: s.app.AppID,
+		AppIDACR: s.acr, ObjectID: s.person.ObjectID, Version: s.version, User: &user, Roles: s.roles})
 	if err != nil {
 		return r, fmt.Errorf("login: issue a token: %w", err)
 	}

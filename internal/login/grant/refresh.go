@@ -164,6 +164,9 @@ func (g *Grants) answer(ctx context.Context, s sign, account Account, tenantID s
 	if s.scopes, err = g.scopes(ctx, s, sp.ObjectID); err != nil {
 		return Reply{}, err
 	}
+	if s.resource, s.version, err = g.resource(ctx, tenantID, s.asked.resource); err != nil {
+		return Reply{}, err
+	}
 	if err := g.rolesOf(ctx, &s, sp); err != nil {
 		return Reply{}, err
 	}
