@@ -56,19 +56,39 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	var next string
-	reused := false
+	next := token.NewSecret()
+	var reply Reply
+	if !r.reused(g.Now(), q.Source) { // answered before the old one is spent: who is refused keeps that one, and sends it again later
+		a.openid = true
+		reply, err = g.answer(ctx, sign{q: q, app: app, acr: acr, asked: a, family: r.Family, refresh: next}, r.Account, q.tenantFor(r.Account))
+		if err != nil {
+			return Reply{}, err
+		}
+	}
+	reused, err := g.rotate(ctx, q.Source, secret, next)
+	if err != nil {
+		return Reply{}, err
+	}
+	if reused || reply.AccessToken == "" {
+		g.Log.WarnContext(ctx, "refresh token reused", "client", app.AppID, "tenant", r.Account.Tenant, "object", r.Account.Object, "source", q.Source)
+		return Reply{}, revoked(token.ErrUnknownSecret)
+	}
+	return reply, nil
+}
+
+// reused says whether a second one sends the token.
+func (r refresh) reused(now time.Time, source string) bool {
+	return !r.Used.IsZero() && (now.Sub(r.Used) > retry || r.UsedBy != source)
+}
+
+// rotate spends a refresh token for the next one, or ends the family of one that is reused.
+func (g *Grants) rotate(ctx context.Context, source, secret, next string) (reused bool, err error) {
 	err = g.Store.Update(ctx, func(tx store.Tx) error {
-		next, reused = token.NewSecret(), false
-		var held token.Held
-		if r, held, err = token.Kept[refresh](tx, refreshRoom, secret, g.Now()); err != nil {
+		r, held, err := token.Kept[refresh](tx, refreshRoom, secret, g.Now())
+		if err != nil {
 			return badRefresh(err)
 		}
-		if r.Client != app.AppID {
-			return badRefresh(token.ErrUnknownSecret)
-		}
-		if !r.Used.IsZero() && (g.Now().Sub(r.Used) > retry || r.UsedBy != q.Source) {
-			reused = true
+		if reused = r.reused(g.Now(), source); reused {
 			return token.End(tx, r.Family)
 		}
 		if _, err := token.Extend(tx, r.Family, g.Now(), g.Now().Add(familyLife)); err != nil {
@@ -76,22 +96,14 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 		}
 		if r.Used.IsZero() {
 			spent := r
-			spent.Used, spent.UsedBy = g.Now().UTC(), q.Source
+			spent.Used, spent.UsedBy = g.Now().UTC(), source
 			if err := held.Change(tx, spent); err != nil {
 				return err
 			}
 		}
 		return token.Keep(tx, refreshRoom, next, refresh{Client: r.Client, Family: r.Family, Account: r.Account, ACR: r.ACR, Scope: r.Scope}, g.Now().Add(familyLife))
 	})
-	if err != nil {
-		return Reply{}, err
-	}
-	if reused {
-		g.Log.WarnContext(ctx, "refresh token reused", "client", app.AppID, "tenant", r.Account.Tenant, "object", r.Account.Object, "source", q.Source)
-		return Reply{}, revoked(token.ErrUnknownSecret)
-	}
-	a.openid = true
-	return g.answer(ctx, sign{q: q, app: app, acr: acr, asked: a, family: r.Family, refresh: next}, r.Account, q.tenantFor(r.Account))
+	return reused, err
 }
 
 // asked is what a refresh token is used for: what the request names, else what the person signed in for (RFC 6749, 6).
