@@ -71,8 +71,8 @@ func (g *Grants) proved(ctx context.Context, name, password, source string) (u d
 	}
 	defer done()
 	name = strings.TrimSpace(name)
-	keys := []string{strings.ToLower(name) + "|" + source, strings.ToLower(name)}
-	if wait := g.people.Wait(source); wait > 0 { // many names from one address
+	keys := []string{strings.ToLower(name) + "\x00" + source, strings.ToLower(name)} // no name has a zero byte, so that none is taken for one at an address
+	if wait := g.people.Wait(source); wait > 0 {                                     // many names from one address
 		return u, tooMany(wait)
 	}
 	if err := g.locked(ctx, keys); err != nil {
