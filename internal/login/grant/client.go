@@ -91,7 +91,7 @@ func (g *Grants) prove(ctx context.Context, q Request, app directory.Application
 	case !q.Client.Any():
 		return "", noCredential(q)
 	}
-	key := q.Source + "|" + app.AppID
+	key := q.site() + "|" + app.AppID
 	if wait := g.secrets.Wait(key); wait > 0 {
 		return "", tooMany(wait)
 	}

@@ -59,6 +59,9 @@ type Request struct {
 	Correlation string
 }
 
+// site is by what failures of a request are counted.
+func (q Request) site() string { return limit.Site(q.Source) }
+
 // Credentials is what a client says of itself, unproved.
 type Credentials struct {
 	ID        string

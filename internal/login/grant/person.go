@@ -9,6 +9,7 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/limit"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -70,9 +71,10 @@ func (g *Grants) proved(ctx context.Context, name, password, source string) (u d
 		return u, err
 	}
 	defer done()
-	name = strings.TrimSpace(name)
-	keys := []string{strings.ToLower(name) + "\x00" + source, strings.ToLower(name)} // no name has a zero byte, so that none is taken for one at an address
-	if wait := g.people.Wait(source); wait > 0 {                                     // many names from one address
+	name, site := strings.TrimSpace(name), limit.Site(source)
+	// No name has a zero byte, so that none is taken for one at an address.
+	keys := []string{strings.ToLower(name) + "\x00" + site, strings.ToLower(name)}
+	if wait := g.people.Wait(site); wait > 0 { // many names from one address
 		return u, tooMany(wait)
 	}
 	if err := g.locked(ctx, keys); err != nil {
@@ -80,7 +82,7 @@ func (g *Grants) proved(ctx context.Context, name, password, source string) (u d
 	}
 	u, err = g.Directory.VerifyPassword(ctx, name, password)
 	if errors.Is(err, directory.ErrUserNotFound) || errors.Is(err, directory.ErrWrongPassword) {
-		g.people.Count(source)
+		g.people.Count(site)
 	}
 	switch {
 	case errors.Is(err, directory.ErrUserNotFound):
