@@ -116,10 +116,12 @@ func (d *door) authorize(c call, version int) error {
 	if done, err := d.allow(&v, person); err != nil || done {
 		return err
 	}
-	if sp, err := d.Directory.Principal(c.r.Context(), v.tenant.ID, v.app.AppID); err == nil { // Microsoft's own have none
-		if _, err := d.grants.Admitted(c.r.Context(), sp, person); err != nil {
-			return err
-		}
+	sp, err := d.Directory.Principal(c.r.Context(), v.tenant.ID, v.app.AppID)
+	if err == nil {
+		_, err = d.grants.Admitted(c.r.Context(), sp, person)
+	}
+	if err != nil && !errors.Is(err, directory.ErrPrincipalNotFound) { // Microsoft's own have none
+		return err
 	}
 	code, err := d.grants.Authorize(c.r.Context(), grant.Code{Client: v.app.AppID, Tenant: v.tenant.ID, Account: account,
 		Redirect: v.redirect, Named: v.query["redirect_uri"] != "", Kind: v.kind,
