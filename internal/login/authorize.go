@@ -160,6 +160,9 @@ func (v *visit) check() error {
 		return aadsts.Fail(http.StatusBadRequest, "unsupported_response_type", 700054, "response_type '%s' is not enabled for the application; only 'code' is.", aadsts.Clip(q["response_type"]))
 	case !slices.Contains([]string{"", "query", "fragment", "form_post"}, q["response_mode"]):
 		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 70007, "'%s' is not a supported value of 'response_mode' when requesting a code.", aadsts.Clip(q["response_mode"]))
+	case q["response_mode"] == "form_post" && !takesForms(v.redirect):
+		q["response_mode"] = "" // this answer gets there
+		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 70007, "'form_post' is not a supported value of 'response_mode' for the redirect URI '%s', to which a browser sends no form.", aadsts.Clip(v.redirect))
 	case q["request"] != "" || q["request_uri"] != "":
 		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 90014, "The parameters 'request' and 'request_uri' are not supported.")
 	case v.prompts("none") && len(strings.Fields(q["prompt"])) > 1:
@@ -177,6 +180,12 @@ func (v *visit) check() error {
 		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 501491, "Invalid size of Code_Challenge parameter.")
 	}
 	return nil
+}
+
+// takesForms says whether a browser sends forms to an address; to a scheme of a native application the page may not.
+func takesForms(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http")
 }
 
 // account says who is signed in, or shows the form and is done. A posted form other than signing in is kept for allow.

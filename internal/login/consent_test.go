@@ -173,6 +173,7 @@ func TestAuthorizeRedirectErrors(t *testing.T) {
 		{"implicit flow", authorizeURL(tenant2, 2, "client_id", p.app.AppID, "response_type", "token"), callback, "unsupported_response_type", "AADSTS700054"},
 		{"no response type", authorizeURL(tenant2, 2, "client_id", p.app.AppID, "response_type", "-"), callback, "invalid_request", "AADSTS900144"},
 		{"response mode", authorizeURL(tenant2, 2, "client_id", p.app.AppID, "response_mode", "web_message"), callback, "invalid_request", "AADSTS70007"},
+		{"a form for a scheme of its own", authorizeURL(tenant2, 2, "client_id", p.public.AppID, "redirect_uri", "myapp://auth", "response_mode", "form_post"), "myapp://auth", "invalid_request", "AADSTS70007"},
 		{"request object", authorizeURL(tenant2, 2, "client_id", p.app.AppID, "request_uri", "https://evil.example/x"), callback, "invalid_request", "AADSTS90014"},
 		{"nobody signed in", authorizeURL(tenant2, 2, "client_id", p.app.AppID, "prompt", "none"), callback, "login_required", "AADSTS50058"},
 		{"public client without PKCE", authorizeURL("common", 2, "client_id", azCLI, "redirect_uri", "http://localhost:8400"), "http://localhost:8400", "invalid_request", "AADSTS9002325"},
