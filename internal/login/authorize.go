@@ -11,6 +11,7 @@ import (
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/grant"
 	"vitrine/internal/login/page"
+	"vitrine/internal/login/redirect"
 	"vitrine/internal/web"
 )
 
@@ -22,7 +23,7 @@ type visit struct {
 	app      directory.Application
 	tenant   directory.Tenant // zero: the person's home
 	redirect string           // registered; empty only where none is needed
-	kind     grant.RedirectKind
+	kind     redirect.Kind
 	posted   form // what the page sent; nil for a GET
 }
 
@@ -71,12 +72,12 @@ func (v *visit) directory() string {
 func (v *visit) checkRedirect() error {
 	v.redirect = v.query["redirect_uri"]
 	if v.redirect == "" {
-		v.redirect = grant.DefaultRedirect(v.app)
+		v.redirect = redirect.Default(v.app)
 	}
 	if v.redirect == "" {
 		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 900971, "No reply address provided.")
 	}
-	if v.kind = grant.RedirectOf(v.app, v.redirect); v.kind == grant.NoRedirect {
+	if v.kind = redirect.Of(v.app, v.redirect); v.kind == redirect.None {
 		return aadsts.Fail(http.StatusBadRequest, "invalid_client", 50011, "The redirect URI '%s' specified in the request does not match the redirect URIs "+
 			"configured for the application '%s'. Make sure the redirect URI sent in the request matches one added to your application in the "+
 			"Azure portal. Navigate to https://aka.ms/redirectUriMismatchError to learn more about how to troubleshoot this error.",
@@ -170,7 +171,7 @@ func (v *visit) check() error {
 	}
 	challenge, method := q["code_challenge"], q["code_challenge_method"]
 	switch {
-	case challenge == "" && v.kind != grant.WebRedirect:
+	case challenge == "" && v.kind != redirect.Web:
 		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 9002325, "Proof Key for Code Exchange is required for cross-origin authorization code redemption.")
 	case challenge == "":
 		return nil
