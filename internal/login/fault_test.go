@@ -62,3 +62,29 @@ func TestNoCodeWhenAReadFails(t *testing.T) {
 		}
 	}
 }
+
+// A sign-in that is refused after the password was right leaves nothing behind: who tries again and again would fill the store.
+func TestRefusedSignInKeepsNothing(t *testing.T) {
+	p := newPeople(t)
+	p.passwords()
+	kept := func() (n int) {
+		p.update(func(tx store.Tx) error {
+			docs, err := tx.List(store.Query{Kind: "token/kept"})
+			n = len(docs)
+			return err
+		})
+		return n
+	}
+	path := "/" + tenant1 + "/oauth2/v2.0/token"
+	for _, tc := range []struct {
+		scope, oauth string
+		code         int
+	}{{"https://graph.microsoft.com/Directory.Read.All", "invalid_grant", 65001}, {"api://" + nobody + "/.default", "invalid_client", 650052}} {
+		f := p.form("grant_type", "password", "username", p.alice.UserPrincipalName, "password", password, "scope", tc.scope)
+		before := kept()
+		checkError(t, tc.scope, p.world, p.post(path, f), 400, tc.oauth, tc.code, "")
+		if after := kept(); after != before {
+			t.Errorf("%s: %d documents more", tc.scope, after-before)
+		}
+	}
+}

@@ -94,7 +94,11 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 		return Reply{}, aadsts.Fail(400, "invalid_grant", 54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid "+
 			"code or use an existing refresh token.")
 	}
-	return g.answer(ctx, sign{q: q, app: app, acr: acr, asked: wanted, family: family, refresh: refresh, nonce: c.Nonce}, c.Account, c.Tenant)
+	made := sign{q: q, app: app, acr: acr, asked: wanted, family: family, refresh: refresh, nonce: c.Nonce}
+	if err := g.admit(ctx, &made, c.Account, c.Tenant); err != nil {
+		return Reply{}, err
+	}
+	return g.issue(ctx, made)
 }
 
 // asked is what a code is redeemed for: what it was made for, unless the one who redeems it says something else.

@@ -168,7 +168,7 @@ type sign struct {
 	version  int
 }
 
-// issue makes the reply for a person.
+// issue makes the reply for a person who was admitted.
 func (g *Grants) issue(ctx context.Context, s sign) (Reply, error) {
 	user := token.User{Name: s.person.Name, UPN: s.person.UPN, HomeTenant: s.person.HomeTenant, Session: s.family, Address: s.q.Source}
 	user.Scope = strings.Join(s.scopes, " ")
@@ -179,7 +179,10 @@ func (g *Grants) issue(ctx context.Context, s sign) (Reply, error) {
 	if err != nil {
 		return r, fmt.Errorf("login: issue a token: %w", err)
 	}
-	r.Refresh, r.Scope = s.refresh, s.asked.granted(user.Scope)
+	r.Scope = s.asked.granted(user.Scope)
+	if s.asked.offline {
+		r.Refresh = s.refresh
+	}
 	if s.asked.openid || s.q.Version == 1 {
 		if r.IDToken, err = g.Tokens.IssueID(ctx, token.IDRequest{TenantID: s.person.TenantID, AppID: s.app.AppID, ObjectID: s.person.ObjectID,
 			Nonce: s.nonce, Version: s.q.Version, User: user, Roles: s.ownRoles}); err != nil {

@@ -57,11 +57,9 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 		return Reply{}, err
 	}
 	next := token.NewSecret()
-	var reply Reply
-	if !r.reused(g.Now(), q.Source) { // answered before the old one is spent: who is refused keeps that one, and sends it again later
-		a.openid = true
-		reply, err = g.answer(ctx, sign{q: q, app: app, acr: acr, asked: a, family: r.Family, refresh: next}, r.Account, q.tenantFor(r.Account))
-		if err != nil {
+	wanted := sign{q: q, app: app, acr: acr, asked: a, family: r.Family, refresh: next}
+	if !r.reused(g.Now(), q.Source) { // looked at before the old one is spent: who is refused keeps that one, and sends it again later
+		if err := g.admit(ctx, &wanted, r.Account, q.tenantFor(r.Account)); err != nil {
 			return Reply{}, err
 		}
 	}
@@ -69,11 +67,12 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	if reused || reply.AccessToken == "" {
+	if reused || wanted.person == (Person{}) {
 		g.Log.WarnContext(ctx, "refresh token reused", "client", app.AppID, "tenant", r.Account.Tenant, "object", r.Account.Object, "source", q.Source)
 		return Reply{}, revoked(token.ErrUnknownSecret)
 	}
-	return reply, nil
+	wanted.asked.openid, wanted.asked.offline = true, true
+	return g.issue(ctx, wanted)
 }
 
 // reused says whether a second one sends the token.
@@ -157,33 +156,27 @@ func revoked(err error) error {
 	return err
 }
 
-// answer makes the reply of a grant for a person in a tenant. The tenant has to know the client, as for any other grant.
-func (g *Grants) answer(ctx context.Context, s sign, account Account, tenantID string) (Reply, error) {
+// admit completes what tokens are made of for a person in a tenant, or refuses it. The tenant has to know the client, as for any other grant.
+func (g *Grants) admit(ctx context.Context, s *sign, account Account, tenantID string) error {
 	var err error
 	if s.q.Tenant, err = g.Directory.Tenant(ctx, tenantID); err != nil {
-		return Reply{}, err
+		return err
 	}
 	_, sp, err := g.client(ctx, s.q)
 	if err != nil {
-		return Reply{}, err
+		return err
 	}
 	if !sp.AccountEnabled {
-		return Reply{}, disabledClient(s.app)
+		return disabledClient(s.app)
 	}
 	if s.person, err = g.Present(ctx, account, tenantID, s.app); err != nil {
-		return Reply{}, err
+		return err
 	}
-	if s.scopes, err = g.scopes(ctx, s, sp.ObjectID); err != nil {
-		return Reply{}, err
+	if s.scopes, err = g.scopes(ctx, *s, sp.ObjectID); err != nil {
+		return err
 	}
 	if s.resource, s.version, err = g.resource(ctx, tenantID, s.asked.resource); err != nil {
-		return Reply{}, err
+		return err
 	}
-	if err := g.rolesOf(ctx, &s, sp); err != nil {
-		return Reply{}, err
-	}
-	if !s.asked.offline && s.q.Form["grant_type"] != "refresh_token" {
-		s.refresh = ""
-	}
-	return g.issue(ctx, s)
+	return g.rolesOf(ctx, s, sp)
 }
