@@ -109,6 +109,9 @@ func (d *door) authorize(c call, version int) error {
 	}
 	person, err := d.grants.Present(c.r.Context(), account, v.tenant.ID, v.app)
 	if f, ok := errors.AsType[*aadsts.Failure](err); ok { // the session is of somebody who cannot go on: let another sign in
+		if v.prompts("none") { // the application does not hear who it is
+			return d.back(v, nobodyHere())
+		}
 		return d.show(c, http.StatusOK, page.SignIn{App: v.app.DisplayName, Fault: f.Sentence(), Token: csrfToken(c)}, v.redirect)
 	}
 	if err != nil {
@@ -204,10 +207,14 @@ func (d *door) account(v *visit) (grant.Account, bool, error) {
 		return account, false, nil
 	}
 	if v.prompts("none") {
-		return account, false, aadsts.Fail(http.StatusBadRequest, "login_required", 50058, "A silent sign-in request was sent but no user is signed in.")
+		return account, false, nobodyHere()
 	}
 	form.Token = csrfToken(v.call)
 	return account, true, d.show(v.call, http.StatusOK, form, v.redirect)
+}
+
+func nobodyHere() error {
+	return aadsts.Fail(http.StatusBadRequest, "login_required", 50058, "A silent sign-in request was sent but no user is signed in.")
 }
 
 // back tells a failure to the application, with what it needs to go on.

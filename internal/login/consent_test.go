@@ -188,6 +188,21 @@ func TestAuthorizeRedirectErrors(t *testing.T) {
 	}
 }
 
+// A silent request shows no page, also when who is signed in may not go on; the application does not hear who that is.
+func TestSilentRequestOfAStranger(t *testing.T) {
+	p := newPeople(t)
+	b := p.browser()
+	b.get(authorizeURL(tenant2, 2, "client_id", p.app.AppID, "scope", "openid"))
+	b.sent(b.signIn(p.bob), callback)
+	q := b.sent(b.get(authorizeURL(tenant1, 2, "client_id", p.app.AppID, "scope", "openid", "prompt", "none")), callback)
+	if q.Get("error") != "login_required" || !strings.HasPrefix(q.Get("error_description"), "AADSTS50058: ") || strings.Contains(q.Encode(), "bob") {
+		t.Errorf("%v", q)
+	}
+	if q := b.sent(b.get(authorizeURL(tenant2, 2, "client_id", p.app.AppID, "scope", "openid", "prompt", "none")), callback); q.Get("code") == "" {
+		t.Errorf("where bob is: %v", q)
+	}
+}
+
 func TestSignInRefusals(t *testing.T) {
 	p := newPeople(t)
 	b := p.browser()
