@@ -418,3 +418,19 @@ func TestUnknownApplicationAsResource(t *testing.T) {
 			"password": {password}, "scope": {scope}}), 400, "invalid_resource", 500011, "")
 	}
 }
+
+// Whose sign-in has ended hears that, and nothing of how the person or the resource is now.
+func TestRefreshOfAnEndedSignIn(t *testing.T) {
+	p := newPeople(t)
+	v2 := "/" + tenant1 + "/oauth2/v2.0/token"
+	secret := p.post(v2, codeForm(p.azCode(tenant1))).text("refresh_token")
+	p.update(func(tx store.Tx) error {
+		_, err := p.dir.ChangeUserIn(tx, tenant1, p.alice.ObjectID, func(u *directory.User) error { u.AccountEnabled = false; return nil })
+		return err
+	})
+	checkError(t, "disabled", p.world, p.post(v2, refreshForm(secret)), 400, "invalid_grant", 50057, "")
+	p.update(func(tx store.Tx) error { return token.EndAll(tx, tenant1, p.alice.ObjectID) })
+	for _, scope := range []string{armHost + "/.default", "https://vault.azure.net/.default"} {
+		checkError(t, scope, p.world, p.post(v2, refreshForm(secret, "scope", scope)), 400, "invalid_grant", 50173, "revoked")
+	}
+}

@@ -59,6 +59,9 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 	next := token.NewSecret()
 	wanted := sign{q: q, app: app, acr: acr, asked: a, family: r.Family, refresh: next}
 	if !r.reused(g.Now(), q.Source) { // looked at before the old one is spent: who is refused keeps that one, and sends it again later
+		if err := g.Store.View(ctx, func(tx store.Tx) error { return token.Lives(tx, r.Family, g.Now()) }); err != nil {
+			return Reply{}, revoked(err)
+		}
 		if err := g.admit(ctx, &wanted, r.Account, q.tenantFor(r.Account)); err != nil {
 			return Reply{}, err
 		}
