@@ -17,13 +17,21 @@ const KindGuesses = "directory/guesses"
 // ErrTooManyGuesses says that a password is not looked at for a while, right or wrong.
 var ErrTooManyGuesses = errors.New("too many wrong passwords")
 
-// Wrong passwords in a row before Reprove locks, and for how long: the numbers of the sign-in, which are Entra's smart lockout's.
+// GuessesAllowed is how many wrong passwords in a row there may be, here and at the sign-in: Entra's smart lockout begins at 10 and a minute too.
+// GuessesKept is how long they are counted.
 const (
-	guessesAllowed = 10
-	guessLock      = time.Minute
-	guessLockMost  = time.Hour
-	guessesKept    = 24 * time.Hour
+	GuessesAllowed = 10
+	GuessesKept    = 24 * time.Hour
 )
+
+// GuessLock says until when no password is looked at after so many in a row that were wrong, the zero time if that many are allowed. Each beyond
+// those allowed doubles the wait, up to an hour.
+func GuessLock(now time.Time, failed, allowed int) time.Time {
+	if failed < allowed {
+		return time.Time{}
+	}
+	return now.Add(min(time.Minute<<min(failed-allowed, 6), time.Hour)).UTC()
+}
 
 type guesses struct {
 	Failed int       `json:"failed"`
@@ -54,7 +62,7 @@ func (d *Directory) Reprove(ctx context.Context, tenantID, objectID, text string
 	})
 }
 
-// guess counts one, or refuses it; each beyond the limit doubles the time of the lock.
+// guess counts one, or refuses it.
 func (d *Directory) guess(tx store.Tx, key string) error {
 	g, doc, err := record.Read[guesses](tx, key, store.ErrNotFound)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -64,13 +72,11 @@ func (d *Directory) guess(tx store.Tx, key string) error {
 	switch {
 	case now.Before(g.Locked):
 		return fmt.Errorf("until %s: %w", g.Locked.Format(time.RFC3339), ErrTooManyGuesses)
-	case now.Sub(g.Last) > guessesKept:
+	case now.Sub(g.Last) > GuessesKept:
 		g = guesses{}
 	}
-	g.Last = now
-	if g.Failed++; g.Failed >= guessesAllowed {
-		g.Locked = now.Add(min(guessLock<<min(g.Failed-guessesAllowed, 6), guessLockMost))
-	}
+	g.Last, g.Failed = now, g.Failed+1
+	g.Locked = GuessLock(now, g.Failed, GuessesAllowed)
 	doc.Key, doc.Kind = key, KindGuesses
 	return record.Write(tx, doc, g)
 }
@@ -86,7 +92,7 @@ func (d *Directory) sweepGuesses(tx store.Tx) error {
 		if err := record.Decode(doc, &g); err != nil {
 			return err
 		}
-		if d.now().Sub(g.Last) <= guessesKept {
+		if d.now().Sub(g.Last) <= GuessesKept {
 			continue
 		}
 		if err := tx.Delete(doc.Key, doc.ETag); err != nil {

@@ -38,24 +38,24 @@ func TestReprove(t *testing.T) {
 			t.Errorf("%s: %v, want %v", text, err, want)
 		}
 	}
-	for range guessesAllowed - 1 {
+	for range GuessesAllowed - 1 {
 		prove(bad, ErrWrongPassword)
 	}
 	prove(good, nil) // begins anew
 	var wait sync.WaitGroup
-	for range 2 * guessesAllowed { // at the same time
+	for range 2 * GuessesAllowed { // at the same time
 		wait.Go(func() { _ = d.Reprove(t.Context(), home.ID, u.ObjectID, bad) })
 	}
 	wait.Wait()
 	prove(good, ErrTooManyGuesses)
-	now = now.Add(guessLock)
+	now = now.Add(time.Minute)
 	prove(bad, ErrWrongPassword)
-	now = now.Add(guessLock)
+	now = now.Add(time.Minute)
 	prove(good, ErrTooManyGuesses) // twice as long
-	now = now.Add(guessLock)
+	now = now.Add(time.Minute)
 	prove(good, nil)
 	prove(bad, ErrWrongPassword)
-	now = now.Add(guessesKept + time.Second)
+	now = now.Add(GuessesKept + time.Second)
 	if err := d.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}

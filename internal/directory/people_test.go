@@ -178,6 +178,16 @@ func TestGuests(t *testing.T) {
 	if err := active(); !errors.Is(err, directory.ErrUserNotFound) {
 		t.Errorf("before it was accepted: %v", err)
 	}
+	hash, err := d.HashPassword(t.Context(), "Correct-Horse7!", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in(t, st, func(tx store.Tx) error {
+		_, err := d.ChangeUserIn(tx, abroad.ID, guest.ObjectID, func(u *directory.User) error { u.Password = hash; return nil })
+		return err
+	}); !errors.Is(err, directory.ErrInvalid) {
+		t.Errorf("a password before it was accepted: %v", err)
+	}
 	redeem := func(u directory.User) error {
 		return in(t, st, func(tx store.Tx) error { _, err := d.RedeemIn(tx, abroad.ID, u); return err })
 	}
@@ -232,5 +242,41 @@ func TestNamesAreOnesOwn(t *testing.T) {
 	}
 	if err := in(t, st, func(tx store.Tx) error { return d.AddDomainIn(tx, abroad.ID, "images.example") }); !errors.Is(err, directory.ErrExists) {
 		t.Errorf("a domain of another tenant: %v", err)
+	}
+}
+
+// However the last Global Administrator would go, it stays.
+func TestLastAdministrator(t *testing.T) {
+	d, st := newDirectory(t)
+	home := mustTenant(t, d, "home")
+	app, sp := mustApp(t, d, home, "")
+	alice := mustUser(t, d, st, home, "alice", "")
+	give := func(id string) {
+		t.Helper()
+		if err := in(t, st, func(tx store.Tx) error { return d.SetRoleIn(tx, home.ID, id, directory.GlobalAdministrator, true) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disable := func(tx store.Tx) error {
+		_, err := d.ChangePrincipalIn(tx, home.ID, app.AppID, func(p *directory.ServicePrincipal) error { p.AccountEnabled = false; return nil })
+		return err
+	}
+	give(sp.ObjectID)
+	for what, f := range map[string]func(store.Tx) error{"disable": disable,
+		"take the role": func(tx store.Tx) error {
+			return d.SetRoleIn(tx, home.ID, sp.ObjectID, directory.GlobalAdministrator, false)
+		},
+		"delete":                 func(tx store.Tx) error { return d.DeletePrincipalIn(tx, home.ID, app.AppID) },
+		"delete the application": func(tx store.Tx) error { return d.DeleteApplicationIn(tx, app.AppID) }} {
+		if err := in(t, st, f); !errors.Is(err, directory.ErrLastAdministrator) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	give(alice.ObjectID)
+	if err := in(t, st, disable); err != nil {
+		t.Errorf("with another administrator: %v", err)
+	}
+	if err := in(t, st, func(tx store.Tx) error { return d.DeleteUserIn(tx, home.ID, alice.ObjectID) }); !errors.Is(err, directory.ErrLastAdministrator) {
+		t.Errorf("the other one is disabled: %v", err)
 	}
 }

@@ -179,6 +179,11 @@ func (d *Directory) ChangePrincipalIn(tx store.Tx, tenantID, appID string, chang
 	if err := rule.CheckName("service principal name", p.DisplayName); err != nil {
 		return old, err
 	}
+	if !p.AccountEnabled && old.AccountEnabled {
+		if err := d.keepsAdministrator(tx, Object{ServicePrincipal: &old}); err != nil {
+			return old, err
+		}
+	}
 	if err := p.Credentials.Check(); err != nil {
 		return old, err
 	}

@@ -222,7 +222,7 @@ func (d *Directory) ChangeUserIn(tx store.Tx, tenantID, objectID string, change 
 			return old, err
 		}
 	}
-	if u.Guesthood.HomeObject != "" && u.Password.Set() {
+	if u.UserType == Guest && u.Password.Set() {
 		return old, fmt.Errorf("a guest's password is kept by the home tenant: %w", ErrInvalid)
 	}
 	if !u.AccountEnabled || !u.Password.Same(old.Password) {

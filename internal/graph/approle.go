@@ -23,24 +23,6 @@ func (d *door) appRoleRoutes() []rest.Route {
 	return all
 }
 
-// end finds the object ID of what the path names.
-type end func(*rest.Call) (string, error)
-
-func (d *door) principalEnd(c *rest.Call) (string, error) {
-	sp, err := d.principal(c)
-	return sp.ObjectID, err
-}
-
-func (d *door) userEnd(c *rest.Call) (string, error) {
-	u, err := d.user(c)
-	return u.ObjectID, err
-}
-
-func (d *door) groupEnd(c *rest.Call) (string, error) {
-	g, err := d.group(c)
-	return g.ObjectID, err
-}
-
 // isAt says whether an assignment has an object at that end.
 func isAt(a consent.Assignment, id string, resource bool) bool {
 	if resource {

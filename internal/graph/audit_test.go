@@ -31,6 +31,13 @@ func TestWritesAreInTheActivityLog(t *testing.T) {
 	w.as("none", "DELETE", w.fill("/v1.0/applications/{logged}"), "")
 	w.as("none", "GET", w.fill("/v1.0/users/{bob}"), "")
 	w.must("admin", "DELETE", "/v1.0/applications/{logged}", "", 204)
+	team := w.must("admin", "POST", "/v1.0/groups", `{"displayName":"team","mailEnabled":false,"mailNickname":"team","securityEnabled":true}`, 201)
+	w.id["team"] = str(team.body["id"])
+	w.must("admin", "POST", "/v1.0/groups/{team}/members/$ref", `{"@odata.id":"https://graph.microsoft.com/v1.0/directoryObjects/{none}"}`, 204)
+	w.must("admin", "DELETE", "/v1.0/groups/{team}/members/{none}/$ref", "", 204)
+	w.must("admin", "PATCH", "/v1.0/servicePrincipals(appId='"+w.app["none"]+"')", `{"notes":"by the name of the client"}`, 204)
+	w.as("none", "POST", "/v1.0/users", `{"passwordProfile":{"password":"Refused-before-1"}}`)
+	w.must("admin", "POST", "/v1.0/groups?$select=nothing", `{"displayName":"never","mailEnabled":false,"mailNickname":"never","securityEnabled":true}`, 400)
 	var out bytes.Buffer
 	if err := log.Export(t.Context(), &out, w.tenant.ID, time.Time{}); err != nil {
 		t.Fatal(err)
@@ -39,14 +46,22 @@ func TestWritesAreInTheActivityLog(t *testing.T) {
 		t.Error("the secret is in the log")
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 5 {
+	want := []string{`"Microsoft.Graph/groups","category":"Administrative","action":"Microsoft.Graph/groups/write","status":"Failed","code":"Request_BadRequest"`,
+		`"Microsoft.Graph/users/write","status":"Failed","code":"Authorization_RequestDenied"`,
+		`"type":"Microsoft.Graph/servicePrincipals","category":"Administrative","action":"Microsoft.Graph/servicePrincipals/write","status":"Succeeded"`,
+		`"Microsoft.Graph/groups/members/delete","status":"Succeeded"`, `"Microsoft.Graph/groups/members/write","status":"Succeeded"`, `"Microsoft.Graph/groups/write","status":"Succeeded"`,
+		`"Microsoft.Graph/applications/delete","status":"Succeeded"`, `"Microsoft.Graph/users/read","status":"Failed","code":"Authorization_RequestDenied"`,
+		`"Microsoft.Graph/applications/delete","status":"Failed","code":"Authorization_RequestDenied"`,
+		`"Microsoft.Graph/applications/addPassword/action","status":"Succeeded"`, `"Microsoft.Graph/applications/write","status":"Succeeded"`}
+	if len(lines) != len(want) {
 		t.Fatalf("%d events:\n%s", len(lines), out.String())
 	}
-	for i, want := range []string{`"Microsoft.Graph/applications/delete","status":"Succeeded"`, `"Microsoft.Graph/users/read","status":"Failed","code":"Authorization_RequestDenied"`,
-		`"Microsoft.Graph/applications/delete","status":"Failed","code":"Authorization_RequestDenied"`,
-		`"Microsoft.Graph/applications/addPassword/action","status":"Succeeded"`, `"Microsoft.Graph/applications/write","status":"Succeeded"`} {
+	for i, want := range want {
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("%s\nis not %s", lines[i], want)
 		}
+	}
+	if got := w.must("admin", "GET", "/v1.0/groups?$filter=displayName+eq+'never'", "", 200); strings.Contains(got.text, "never") {
+		t.Error("a refused write was kept: " + got.text)
 	}
 }

@@ -18,10 +18,8 @@ func (d *door) groupRoutes() []rest.Route {
 		rest.Get("groups/{}/members", d.groupMembers(false)), rest.Get("groups/{}/transitiveMembers", d.groupMembers(true)),
 		rest.Get("groups/{}/members/$count", d.counting(d.groupMembers(false))), rest.Get("groups/{}/transitiveMembers/$count", d.counting(d.groupMembers(true))),
 		rest.Post("groups/{}/members/$ref", d.addMember), rest.Remove("groups/{}/members/{}/$ref", d.removeMember),
-		rest.Get("groups/{}/owners", d.groupOwners), rest.Post("groups/{}/owners/$ref", d.addGroupOwner), rest.Remove("groups/{}/owners/{}/$ref", d.removeGroupOwner),
-		rest.Get("groups/{}/memberOf", d.groupGroups(false)), rest.Get("groups/{}/transitiveMemberOf", d.groupGroups(true)),
-		rest.Ask("groups/{}/getMemberGroups", d.memberGroups), rest.Ask("groups/{}/getMemberObjects", d.memberGroups),
-		rest.Ask("groups/{}/checkMemberGroups", d.checkGroups), rest.Ask("groups/{}/checkMemberObjects", d.checkGroups),
+		rest.Get("groups/{}/owners", d.groupOwners), rest.Post("groups/{}/owners/$ref", d.editGroupOwners(d.addOwner)), rest.Remove("groups/{}/owners/{}/$ref", d.editGroupOwners(removeOwner)),
+		rest.Get("groups/{}/memberOf", d.groupsOf(d.groupEnd, false)), rest.Get("groups/{}/transitiveMemberOf", d.groupsOf(d.groupEnd, true)),
 	}
 }
 
@@ -91,23 +89,15 @@ func (d *door) createGroup(c *rest.Call) (rest.Answer, error) {
 	if err := setGroup(c, &g); err != nil {
 		return rest.Answer{}, err
 	}
-	for _, target := range owners {
-		one := *c
-		one.Body = wire.Body{"@odata.id": target}
-		if g.Owners, err = d.withOwner(&one, g.Owners); err != nil {
+	for _, id := range owners {
+		if g.Owners, err = d.withOwner(c, g.Owners, id); err != nil {
 			return rest.Answer{}, err
 		}
 	}
 	if g, err = d.Directory.CreateGroupIn(c.Tx, g); err != nil {
 		return rest.Answer{}, err
 	}
-	for _, target := range members {
-		one := *c
-		one.Body = wire.Body{"@odata.id": target}
-		id, err := one.Reference()
-		if err != nil {
-			return rest.Answer{}, err
-		}
+	for _, id := range members {
 		if err := d.Directory.AddMemberIn(c.Tx, g.TenantID, g.ObjectID, id); err != nil {
 			return rest.Answer{}, err
 		}
@@ -173,7 +163,7 @@ func (d *door) addMember(c *rest.Call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	id, err := c.Reference()
+	id, err := rest.Reference(c.Body)
 	if err != nil {
 		return rest.Answer{}, err
 	}
@@ -197,17 +187,23 @@ func (d *door) removeMember(c *rest.Call) (rest.Answer, error) {
 }
 
 // bound takes the references out of a body that are to be made with the group: owners@odata.bind and members@odata.bind.
-func bound(c *rest.Call) (owners, members []json.RawMessage, err error) {
-	if err := c.Body.Into("owners@odata.bind", &owners); err != nil {
-		return nil, nil, err
-	}
-	if err := c.Body.Into("members@odata.bind", &members); err != nil {
-		return nil, nil, err
+func bound(c *rest.Call) (owners, members []string, err error) {
+	for name, ids := range map[string]*[]string{"owners@odata.bind": &owners, "members@odata.bind": &members} {
+		var targets []json.RawMessage
+		if err := c.Body.Into(name, &targets); err != nil {
+			return nil, nil, err
+		}
+		for _, target := range targets {
+			id, err := rest.Reference(wire.Body{"@odata.id": target})
+			if err != nil {
+				return nil, nil, err
+			}
+			*ids = append(*ids, id)
+		}
+		delete(c.Body, name)
 	}
 	if len(owners)+len(members) > 20 { // Graph's limit
 		return nil, nil, wire.BadRequest("At most 20 references can be made with a group.")
 	}
-	delete(c.Body, "owners@odata.bind")
-	delete(c.Body, "members@odata.bind")
 	return owners, members, nil
 }

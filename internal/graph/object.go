@@ -11,13 +11,51 @@ import (
 )
 
 func (d *door) objectRoutes() []rest.Route {
-	return []rest.Route{
+	all := []rest.Route{
 		rest.Ask("directoryObjects/getByIds", d.byIDs), rest.Get("directoryObjects/{}", d.getObject),
-		rest.Ask("directoryObjects/{}/checkMemberGroups", d.checkGroups), rest.Ask("directoryObjects/{}/checkMemberObjects", d.checkGroups),
-		rest.Ask("directoryObjects/{}/getMemberGroups", d.memberGroups), rest.Ask("directoryObjects/{}/getMemberObjects", d.memberGroups),
-		rest.Ask("servicePrincipals/{}/checkMemberGroups", d.checkGroups), rest.Ask("servicePrincipals/{}/checkMemberObjects", d.checkGroups),
-		rest.Ask("servicePrincipals/{}/getMemberGroups", d.memberGroups), rest.Ask("servicePrincipals/{}/getMemberObjects", d.memberGroups),
 		rest.Get("organization", d.organization), rest.Get("organization/{}", d.organization), rest.Get("domains", d.domains),
+		rest.Ask("me/getMemberGroups", d.me(of(d.userEnd, d.memberGroups))), rest.Ask("me/checkMemberGroups", d.me(of(d.userEnd, d.checkGroups))),
+	}
+	for path, find := range map[string]end{"directoryObjects/{}": d.objectEnd, "servicePrincipals/{}": d.objectEnd, "groups/{}": d.objectEnd, "users/{}": d.userEnd} {
+		list, check := of(find, d.memberGroups), of(find, d.checkGroups)
+		all = append(all, rest.Ask(path+"/getMemberGroups", list), rest.Ask(path+"/getMemberObjects", list),
+			rest.Ask(path+"/checkMemberGroups", check), rest.Ask(path+"/checkMemberObjects", check))
+	}
+	return all
+}
+
+// end finds the object ID of what the first key of the path names.
+type end func(*rest.Call) (string, error)
+
+func (d *door) objectEnd(c *rest.Call) (string, error) {
+	o, err := d.object(c)
+	return o.ID(), err
+}
+
+func (d *door) principalEnd(c *rest.Call) (string, error) {
+	sp, err := d.principal(c)
+	return sp.ObjectID, err
+}
+
+func (d *door) userEnd(c *rest.Call) (string, error) {
+	u, err := d.user(c)
+	return u.ObjectID, err
+}
+
+func (d *door) groupEnd(c *rest.Call) (string, error) {
+	g, err := d.group(c)
+	return g.ObjectID, err
+}
+
+// of answers about the object that the path names, which from there on goes by its ID.
+func of(find end, about func(c *rest.Call, id string) (rest.Answer, error)) rest.Handler {
+	return func(c *rest.Call) (rest.Answer, error) {
+		id, err := find(c)
+		if err != nil {
+			return rest.Answer{}, err
+		}
+		c.Args[0] = id
+		return about(c, id)
 	}
 }
 
@@ -163,15 +201,7 @@ func bare(context string, value any) rest.Answer {
 }
 
 // memberGroups lists the IDs of all groups that an object is in.
-func (d *door) memberGroups(c *rest.Call) (rest.Answer, error) {
-	o, err := d.object(c)
-	if err != nil {
-		return rest.Answer{}, err
-	}
-	return d.groupIDs(c, o.ID())
-}
-
-func (d *door) groupIDs(c *rest.Call, id string) (rest.Answer, error) {
+func (d *door) memberGroups(c *rest.Call, id string) (rest.Answer, error) {
 	var securityOnly bool // all our groups are security groups
 	if err := c.Body.Fields(map[string]any{"securityEnabledOnly": &securityOnly}); err != nil {
 		return rest.Answer{}, err
@@ -181,15 +211,7 @@ func (d *door) groupIDs(c *rest.Call, id string) (rest.Answer, error) {
 }
 
 // checkGroups tells in which of some groups an object is, transitively.
-func (d *door) checkGroups(c *rest.Call) (rest.Answer, error) {
-	o, err := d.object(c)
-	if err != nil {
-		return rest.Answer{}, err
-	}
-	return d.among(c, o.ID())
-}
-
-func (d *door) among(c *rest.Call, id string) (rest.Answer, error) {
+func (d *door) checkGroups(c *rest.Call, id string) (rest.Answer, error) {
 	var ids, groupIDs []string
 	if err := c.Body.Fields(map[string]any{"ids": &ids, "groupIds": &groupIDs}); err != nil {
 		return rest.Answer{}, err
@@ -204,81 +226,34 @@ func (d *door) among(c *rest.Call, id string) (rest.Answer, error) {
 	return bare("Collection(Edm.String)", in), err
 }
 
-func (d *door) userMemberGroups(c *rest.Call) (rest.Answer, error) {
-	u, err := d.user(c)
-	if err != nil {
-		return rest.Answer{}, err
-	}
-	return d.groupIDs(c, u.ObjectID)
-}
-
-func (d *door) userCheckGroups(c *rest.Call) (rest.Answer, error) {
-	u, err := d.user(c)
-	if err != nil {
-		return rest.Answer{}, err
-	}
-	return d.among(c, u.ObjectID)
-}
-
 // groupsOf lists the groups that an object is in, and the directory roles it holds, since those are directory objects of memberOf too.
-func (d *door) groupsOf(c *rest.Call, id string, transitive bool) (rest.Answer, error) {
-	find := d.Directory.DirectMemberOf
+func (d *door) groupsOf(find end, transitive bool) rest.Handler {
+	memberOf := d.Directory.DirectMemberOf
 	if transitive {
-		find = d.Directory.MemberOf
+		memberOf = d.Directory.MemberOf
 	}
-	ids, err := find(c.Tx, c.Who.TenantID, id)
-	if err != nil {
-		return rest.Answer{}, err
-	}
-	roles, err := d.Directory.RolesOf(c.Tx, c.Who.TenantID, id)
-	if err != nil {
-		return rest.Answer{}, err
-	}
-	a, err := d.objects(c, ids)
-	for _, name := range roles {
-		if r, ok := directory.RoleByName(name); ok {
-			e := entity.Role(c.Who.TenantID, r)
-			e.Typed = true
-			a.List = append(a.List, e)
-		}
-	}
-	return a, err
-}
-
-func (d *door) userGroups(transitive bool) func(*rest.Call) (rest.Answer, error) {
-	return func(c *rest.Call) (rest.Answer, error) {
-		u, err := d.user(c)
+	return of(find, func(c *rest.Call, id string) (rest.Answer, error) {
+		ids, err := memberOf(c.Tx, c.Who.TenantID, id)
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		c.Args[0] = u.ObjectID
-		return d.groupsOf(c, u.ObjectID, transitive)
-	}
-}
-
-func (d *door) principalGroups(transitive bool) func(*rest.Call) (rest.Answer, error) {
-	return func(c *rest.Call) (rest.Answer, error) {
-		sp, err := d.principal(c)
+		roles, err := d.Directory.RolesOf(c.Tx, c.Who.TenantID, id)
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		c.Args[0] = sp.ObjectID
-		return d.groupsOf(c, sp.ObjectID, transitive)
-	}
-}
-
-func (d *door) groupGroups(transitive bool) func(*rest.Call) (rest.Answer, error) {
-	return func(c *rest.Call) (rest.Answer, error) {
-		g, err := d.group(c)
-		if err != nil {
-			return rest.Answer{}, err
+		a, err := d.objects(c, ids)
+		for _, name := range roles {
+			if r, ok := directory.RoleByName(name); ok {
+				e := entity.Role(c.Who.TenantID, r)
+				e.Typed = true
+				a.List = append(a.List, e)
+			}
 		}
-		return d.groupsOf(c, g.ObjectID, transitive)
-	}
+		return a, err
+	})
 }
 
 func (d *door) owned(c *rest.Call, id string) (rest.Answer, error) {
-	c.Args[0] = id
 	if err := c.MayRead(c.Self()); err != nil {
 		return rest.Answer{}, err
 	}
@@ -287,22 +262,6 @@ func (d *door) owned(c *rest.Call, id string) (rest.Answer, error) {
 		return rest.Answer{}, err
 	}
 	return d.showAll(c, found)
-}
-
-func (d *door) userOwned(c *rest.Call) (rest.Answer, error) {
-	u, err := d.user(c)
-	if err != nil {
-		return rest.Answer{}, err
-	}
-	return d.owned(c, u.ObjectID)
-}
-
-func (d *door) principalOwned(c *rest.Call) (rest.Answer, error) {
-	sp, err := d.principal(c)
-	if err != nil {
-		return rest.Answer{}, err
-	}
-	return d.owned(c, sp.ObjectID)
 }
 
 // organization shows the tenant; everybody in it may ask.

@@ -9,12 +9,18 @@ import (
 	"vitrine/internal/graph/wire"
 )
 
-// withOwner and withoutOwner change a list of owners.
-func (d *door) withOwner(c *rest.Call, owners []string) ([]string, error) {
-	id, err := c.Reference()
+// ownerEdit changes a list of owners as a request asks.
+type ownerEdit func(c *rest.Call, owners []string) ([]string, error)
+
+func (d *door) addOwner(c *rest.Call, owners []string) ([]string, error) {
+	id, err := rest.Reference(c.Body)
 	if err != nil {
 		return nil, err
 	}
+	return d.withOwner(c, owners, id)
+}
+
+func (d *door) withOwner(c *rest.Call, owners []string, id string) ([]string, error) {
 	o, err := d.Directory.ObjectIn(c.Tx, c.Who.TenantID, id)
 	switch {
 	case directory.IsMissing(err):
@@ -29,7 +35,7 @@ func (d *door) withOwner(c *rest.Call, owners []string) ([]string, error) {
 	return append(slices.Clone(owners), o.ID()), nil
 }
 
-func withoutOwner(c *rest.Call, owners []string) ([]string, error) {
+func removeOwner(c *rest.Call, owners []string) ([]string, error) {
 	kept := slices.DeleteFunc(slices.Clone(owners), func(id string) bool { return strings.EqualFold(id, c.Args[1]) })
 	if len(kept) == len(owners) {
 		return nil, wire.Missing(c.Args[1])
@@ -45,24 +51,18 @@ func (d *door) applicationOwners(c *rest.Call) (rest.Answer, error) {
 	return d.objects(c, a.Owners)
 }
 
-func (d *door) addApplicationOwner(c *rest.Call) (rest.Answer, error) {
-	return d.editApplicationOwners(c, func(owners []string) ([]string, error) { return d.withOwner(c, owners) })
-}
-
-func (d *door) removeApplicationOwner(c *rest.Call) (rest.Answer, error) {
-	return d.editApplicationOwners(c, func(owners []string) ([]string, error) { return withoutOwner(c, owners) })
-}
-
-func (d *door) editApplicationOwners(c *rest.Call, edit func([]string) ([]string, error)) (rest.Answer, error) {
-	a, err := d.manageable(c)
-	if err != nil {
+func (d *door) editApplicationOwners(edit ownerEdit) rest.Handler {
+	return func(c *rest.Call) (rest.Answer, error) {
+		a, err := d.manageable(c)
+		if err != nil {
+			return rest.Answer{}, err
+		}
+		_, err = d.Directory.ChangeApplicationIn(c.Tx, a.AppID, func(a *directory.Application) (err error) {
+			a.Owners, err = edit(c, a.Owners)
+			return err
+		})
 		return rest.Answer{}, err
 	}
-	_, err = d.Directory.ChangeApplicationIn(c.Tx, a.AppID, func(a *directory.Application) (err error) {
-		a.Owners, err = edit(a.Owners)
-		return err
-	})
-	return rest.Answer{}, err
 }
 
 func (d *door) principalOwners(c *rest.Call) (rest.Answer, error) {
@@ -73,24 +73,18 @@ func (d *door) principalOwners(c *rest.Call) (rest.Answer, error) {
 	return d.objects(c, sp.Owners)
 }
 
-func (d *door) addPrincipalOwner(c *rest.Call) (rest.Answer, error) {
-	return d.editPrincipalOwners(c, func(owners []string) ([]string, error) { return d.withOwner(c, owners) })
-}
-
-func (d *door) removePrincipalOwner(c *rest.Call) (rest.Answer, error) {
-	return d.editPrincipalOwners(c, func(owners []string) ([]string, error) { return withoutOwner(c, owners) })
-}
-
-func (d *door) editPrincipalOwners(c *rest.Call, edit func([]string) ([]string, error)) (rest.Answer, error) {
-	sp, err := d.managedPrincipal(c)
-	if err != nil {
+func (d *door) editPrincipalOwners(edit ownerEdit) rest.Handler {
+	return func(c *rest.Call) (rest.Answer, error) {
+		sp, err := d.managedPrincipal(c)
+		if err != nil {
+			return rest.Answer{}, err
+		}
+		_, err = d.Directory.ChangePrincipalIn(c.Tx, sp.TenantID, sp.AppID, func(p *directory.ServicePrincipal) (err error) {
+			p.Owners, err = edit(c, p.Owners)
+			return err
+		})
 		return rest.Answer{}, err
 	}
-	_, err = d.Directory.ChangePrincipalIn(c.Tx, sp.TenantID, sp.AppID, func(p *directory.ServicePrincipal) (err error) {
-		p.Owners, err = edit(p.Owners)
-		return err
-	})
-	return rest.Answer{}, err
 }
 
 func (d *door) groupOwners(c *rest.Call) (rest.Answer, error) {
@@ -101,22 +95,16 @@ func (d *door) groupOwners(c *rest.Call) (rest.Answer, error) {
 	return d.objects(c, g.Owners)
 }
 
-func (d *door) addGroupOwner(c *rest.Call) (rest.Answer, error) {
-	return d.editGroupOwners(c, func(owners []string) ([]string, error) { return d.withOwner(c, owners) })
-}
-
-func (d *door) removeGroupOwner(c *rest.Call) (rest.Answer, error) {
-	return d.editGroupOwners(c, func(owners []string) ([]string, error) { return withoutOwner(c, owners) })
-}
-
-func (d *door) editGroupOwners(c *rest.Call, edit func([]string) ([]string, error)) (rest.Answer, error) {
-	g, err := d.managedGroup(c)
-	if err != nil {
+func (d *door) editGroupOwners(edit ownerEdit) rest.Handler {
+	return func(c *rest.Call) (rest.Answer, error) {
+		g, err := d.managedGroup(c)
+		if err != nil {
+			return rest.Answer{}, err
+		}
+		_, err = d.Directory.ChangeGroupIn(c.Tx, g.TenantID, g.ObjectID, func(g *directory.Group) (err error) {
+			g.Owners, err = edit(c, g.Owners)
+			return err
+		})
 		return rest.Answer{}, err
 	}
-	_, err = d.Directory.ChangeGroupIn(c.Tx, g.TenantID, g.ObjectID, func(g *directory.Group) (err error) {
-		g.Owners, err = edit(g.Owners)
-		return err
-	})
-	return rest.Answer{}, err
 }

@@ -19,10 +19,10 @@ func (d *door) principalRoutes() []rest.Route {
 		rest.Post("servicePrincipals", d.createPrincipal), rest.Get("servicePrincipals/{}", d.getPrincipal),
 		rest.Patch("servicePrincipals/{}", d.changePrincipal), rest.Remove("servicePrincipals/{}", d.deletePrincipal),
 		rest.Post("servicePrincipals/{}/addPassword", d.addPrincipalPassword), rest.Post("servicePrincipals/{}/removePassword", d.removePrincipalPassword),
-		rest.Get("servicePrincipals/{}/owners", d.principalOwners), rest.Post("servicePrincipals/{}/owners/$ref", d.addPrincipalOwner),
-		rest.Remove("servicePrincipals/{}/owners/{}/$ref", d.removePrincipalOwner),
-		rest.Get("servicePrincipals/{}/memberOf", d.principalGroups(false)), rest.Get("servicePrincipals/{}/transitiveMemberOf", d.principalGroups(true)),
-		rest.Get("servicePrincipals/{}/ownedObjects", d.principalOwned),
+		rest.Get("servicePrincipals/{}/owners", d.principalOwners), rest.Post("servicePrincipals/{}/owners/$ref", d.editPrincipalOwners(d.addOwner)),
+		rest.Remove("servicePrincipals/{}/owners/{}/$ref", d.editPrincipalOwners(removeOwner)),
+		rest.Get("servicePrincipals/{}/memberOf", d.groupsOf(d.principalEnd, false)), rest.Get("servicePrincipals/{}/transitiveMemberOf", d.groupsOf(d.principalEnd, true)),
+		rest.Get("servicePrincipals/{}/ownedObjects", of(d.principalEnd, d.owned)),
 	}
 }
 

@@ -96,7 +96,7 @@ func (d *door) addRoleMember(c *rest.Call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	id, err := c.Reference()
+	id, err := rest.Reference(c.Body)
 	if err != nil {
 		return rest.Answer{}, err
 	}

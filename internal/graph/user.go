@@ -18,12 +18,10 @@ func (d *door) userRoutes() []rest.Route {
 	return []rest.Route{
 		rest.Get("users", d.listUsers), rest.Get("users/$count", d.counting(d.listUsers)), rest.Post("users", d.createUser).Preparing(d.hashNew),
 		rest.Get("users/{}", d.getUser), rest.Patch("users/{}", d.changeUser).Preparing(d.hashNew), rest.Remove("users/{}", d.deleteUser),
-		rest.Get("users/{}/memberOf", d.userGroups(false)), rest.Get("users/{}/transitiveMemberOf", d.userGroups(true)), rest.Get("users/{}/ownedObjects", d.userOwned),
+		rest.Get("users/{}/memberOf", d.groupsOf(d.userEnd, false)), rest.Get("users/{}/transitiveMemberOf", d.groupsOf(d.userEnd, true)), rest.Get("users/{}/ownedObjects", of(d.userEnd, d.owned)),
 		rest.Post("users/{}/revokeSignInSessions", d.revokeSessions),
-		rest.Get("me", d.me(d.getUser)), rest.Get("me/memberOf", d.me(d.userGroups(false))), rest.Get("me/transitiveMemberOf", d.me(d.userGroups(true))),
-		rest.Get("me/ownedObjects", d.me(d.userOwned)), rest.Ask("me/getMemberGroups", d.me(d.userMemberGroups)), rest.Ask("me/checkMemberGroups", d.me(d.userCheckGroups)),
-		rest.Ask("users/{}/getMemberGroups", d.userMemberGroups), rest.Ask("users/{}/getMemberObjects", d.userMemberGroups),
-		rest.Ask("users/{}/checkMemberGroups", d.userCheckGroups), rest.Ask("users/{}/checkMemberObjects", d.userCheckGroups),
+		rest.Get("me", d.me(d.getUser)), rest.Get("me/memberOf", d.me(d.groupsOf(d.userEnd, false))), rest.Get("me/transitiveMemberOf", d.me(d.groupsOf(d.userEnd, true))),
+		rest.Get("me/ownedObjects", d.me(of(d.userEnd, d.owned))),
 		rest.Post("me/changePassword", d.changePassword).Preparing(d.hashChanged), rest.Post("me/revokeSignInSessions", d.me(d.revokeSessions)),
 		rest.Post("invitations", d.invite),
 	}

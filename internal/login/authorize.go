@@ -11,6 +11,7 @@ import (
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/grant"
 	"vitrine/internal/login/page"
+	"vitrine/internal/login/redirect"
 	"vitrine/internal/web"
 )
 
@@ -22,7 +23,7 @@ type visit struct {
 	app      directory.Application
 	tenant   directory.Tenant // zero: the person's home
 	redirect string           // registered; empty only where none is needed
-	kind     grant.RedirectKind
+	kind     redirect.Kind
 	posted   form // what the page sent; nil for a GET
 }
 
@@ -71,12 +72,12 @@ func (v *visit) directory() string {
 func (v *visit) checkRedirect() error {
 	v.redirect = v.query["redirect_uri"]
 	if v.redirect == "" {
-		v.redirect = grant.DefaultRedirect(v.app)
+		v.redirect = redirect.Default(v.app)
 	}
 	if v.redirect == "" {
 		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 900971, "No reply address provided.")
 	}
-	if v.kind = grant.RedirectOf(v.app, v.redirect); v.kind == grant.NoRedirect {
+	if v.kind = redirect.Of(v.app, v.redirect); v.kind == redirect.None {
 		return aadsts.Fail(http.StatusBadRequest, "invalid_client", 50011, "The redirect URI '%s' specified in the request does not match the redirect URIs "+
 			"configured for the application '%s'. Make sure the redirect URI sent in the request matches one added to your application in the "+
 			"Azure portal. Navigate to https://aka.ms/redirectUriMismatchError to learn more about how to troubleshoot this error.",
@@ -108,6 +109,9 @@ func (d *door) authorize(c call, version int) error {
 	}
 	person, err := d.grants.Present(c.r.Context(), account, v.tenant.ID, v.app)
 	if f, ok := errors.AsType[*aadsts.Failure](err); ok { // the session is of somebody who cannot go on: let another sign in
+		if v.prompts("none") { // the application does not hear who it is
+			return d.back(v, nobodyHere())
+		}
 		return d.show(c, http.StatusOK, page.SignIn{App: v.app.DisplayName, Fault: f.Sentence(), Token: csrfToken(c)}, v.redirect)
 	}
 	if err != nil {
@@ -116,10 +120,12 @@ func (d *door) authorize(c call, version int) error {
 	if done, err := d.allow(&v, person); err != nil || done {
 		return err
 	}
-	if sp, err := d.Directory.Principal(c.r.Context(), v.tenant.ID, v.app.AppID); err == nil { // Microsoft's own have none
-		if _, err := d.grants.Admitted(c.r.Context(), sp, person); err != nil {
-			return err
-		}
+	sp, err := d.Directory.Principal(c.r.Context(), v.tenant.ID, v.app.AppID)
+	if err == nil {
+		_, err = d.grants.Admitted(c.r.Context(), sp, person)
+	}
+	if err != nil && !errors.Is(err, directory.ErrPrincipalNotFound) { // Microsoft's own have none
+		return err
 	}
 	code, err := d.grants.Authorize(c.r.Context(), grant.Code{Client: v.app.AppID, Tenant: v.tenant.ID, Account: account,
 		Redirect: v.redirect, Named: v.query["redirect_uri"] != "", Kind: v.kind,
@@ -158,6 +164,9 @@ func (v *visit) check() error {
 		return aadsts.Fail(http.StatusBadRequest, "unsupported_response_type", 700054, "response_type '%s' is not enabled for the application; only 'code' is.", aadsts.Clip(q["response_type"]))
 	case !slices.Contains([]string{"", "query", "fragment", "form_post"}, q["response_mode"]):
 		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 70007, "'%s' is not a supported value of 'response_mode' when requesting a code.", aadsts.Clip(q["response_mode"]))
+	case q["response_mode"] == "form_post" && !takesForms(v.redirect):
+		q["response_mode"] = "" // this answer gets there
+		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 70007, "'form_post' is not a supported value of 'response_mode' for the redirect URI '%s', to which a browser sends no form.", aadsts.Clip(v.redirect))
 	case q["request"] != "" || q["request_uri"] != "":
 		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 90014, "The parameters 'request' and 'request_uri' are not supported.")
 	case v.prompts("none") && len(strings.Fields(q["prompt"])) > 1:
@@ -165,7 +174,7 @@ func (v *visit) check() error {
 	}
 	challenge, method := q["code_challenge"], q["code_challenge_method"]
 	switch {
-	case challenge == "" && v.kind != grant.WebRedirect:
+	case challenge == "" && v.kind != redirect.Web:
 		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 9002325, "Proof Key for Code Exchange is required for cross-origin authorization code redemption.")
 	case challenge == "":
 		return nil
@@ -175,6 +184,12 @@ func (v *visit) check() error {
 		return aadsts.Fail(http.StatusBadRequest, "invalid_request", 501491, "Invalid size of Code_Challenge parameter.")
 	}
 	return nil
+}
+
+// takesForms says whether a browser sends forms to an address; to a scheme of a native application the page may not.
+func takesForms(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http")
 }
 
 // account says who is signed in, or shows the form and is done. A posted form other than signing in is kept for allow.
@@ -192,10 +207,14 @@ func (d *door) account(v *visit) (grant.Account, bool, error) {
 		return account, false, nil
 	}
 	if v.prompts("none") {
-		return account, false, aadsts.Fail(http.StatusBadRequest, "login_required", 50058, "A silent sign-in request was sent but no user is signed in.")
+		return account, false, nobodyHere()
 	}
 	form.Token = csrfToken(v.call)
 	return account, true, d.show(v.call, http.StatusOK, form, v.redirect)
+}
+
+func nobodyHere() error {
+	return aadsts.Fail(http.StatusBadRequest, "login_required", 50058, "A silent sign-in request was sent but no user is signed in.")
 }
 
 // back tells a failure to the application, with what it needs to go on.

@@ -197,8 +197,13 @@ func (d *door) signIn(c call, f form, v page.SignIn, to ...string) error {
 			}
 		}
 	}
+	return comeBack(c, query)
+}
+
+// comeBack leads the browser to the same address with another query. Two slashes at the beginning would name another host.
+func comeBack(c call, query url.Values) error {
 	back := url.URL{Path: c.r.URL.Path, RawQuery: query.Encode()}
-	return goTo(c, "/"+strings.TrimLeft(back.String(), "/")) // two slashes at the beginning would name another host
+	return goTo(c, "/"+strings.TrimLeft(back.String(), "/"))
 }
 
 // logout ends the browser's session. It leads nowhere by itself.

@@ -371,3 +371,66 @@ func TestWebApplication(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
+
+// A refresh that is refused does not spend the token, since the client keeps it: it works later, and its family lives on.
+func TestRefusedRefreshSpendsNothing(t *testing.T) {
+	p := newPeople(t)
+	v2 := "/" + tenant1 + "/oauth2/v2.0/token"
+	secret := p.post(v2, codeForm(p.azCode(tenant1))).text("refresh_token")
+	for _, tc := range []struct {
+		name, path string
+		f          url.Values
+		status     int
+		oauth      string
+		code       int
+	}{
+		{"a resource that is not there", v2, refreshForm(secret, "scope", "https://vault.azure.net/.default"), 400, "invalid_resource", 500011},
+		{"a tenant that is not", "/" + nobody + "/oauth2/v2.0/token", refreshForm(secret), 400, "invalid_request", 90002},
+		{"two resources", v2, refreshForm(secret, "scope", armHost+"/.default https://graph.microsoft.com/.default"), 400, "invalid_scope", 28000},
+	} {
+		checkError(t, tc.name, p.world, p.post(tc.path, tc.f), tc.status, tc.oauth, tc.code, "")
+		p.at = p.at.Add(time.Minute)
+	}
+	bobs := p.browser()
+	bobs.get(authorizeURL("organizations", 2, "client_id", azCLI, "redirect_uri", loopback, "code_challenge", challenge(), "code_challenge_method", "S256", "scope", armHost+"/.default offline_access"))
+	bob := p.post("/organizations/oauth2/v2.0/token", codeForm(bobs.sent(bobs.signIn(p.bob), loopback).Get("code"))).text("refresh_token")
+	checkError(t, "a tenant where bob is not", p.world, p.post(v2, refreshForm(bob)), 400, "invalid_grant", 50020, "")
+	p.at = p.at.Add(time.Minute)
+	for name, got := range map[string]answer{"alice": p.post(v2, refreshForm(secret)), "bob": p.post("/organizations/oauth2/v2.0/token", refreshForm(bob))} {
+		if got.status != http.StatusOK || got.text("refresh_token") == "" {
+			t.Errorf("%s: %d %s", name, got.status, got.raw)
+		}
+	}
+	p.at = p.at.Add(time.Minute)
+	checkError(t, "spent", p.world, p.post(v2, refreshForm(secret)), 400, "invalid_grant", 50173, "revoked")
+}
+
+// az asks for an application that the tenant does not have: a refusal that names it, not a fault of ours.
+func TestUnknownApplicationAsResource(t *testing.T) {
+	p := newPeople(t)
+	p.passwords()
+	path := "/" + tenant1 + "/oauth2/v2.0/token"
+	secret := p.post(path, codeForm(p.azCode(tenant1))).text("refresh_token")
+	for _, resource := range []string{"api://" + nobody, nobody, p.api().AppID + "/more"} {
+		scope := resource + "/.default"
+		checkError(t, "refresh: "+resource, p.world, p.post(path, refreshForm(secret, "scope", scope)), 400, "invalid_resource", 500011, "was not found in the tenant named "+tenant1)
+		checkError(t, "password: "+resource, p.world, p.post(path, url.Values{"grant_type": {"password"}, "client_id": {azCLI}, "username": {p.alice.UserPrincipalName},
+			"password": {password}, "scope": {scope}}), 400, "invalid_resource", 500011, "")
+	}
+}
+
+// Whose sign-in has ended hears that, and nothing of how the person or the resource is now.
+func TestRefreshOfAnEndedSignIn(t *testing.T) {
+	p := newPeople(t)
+	v2 := "/" + tenant1 + "/oauth2/v2.0/token"
+	secret := p.post(v2, codeForm(p.azCode(tenant1))).text("refresh_token")
+	p.update(func(tx store.Tx) error {
+		_, err := p.dir.ChangeUserIn(tx, tenant1, p.alice.ObjectID, func(u *directory.User) error { u.AccountEnabled = false; return nil })
+		return err
+	})
+	checkError(t, "disabled", p.world, p.post(v2, refreshForm(secret)), 400, "invalid_grant", 50057, "")
+	p.update(func(tx store.Tx) error { return token.EndAll(tx, tenant1, p.alice.ObjectID) })
+	for _, scope := range []string{armHost + "/.default", "https://vault.azure.net/.default"} {
+		checkError(t, scope, p.world, p.post(v2, refreshForm(secret, "scope", scope)), 400, "invalid_grant", 50173, "revoked")
+	}
+}

@@ -173,6 +173,7 @@ func TestAuthorizeRedirectErrors(t *testing.T) {
 		{"implicit flow", authorizeURL(tenant2, 2, "client_id", p.app.AppID, "response_type", "token"), callback, "unsupported_response_type", "AADSTS700054"},
 		{"no response type", authorizeURL(tenant2, 2, "client_id", p.app.AppID, "response_type", "-"), callback, "invalid_request", "AADSTS900144"},
 		{"response mode", authorizeURL(tenant2, 2, "client_id", p.app.AppID, "response_mode", "web_message"), callback, "invalid_request", "AADSTS70007"},
+		{"a form for a scheme of its own", authorizeURL(tenant2, 2, "client_id", p.public.AppID, "redirect_uri", "myapp://auth", "response_mode", "form_post"), "myapp://auth", "invalid_request", "AADSTS70007"},
 		{"request object", authorizeURL(tenant2, 2, "client_id", p.app.AppID, "request_uri", "https://evil.example/x"), callback, "invalid_request", "AADSTS90014"},
 		{"nobody signed in", authorizeURL(tenant2, 2, "client_id", p.app.AppID, "prompt", "none"), callback, "login_required", "AADSTS50058"},
 		{"public client without PKCE", authorizeURL("common", 2, "client_id", azCLI, "redirect_uri", "http://localhost:8400"), "http://localhost:8400", "invalid_request", "AADSTS9002325"},
@@ -184,6 +185,21 @@ func TestAuthorizeRedirectErrors(t *testing.T) {
 		if q.Get("error") != tc.oauth || !strings.HasPrefix(q.Get("error_description"), tc.code+": ") || q.Get("state") != "s t&a<te" {
 			t.Errorf("%s: %v", tc.name, q)
 		}
+	}
+}
+
+// A silent request shows no page, also when who is signed in may not go on; the application does not hear who that is.
+func TestSilentRequestOfAStranger(t *testing.T) {
+	p := newPeople(t)
+	b := p.browser()
+	b.get(authorizeURL(tenant2, 2, "client_id", p.app.AppID, "scope", "openid"))
+	b.sent(b.signIn(p.bob), callback)
+	q := b.sent(b.get(authorizeURL(tenant1, 2, "client_id", p.app.AppID, "scope", "openid", "prompt", "none")), callback)
+	if q.Get("error") != "login_required" || !strings.HasPrefix(q.Get("error_description"), "AADSTS50058: ") || strings.Contains(q.Encode(), "bob") {
+		t.Errorf("%v", q)
+	}
+	if q := b.sent(b.get(authorizeURL(tenant2, 2, "client_id", p.app.AppID, "scope", "openid", "prompt", "none")), callback); q.Get("code") == "" {
+		t.Errorf("where bob is: %v", q)
 	}
 }
 
@@ -217,5 +233,24 @@ func TestSignInRefusals(t *testing.T) {
 	}
 	if b.get(authorizeURL(tenant1, 2, "client_id", p.app.AppID)); !strings.Contains(b.page, "<h1>Sign in</h1>") {
 		t.Error(b.page)
+	}
+}
+
+// A path that begins with two slashes names another host to a browser: no page leads there, neither after a code nor after a sign-in.
+func TestPagesStayHere(t *testing.T) {
+	p := newPeople(t)
+	user := p.post("/organizations/oauth2/v2.0/devicecode", url.Values{"client_id": {azCLI}, "scope": {"openid"}}).text("user_code")
+	for _, path := range []string{"//evil.example/oauth2/deviceauth", "///evil.example/oauth2/deviceauth", "/%5Cevil.example/oauth2/deviceauth"} {
+		for name, fields := range map[string]url.Values{"a code": {"act": {"code"}, "code": {user}},
+			"a sign-in": {"act": {"signin"}, "username": {p.alice.UserPrincipalName}, "password": {password}}} {
+			b := p.browser()
+			b.get(path)
+			fields.Set("csrf", csrfField.FindStringSubmatch(b.page)[1])
+			got := b.send(postRequest(path, fields.Encode()))
+			to := got.header.Get("Location")
+			if got.status != http.StatusSeeOther || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsRune(to, '\\') {
+				t.Errorf("%s, %s: %d %q", path, name, got.status, to)
+			}
+		}
 	}
 }

@@ -64,11 +64,11 @@ func (d *door) deviceAuth(c call) error {
 	case f["act"] == "signin", f["act"] == "renew":
 		return d.signIn(c, f, page.SignIn{App: "a device"})
 	case f["act"] == "code" && !ok: // the code stays in the address while the person signs in
-		found, err := d.findDevice(c, f["code"])
+		_, found, err := d.findDevice(c, f["code"])
 		if err != nil || !found {
 			return err
 		}
-		return goTo(c, c.r.URL.EscapedPath()+"?"+url.Values{"user_code": {aadsts.Clip(f["code"])}}.Encode())
+		return comeBack(c, url.Values{"user_code": {aadsts.Clip(f["code"])}})
 	case f["act"] == "code", f["act"] == "accept", f["act"] == "deny":
 		if !ok {
 			return d.show(c, http.StatusOK, page.SignIn{App: "a device", Token: csrfToken(c)})
@@ -86,22 +86,19 @@ func (d *door) deviceAuth(c call) error {
 }
 
 // findDevice shows the form again when nothing waits for a code.
-func (d *door) findDevice(c call, code string) (bool, error) {
-	_, err := d.grants.FindDevice(c.r.Context(), code, source(c.r))
+func (d *door) findDevice(c call, code string) (waiting grant.Device, found bool, err error) {
+	waiting, err = d.grants.FindDevice(c.r.Context(), code, source(c.r))
 	f, ok := errors.AsType[*aadsts.Failure](err)
 	if !ok || f.Status == http.StatusTooManyRequests {
-		return err == nil, err
+		return waiting, err == nil, err
 	}
-	return false, d.show(c, http.StatusOK, page.Device{Code: aadsts.Clip(code), Fault: f.Text, Token: csrfToken(c)})
+	return waiting, false, d.show(c, http.StatusOK, page.Device{Code: aadsts.Clip(code), Fault: f.Text, Token: csrfToken(c)})
 }
 
 // decide asks the signed-in person, or takes their answer.
 func (d *door) decide(c call, account grant.Account, code, act string) error {
-	if found, err := d.findDevice(c, code); err != nil || !found {
-		return err
-	}
-	waiting, err := d.grants.FindDevice(c.r.Context(), code, source(c.r))
-	if err != nil {
+	waiting, found, err := d.findDevice(c, code)
+	if err != nil || !found {
 		return err
 	}
 	app, err := d.Directory.Application(c.r.Context(), waiting.Client)

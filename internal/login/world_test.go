@@ -32,6 +32,7 @@ const (
 // world is a token service with two tenants, a multi-tenant application in both and what else the tests need.
 type world struct {
 	t       *testing.T
+	driver  *brittle
 	store   *store.Store
 	dir     *directory.Directory
 	tokens  *token.Service
@@ -61,13 +62,14 @@ func (s *syncBuffer) String() string { s.mu.Lock(); defer s.mu.Unlock(); return 
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	st := store.New(memstore.Open())
+	d := &brittle{Driver: memstore.Open()}
+	st := store.New(d)
 	t.Cleanup(func() { _ = st.Close() })
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, store: st, dir: directory.New(st), log: &syncBuffer{}, at: time.Date(2026, 11, 22, 15, 4, 5, 0, time.UTC)}
+	w := &world{t: t, driver: d, store: st, dir: directory.New(st), log: &syncBuffer{}, at: time.Date(2026, 11, 22, 15, 4, 5, 0, time.UTC)}
 	now := func() time.Time { return w.at }
 	w.tokens = token.New(token.Config{Store: st, Sealer: sealer, Now: now})
 	log := slog.New(slog.NewJSONHandler(w.log, nil))

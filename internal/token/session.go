@@ -58,15 +58,18 @@ func EndAll(tx store.Tx, homeTenant, homeObject string) error {
 	return err
 }
 
+// Lives gives ErrUnknownSecret or ErrExpired for a family that ended.
+func Lives(tx store.Tx, id string, now time.Time) error {
+	_, _, err := Kept[Session](tx, sessionRoom, id, now)
+	return err
+}
+
 // Alive says whether the family of an access token still lives; a token without one is not asked.
 func (s *Service) Alive(ctx context.Context, c Claims) (bool, error) {
 	if c.SessionID == "" {
 		return true, nil
 	}
-	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		_, _, err := Kept[Session](tx, sessionRoom, c.SessionID, s.cfg.Now())
-		return err
-	})
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error { return Lives(tx, c.SessionID, s.cfg.Now()) })
 	if errors.Is(err, ErrUnknownSecret) || errors.Is(err, ErrExpired) {
 		return false, nil
 	}

@@ -52,6 +52,14 @@ func nextLink(u *url.URL, token string) string {
 	return "https://graph.microsoft.com" + u.EscapedPath() + "?" + values.Encode()
 }
 
+// check refuses a $select of what the entity does not have. A list is checked by who makes it.
+func (a Answer) check(q *odata.Query) error {
+	if a.Entity == nil || len(a.Entity.Kind.Sample) == 0 {
+		return nil
+	}
+	return (&odata.Query{Select: q.Select}).Check(a.Entity.Kind.Sample)
+}
+
 // write sends the answer.
 func (a Answer) write(w http.ResponseWriter, r *http.Request, q *odata.Query) error {
 	if a.Location != "" {
@@ -63,12 +71,6 @@ func (a Answer) write(w http.ResponseWriter, r *http.Request, q *odata.Query) er
 	case a.Entity == nil:
 		web.Write(w, http.StatusNoContent, "", nil)
 		return nil
-	}
-	sample := a.Entity.Kind.Sample
-	if len(sample) > 0 {
-		if err := (&odata.Query{Select: q.Select}).Check(sample); err != nil {
-			return err
-		}
 	}
 	out := a.Entity.Shown(q.Select, a.Entity.Typed)
 	if a.Context != "" {

@@ -75,9 +75,9 @@ func (c *Call) NoExpand() error {
 }
 
 // Reference reads the object that a $ref body points at: {"@odata.id": "https://graph.microsoft.com/v1.0/directoryObjects/{id}"}.
-func (c *Call) Reference() (string, error) {
+func Reference(b wire.Body) (string, error) {
 	var target string
-	if err := c.Body.Into("@odata.id", &target); err != nil {
+	if err := b.Into("@odata.id", &target); err != nil {
 		return "", err
 	}
 	u, err := url.Parse(target)

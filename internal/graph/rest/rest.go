@@ -67,18 +67,30 @@ func (d *server) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c := &Call{Ctx: r.Context(), Args: args, Who: Caller{Principal: who.Primary}, server: d}
-	if c.Query, err = odata.Parse(r.URL.Query()); err != nil {
+	a, err := d.answer(c, r, found)
+	if err != nil {
+		d.diary().Refused(r, found.path, who.Primary, found.writes, err)
 		return err
 	}
+	if found.writes {
+		d.Log.Info("graph", "method", r.Method, "path", r.URL.Path, "caller", who.Primary)
+	}
+	return a.write(w, r, c.Query)
+}
+
+// answer reads what the request says and runs its handler, in one transaction with what the activity log has of it.
+func (d *server) answer(c *Call, r *http.Request, found Route) (a Answer, err error) {
+	if c.Query, err = odata.Parse(r.URL.Query()); err != nil {
+		return a, err
+	}
 	if c.Body, err = readBody(r); err != nil {
-		return err
+		return a, err
 	}
 	if found.prepare != nil {
 		if err := found.prepare(c); err != nil {
-			return err
+			return a, err
 		}
 	}
-	var a Answer
 	run := d.Store.View
 	if found.writes {
 		run = d.Store.Update
@@ -88,19 +100,15 @@ func (d *server) serve(w http.ResponseWriter, r *http.Request) error {
 		if err := d.identify(c); err != nil {
 			return err
 		}
-		if a, err = found.handle(c); err == nil && found.writes {
-			err = d.diary().Wrote(tx, r, who.Primary, a.Status, a.Entity == nil && !a.IsList)
+		if a, err = found.handle(c); err != nil {
+			return err
 		}
-		return err
+		if err := a.check(c.Query); err != nil || !found.writes { // before a write is kept, not after it
+			return err
+		}
+		return d.diary().Wrote(tx, r, found.path, c.Who.Principal, a.Status, a.Entity == nil && !a.IsList)
 	})
-	if err != nil {
-		d.diary().Refused(r, who.Primary, found.writes, err)
-		return err
-	}
-	if found.writes {
-		d.Log.Info("graph", "method", r.Method, "path", r.URL.Path, "caller", who.Primary)
-	}
-	return a.write(w, r, c.Query)
+	return a, err
 }
 
 func (d *server) diary() wire.Diary { return wire.Diary{Recorder: d.Audit, Log: d.Log, Now: d.Now} }

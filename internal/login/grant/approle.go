@@ -12,9 +12,8 @@ import (
 
 // rolesOf reads the app roles of a person at the client and at the resource, and keeps out who is assigned to neither though it demands so.
 func (g *Grants) rolesOf(ctx context.Context, s *sign, client directory.ServicePrincipal) error {
-	r, ok := token.ParseResource(s.asked.resource)
-	if ok && r.API == token.Application {
-		offer, err := g.offer(ctx, s.person.TenantID, r)
+	if s.resource.API == token.Application {
+		offer, err := g.offer(ctx, s.person.TenantID, s.resource)
 		if err != nil {
 			return err
 		}

@@ -91,7 +91,7 @@ func (g *Grants) prove(ctx context.Context, q Request, app directory.Application
 	case !q.Client.Any():
 		return "", noCredential(q)
 	}
-	key := q.Source + "|" + app.AppID
+	key := q.site() + "|" + app.AppID
 	if wait := g.secrets.Wait(key); wait > 0 {
 		return "", tooMany(wait)
 	}
@@ -133,13 +133,12 @@ func tooMany(seconds int) error {
 }
 
 func (g *Grants) proveSecret(ctx context.Context, q Request, app directory.Application) error {
-	select {
-	case g.hashing <- struct{}{}:
-		defer func() { <-g.hashing }()
-	case <-ctx.Done():
-		return fmt.Errorf("login: wait to verify a secret: %w", ctx.Err())
+	done, err := g.turn(ctx)
+	if err != nil {
+		return err
 	}
-	_, err := g.Directory.VerifyClientSecret(ctx, q.Tenant.ID, app.AppID, q.Client.Secret, g.Now())
+	defer done()
+	_, err = g.Directory.VerifyClientSecret(ctx, q.Tenant.ID, app.AppID, q.Client.Secret, g.Now())
 	switch {
 	case errors.Is(err, directory.ErrExpiredSecret):
 		return unproved(q, 7000222, "The provided client secret keys for app '%s' are expired. Visit the Azure portal to create "+
@@ -150,4 +149,14 @@ func (g *Grants) proveSecret(ctx context.Context, q Request, app directory.Appli
 			"secret value, not the client secret ID, for a secret added to app '%s'.", app.AppID)
 	}
 	return err
+}
+
+// turn waits until one more secret or password may be judged.
+func (g *Grants) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case g.hashing <- struct{}{}:
+		return func() { <-g.hashing }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("login: wait to verify a secret: %w", ctx.Err())
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/redirect"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -24,17 +25,17 @@ const (
 
 // Code is what an authorization code stands for.
 type Code struct {
-	Client    string       `json:"client"`
-	Tenant    string       `json:"tenant"`
-	Account   Account      `json:"account"`
-	Redirect  string       `json:"redirect"`        // where the code went, also when the application named no address
-	Named     bool         `json:"named,omitempty"` // the application named it, and has to again (RFC 6749, 4.1.3)
-	Kind      RedirectKind `json:"kind,omitempty"`
-	Challenge string       `json:"challenge,omitempty"` // S256 of the verifier
-	Resource  string       `json:"resource,omitempty"`  // of version 1
-	Scope     string       `json:"scope,omitempty"`
-	Nonce     string       `json:"nonce,omitempty"`
-	Family    string       `json:"family,omitempty"` // what redeeming it began; set: it was redeemed
+	Client    string        `json:"client"`
+	Tenant    string        `json:"tenant"`
+	Account   Account       `json:"account"`
+	Redirect  string        `json:"redirect"`        // where the code went, also when the application named no address
+	Named     bool          `json:"named,omitempty"` // the application named it, and has to again (RFC 6749, 4.1.3)
+	Kind      redirect.Kind `json:"kind,omitempty"`
+	Challenge string        `json:"challenge,omitempty"` // S256 of the verifier
+	Resource  string        `json:"resource,omitempty"`  // of version 1
+	Scope     string        `json:"scope,omitempty"`
+	Nonce     string        `json:"nonce,omitempty"`
+	Family    string        `json:"family,omitempty"` // what redeeming it began; set: it was redeemed
 }
 
 // Authorize makes a code that works once, within ten minutes.
@@ -93,7 +94,11 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 		return Reply{}, aadsts.Fail(400, "invalid_grant", 54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid "+
 			"code or use an existing refresh token.")
 	}
-	return g.answer(ctx, sign{q: q, app: app, acr: acr, asked: wanted, family: family, refresh: refresh, nonce: c.Nonce}, c.Account, c.Tenant)
+	made := sign{q: q, app: app, acr: acr, asked: wanted, family: family, refresh: refresh, nonce: c.Nonce}
+	if err := g.admit(ctx, &made, c.Account, c.Tenant); err != nil {
+		return Reply{}, err
+	}
+	return g.issue(ctx, made)
 }
 
 // asked is what a code is redeemed for: what it was made for, unless the one who redeems it says something else.
@@ -122,7 +127,7 @@ func (g *Grants) proveCode(ctx context.Context, q Request, app directory.Applica
 	if c.Client != app.AppID {
 		return "", otherClient()
 	}
-	if (c.Kind == SPARedirect || c.Kind == NativeRedirect) && c.Challenge != "" {
+	if (c.Kind == redirect.SPA || c.Kind == redirect.Native) && c.Challenge != "" {
 		return g.provePublic(ctx, q, app)
 	}
 	return g.prove(ctx, q, app)

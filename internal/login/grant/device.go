@@ -9,6 +9,7 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/limit"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -62,10 +63,10 @@ func (g *Grants) Wait(ctx context.Context, q Request) (Waiting, error) {
 			return Waiting{}, err
 		}
 	}
-	if wait := g.devices.Wait(q.Source); wait > 0 {
+	if wait := g.devices.Wait(q.site()); wait > 0 {
 		return Waiting{}, tooMany(wait)
 	}
-	g.devices.Count(q.Source)
+	g.devices.Count(q.site())
 	w := Waiting{DeviceCode: token.NewSecret(), UserCode: newUserCode(), Life: deviceLife, Interval: deviceInterval}
 	d := Device{Client: app.AppID, Tenant: q.Tenant.ID, Resource: q.Form["resource"], Scope: q.Form["scope"], Interval: deviceInterval}
 	return w, g.Store.Update(ctx, func(tx store.Tx) error {
@@ -89,7 +90,8 @@ func newUserCode() string {
 
 // FindDevice returns what waits for a code that a person typed. Guesses are counted by source.
 func (g *Grants) FindDevice(ctx context.Context, userCode, source string) (d Device, err error) {
-	if wait := g.codes.Wait(source); wait > 0 {
+	site := limit.Site(source)
+	if wait := g.codes.Wait(site); wait > 0 {
 		return d, tooMany(wait)
 	}
 	err = g.Store.View(ctx, func(tx store.Tx) error {
@@ -100,7 +102,7 @@ func (g *Grants) FindDevice(ctx context.Context, userCode, source string) (d Dev
 		err = token.ErrUnknownSecret
 	}
 	if errors.Is(err, token.ErrUnknownSecret) || errors.Is(err, token.ErrExpired) {
-		g.codes.Count(source)
+		g.codes.Count(site)
 		return d, aadsts.Fail(400, "bad_verification_code", 70018, "That code is not valid or has expired. Check the code and try again.")
 	}
 	return d, err
@@ -160,14 +162,14 @@ func (g *Grants) deviceCode(ctx context.Context, q Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	if wait := g.codes.Wait("device|" + q.Source); wait > 0 {
+	if wait := g.codes.Wait("device|" + q.site()); wait > 0 {
 		return Reply{}, tooMany(wait)
 	}
 	d, slow, err := g.poll(ctx, q, app, secret)
 	switch {
 	case err != nil:
 		if f, ok := errors.AsType[*aadsts.Failure](err); ok && f.Code == 70018 {
-			g.codes.Count("device|" + q.Source)
+			g.codes.Count("device|" + q.site())
 		}
 		return Reply{}, err
 	case d.Declined:

@@ -59,6 +59,9 @@ type Request struct {
 	Correlation string
 }
 
+// site is by what failures of a request are counted.
+func (q Request) site() string { return limit.Site(q.Source) }
+
 // Credentials is what a client says of itself, unproved.
 type Credentials struct {
 	ID        string
@@ -161,23 +164,25 @@ type sign struct {
 	family   string
 	refresh  string
 	nonce    string
+	resource token.Resource // for which the access token is, and the version of its tokens
+	version  int
 }
 
-// issue makes the reply for a person.
+// issue makes the reply for a person who was admitted.
 func (g *Grants) issue(ctx context.Context, s sign) (Reply, error) {
-	resource, version, err := g.resource(ctx, s.person.TenantID, s.asked.resource)
-	if err != nil {
-		return Reply{}, err
-	}
 	user := token.User{Name: s.person.Name, UPN: s.person.UPN, HomeTenant: s.person.HomeTenant, Session: s.family, Address: s.q.Source}
 	user.Scope = strings.Join(s.scopes, " ")
 	var r Reply
-	r.AccessToken, r.Claims, err = g.Tokens.Issue(ctx, token.Request{TenantID: s.person.TenantID, Resource: resource, AppID: s.app.AppID,
-		AppIDACR: s.acr, ObjectID: s.person.ObjectID, Version: version, User: &user, Roles: s.roles})
+	var err error
+	r.AccessToken, r.Claims, err = g.Tokens.Issue(ctx, token.Request{TenantID: s.person.TenantID, Resource: s.resource, AppID: s.app.AppID,
+		AppIDACR: s.acr, ObjectID: s.person.ObjectID, Version: s.version, User: &user, Roles: s.roles})
 	if err != nil {
 		return r, fmt.Errorf("login: issue a token: %w", err)
 	}
-	r.Refresh, r.Scope = s.refresh, s.asked.granted(user.Scope)
+	r.Scope = s.asked.granted(user.Scope)
+	if s.asked.offline {
+		r.Refresh = s.refresh
+	}
 	if s.asked.openid || s.q.Version == 1 {
 		if r.IDToken, err = g.Tokens.IssueID(ctx, token.IDRequest{TenantID: s.person.TenantID, AppID: s.app.AppID, ObjectID: s.person.ObjectID,
 			Nonce: s.nonce, Version: s.q.Version, User: user, Roles: s.ownRoles}); err != nil {

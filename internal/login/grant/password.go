@@ -36,8 +36,7 @@ func (g *Grants) password(ctx context.Context, q Request) (Reply, error) {
 
 // signedIn begins a family for somebody who has just proved to be the account.
 func (g *Grants) signedIn(ctx context.Context, s sign, account Account) (Reply, error) {
-	tenantID := s.q.tenantFor(account)
-	if _, err := g.Present(ctx, account, tenantID, s.app); err != nil {
+	if err := g.admit(ctx, &s, account, s.q.tenantFor(account)); err != nil {
 		return Reply{}, err
 	}
 	err := g.Store.Update(ctx, func(tx store.Tx) (err error) {
@@ -47,5 +46,5 @@ func (g *Grants) signedIn(ctx context.Context, s sign, account Account) (Reply, 
 	if err != nil {
 		return Reply{}, err
 	}
-	return g.answer(ctx, s, account, tenantID)
+	return g.issue(ctx, s)
 }

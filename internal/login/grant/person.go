@@ -9,6 +9,7 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/limit"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -41,16 +42,9 @@ func personOf(u, home directory.User) Person {
 		Directory: all}
 }
 
-// Attempts that failed in a row before a name is locked, from one address and from all together, and for how long at first.
-// Entra's smart lockout begins at 10 and a minute too. The first count is by address, so that a stranger does not lock out
-// somebody at their own desk; the second bounds a guess that is spread over many addresses.
-const (
-	attemptsHere       = 10
-	attemptsEverywhere = 100
-	lockFor            = time.Minute
-	lockAtMost         = time.Hour
-	attemptsKept       = 24 * time.Hour
-)
+// attemptsEverywhere failures in a row lock a name for all addresses; directory.GuessesAllowed from one address lock it there. The lower count
+// is by address, so that a stranger does not lock out somebody at their own desk; the higher bounds a guess that is spread over many addresses.
+const attemptsEverywhere = 100
 
 type attempts struct {
 	Failed int       `json:"failed"`
@@ -72,9 +66,15 @@ func (g *Grants) Prove(ctx context.Context, name, password, source string) (Acco
 
 // proved is Prove without a look at the password's age.
 func (g *Grants) proved(ctx context.Context, name, password, source string) (u directory.User, err error) {
-	name = strings.TrimSpace(name)
-	keys := []string{strings.ToLower(name) + "|" + source, strings.ToLower(name)}
-	if wait := g.people.Wait(source); wait > 0 { // many names from one address
+	done, err := g.turn(ctx) // before the counts are looked at: guesses sent at the same time must not all pass below the limit
+	if err != nil {
+		return u, err
+	}
+	defer done()
+	name, site := strings.TrimSpace(name), limit.Site(source)
+	// No name has a zero byte, so that none is taken for one at an address.
+	keys := []string{strings.ToLower(name) + "\x00" + site, strings.ToLower(name)}
+	if wait := g.people.Wait(site); wait > 0 { // many names from one address
 		return u, tooMany(wait)
 	}
 	if err := g.locked(ctx, keys); err != nil {
@@ -82,7 +82,7 @@ func (g *Grants) proved(ctx context.Context, name, password, source string) (u d
 	}
 	u, err = g.Directory.VerifyPassword(ctx, name, password)
 	if errors.Is(err, directory.ErrUserNotFound) || errors.Is(err, directory.ErrWrongPassword) {
-		g.people.Count(source)
+		g.people.Count(site)
 	}
 	switch {
 	case errors.Is(err, directory.ErrUserNotFound):
@@ -114,10 +114,10 @@ func (g *Grants) locked(ctx context.Context, keys []string) error {
 	})
 }
 
-// failed counts a failure by address and over all; each beyond the limit doubles the time of the lock.
+// failed counts a failure by address and over all.
 func (g *Grants) failed(ctx context.Context, keys []string) error {
 	return g.Store.Update(ctx, func(tx store.Tx) error {
-		for i, limit := range []int{attemptsHere, attemptsEverywhere} {
+		for i, limit := range []int{directory.GuessesAllowed, attemptsEverywhere} {
 			a, held, err := token.Kept[attempts](tx, "attempts", keys[i], g.Now())
 			fresh := errors.Is(err, token.ErrUnknownSecret)
 			if errors.Is(err, token.ErrExpired) {
@@ -125,10 +125,9 @@ func (g *Grants) failed(ctx context.Context, keys []string) error {
 			} else if err != nil && !fresh {
 				return err
 			}
-			if a.Failed++; a.Failed >= limit {
-				a.Locked = g.Now().Add(min(lockFor<<min(a.Failed-limit, 6), lockAtMost)).UTC()
-			}
-			held.Expires = g.Now().Add(attemptsKept)
+			a.Failed++
+			a.Locked = directory.GuessLock(g.Now(), a.Failed, limit)
+			held.Expires = g.Now().Add(directory.GuessesKept)
 			if fresh {
 				err = token.Keep(tx, "attempts", keys[i], a, held.Expires)
 			} else {
@@ -142,7 +141,7 @@ func (g *Grants) failed(ctx context.Context, keys []string) error {
 	})
 }
 
-// forget drops the count of the address from which the person has just proved to be it.
+// forget drops the counts of somebody who has just proved to be the person.
 func (g *Grants) forget(ctx context.Context, keys []string) error {
 	return g.Store.Update(ctx, func(tx store.Tx) error {
 		for _, key := range keys {

@@ -56,19 +56,41 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	var next string
-	reused := false
+	next := token.NewSecret()
+	wanted := sign{q: q, app: app, acr: acr, asked: a, family: r.Family, refresh: next}
+	if !r.reused(g.Now(), q.Source) { // looked at before the old one is spent: who is refused keeps that one, and sends it again later
+		if err := g.Store.View(ctx, func(tx store.Tx) error { return token.Lives(tx, r.Family, g.Now()) }); err != nil {
+			return Reply{}, revoked(err)
+		}
+		if err := g.admit(ctx, &wanted, r.Account, q.tenantFor(r.Account)); err != nil {
+			return Reply{}, err
+		}
+	}
+	reused, err := g.rotate(ctx, q.Source, secret, next)
+	if err != nil {
+		return Reply{}, err
+	}
+	if reused || wanted.person == (Person{}) {
+		g.Log.WarnContext(ctx, "refresh token reused", "client", app.AppID, "tenant", r.Account.Tenant, "object", r.Account.Object, "source", q.Source)
+		return Reply{}, revoked(token.ErrUnknownSecret)
+	}
+	wanted.asked.openid, wanted.asked.offline = true, true
+	return g.issue(ctx, wanted)
+}
+
+// reused says whether a second one sends the token.
+func (r refresh) reused(now time.Time, source string) bool {
+	return !r.Used.IsZero() && (now.Sub(r.Used) > retry || r.UsedBy != source)
+}
+
+// rotate spends a refresh token for the next one, or ends the family of one that is reused.
+func (g *Grants) rotate(ctx context.Context, source, secret, next string) (reused bool, err error) {
 	err = g.Store.Update(ctx, func(tx store.Tx) error {
-		next, reused = token.NewSecret(), false
-		var held token.Held
-		if r, held, err = token.Kept[refresh](tx, refreshRoom, secret, g.Now()); err != nil {
+		r, held, err := token.Kept[refresh](tx, refreshRoom, secret, g.Now())
+		if err != nil {
 			return badRefresh(err)
 		}
-		if r.Client != app.AppID {
-			return badRefresh(token.ErrUnknownSecret)
-		}
-		if !r.Used.IsZero() && (g.Now().Sub(r.Used) > retry || r.UsedBy != q.Source) {
-			reused = true
+		if reused = r.reused(g.Now(), source); reused {
 			return token.End(tx, r.Family)
 		}
 		if _, err := token.Extend(tx, r.Family, g.Now(), g.Now().Add(familyLife)); err != nil {
@@ -76,22 +98,14 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 		}
 		if r.Used.IsZero() {
 			spent := r
-			spent.Used, spent.UsedBy = g.Now().UTC(), q.Source
+			spent.Used, spent.UsedBy = g.Now().UTC(), source
 			if err := held.Change(tx, spent); err != nil {
 				return err
 			}
 		}
 		return token.Keep(tx, refreshRoom, next, refresh{Client: r.Client, Family: r.Family, Account: r.Account, ACR: r.ACR, Scope: r.Scope}, g.Now().Add(familyLife))
 	})
-	if err != nil {
-		return Reply{}, err
-	}
-	if reused {
-		g.Log.WarnContext(ctx, "refresh token reused", "client", app.AppID, "tenant", r.Account.Tenant, "object", r.Account.Object, "source", q.Source)
-		return Reply{}, revoked(token.ErrUnknownSecret)
-	}
-	a.openid = true
-	return g.answer(ctx, sign{q: q, app: app, acr: acr, asked: a, family: r.Family, refresh: next}, r.Account, q.tenantFor(r.Account))
+	return reused, err
 }
 
 // asked is what a refresh token is used for: what the request names, else what the person signed in for (RFC 6749, 6).
@@ -145,30 +159,27 @@ func revoked(err error) error {
 	return err
 }
 
-// answer makes the reply of a grant for a person in a tenant. The tenant has to know the client, as for any other grant.
-func (g *Grants) answer(ctx context.Context, s sign, account Account, tenantID string) (Reply, error) {
+// admit completes what tokens are made of for a person in a tenant, or refuses it. The tenant has to know the client, as for any other grant.
+func (g *Grants) admit(ctx context.Context, s *sign, account Account, tenantID string) error {
 	var err error
 	if s.q.Tenant, err = g.Directory.Tenant(ctx, tenantID); err != nil {
-		return Reply{}, err
+		return err
 	}
 	_, sp, err := g.client(ctx, s.q)
 	if err != nil {
-		return Reply{}, err
+		return err
 	}
 	if !sp.AccountEnabled {
-		return Reply{}, disabledClient(s.app)
+		return disabledClient(s.app)
 	}
 	if s.person, err = g.Present(ctx, account, tenantID, s.app); err != nil {
-		return Reply{}, err
+		return err
 	}
-	if s.scopes, err = g.scopes(ctx, s, sp.ObjectID); err != nil {
-		return Reply{}, err
+	if s.scopes, err = g.scopes(ctx, *s, sp.ObjectID); err != nil {
+		return err
 	}
-	if err := g.rolesOf(ctx, &s, sp); err != nil {
-		return Reply{}, err
+	if s.resource, s.version, err = g.resource(ctx, tenantID, s.asked.resource); err != nil {
+		return err
 	}
-	if !s.asked.offline && s.q.Form["grant_type"] != "refresh_token" {
-		s.refresh = ""
-	}
-	return g.issue(ctx, s)
+	return g.rolesOf(ctx, s, sp)
 }

@@ -6,6 +6,7 @@
 package limit
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -63,4 +64,13 @@ func (l *Limiter) Count(key string) {
 		until = now
 	}
 	l.buckets[key] = until.Add(l.pause)
+}
+
+// Site is what one subscriber holds of addresses: of IPv6 the first 64 bits, since the host chooses the others as it likes, and else the address.
+func Site(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	return netip.PrefixFrom(ip.WithZone(""), 64).Masked().String()
 }

@@ -1,4 +1,9 @@
-package grant
+// Package redirect says where an application has registered that its codes go.
+//
+// It owns the comparison of redirect URIs and nothing else; which forms may be registered is said in package directory:
+//
+//	authorize ── application, redirect_uri ──▶ Of, Default ──▶ Kind, which the code keeps until it is redeemed
+package redirect
 
 import (
 	"net/url"
@@ -8,37 +13,37 @@ import (
 	"vitrine/internal/directory"
 )
 
-// RedirectKind is where an application has registered a redirect URI.
-type RedirectKind int
+// Kind is where an application has registered a redirect URI.
+type Kind int
 
 // The kinds of redirect URIs.
 const (
-	NoRedirect RedirectKind = iota
-	WebRedirect
-	SPARedirect
-	NativeRedirect
+	None Kind = iota
+	Web
+	SPA
+	Native
 )
 
-// RedirectOf finds a redirect URI among the registered ones. They are compared letter by letter (RFC 9700, 4.1.3), except that a
+// Of finds a redirect URI among the registered ones. They are compared letter by letter (RFC 9700, 4.1.3), except that a
 // loopback address of http may have any port, as Entra allows since RFC 8252, 7.3.
-func RedirectOf(app directory.Application, uri string) RedirectKind {
+func Of(app directory.Application, uri string) Kind {
 	native := app.Native
 	if app.AppID == directory.AzureCLI {
 		native = []string{"http://localhost", "https://login.microsoftonline.com/common/oauth2/nativeclient"}
 	}
 	for _, platform := range []struct {
-		kind RedirectKind
+		kind Kind
 		uris []string
-	}{{WebRedirect, app.Web.RedirectURIs}, {SPARedirect, app.SPA}, {NativeRedirect, native}} {
+	}{{Web, app.Web.RedirectURIs}, {SPA, app.SPA}, {Native, native}} {
 		if slices.ContainsFunc(platform.uris, func(r string) bool { return r == uri || sameLoopback(r, uri) }) {
 			return platform.kind
 		}
 	}
-	return NoRedirect
+	return None
 }
 
-// DefaultRedirect is what an application gets that names no redirect URI: its only one.
-func DefaultRedirect(app directory.Application) string {
+// Default is what an application gets that names no redirect URI: the first one.
+func Default(app directory.Application) string {
 	all := slices.Concat(app.Web.RedirectURIs, app.SPA, app.Native)
 	if len(all) == 0 {
 		return ""
