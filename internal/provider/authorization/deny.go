@@ -68,9 +68,7 @@ func (p *provider) registerDenies(c *control.Control) {
 
 // Deny writes a deny assignment at a scope of a tenant and returns its ID: the operator's act.
 func Deny(tx store.Tx, tenant string, scope arm.ID, d DenyAssignment, now time.Time) (string, error) {
-	if scope.Subscription == "" {
-		scope.Tenant = strings.ToLower(tenant)
-	}
+	scope = scope.In(tenant)
 	if err := scopeExists(tx, scope); err != nil {
 		return "", err
 	}

@@ -152,10 +152,7 @@ func (j *job) waits(ctx context.Context, i int, e *arm.Error) (bool, error) {
 // target is the ID of a resource, with its tenant if it is in no subscription.
 func (j *job) target(i int) (arm.ID, error) {
 	id, err := arm.ParseID(j.plan.Resources[i].ID)
-	if id.Subscription == "" {
-		id.Tenant = strings.ToLower(j.client.caller.Primary.TenantID)
-	}
-	return id, err
+	return id.In(j.client.caller.Primary.TenantID), err
 }
 
 // conflict tells a resource that another operation holds, perhaps our own of before a crash, from one that cannot be.
