@@ -84,6 +84,21 @@ func TestSubscriptionScope(t *testing.T) {
 	w.refused(inA, "GET", subDeployed+"d", "", 404, "DeploymentNotFound", "d")
 }
 
+// Mode Complete keeps what a deployment nested in it wrote into the group by way of the tenant.
+func TestCompleteByTenant(t *testing.T) {
+	w := newWorld(t)
+	w.rootOwner(ownerA)
+	into := nested("into", `,"subscriptionId":"`+subA+`","resourceGroup":"Rg"`, document(list(resource("Test.Fake/sync", "deep", ""))), "")
+	doc := document(list(nested("up", `,"scope":"/","location":"westus"`, document(list(into)), "")))
+	w.ok(inA, "PUT", things+"sync/other?api-version=2020-01-01", `{"location":"eastus"}`)
+	if status := w.follow(inA, w.ok(inA, "PUT", deployed+"c", strings.Replace(request(doc, "{}"), "incremental", "Complete", 1))); status["status"] != "Succeeded" {
+		t.Fatalf("%v", status)
+	}
+	if w.left("/sync/deep") != 1 || w.left("/sync/other") != 0 {
+		t.Errorf("left: %d of the template's, %d others", w.left("/sync/deep"), w.left("/sync/other"))
+	}
+}
+
 // At the scope of the tenant and of a management group; each tenant's own.
 func TestTenantScope(t *testing.T) {
 	w := newWorld(t)
