@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -116,6 +117,39 @@ func TestRollback(t *testing.T) {
 	}
 	if status := w.follow(inA, w.ok(inA, "PUT", deployed+"fine", strings.Replace(request(good, `{"v":{"value":"3"}}`), `"mode"`, `"onErrorDeployment":{"type":"LastSuccessful"},"mode"`, 1))); status["status"] != "Succeeded" || v() != "3" {
 		t.Errorf("%v, v is %v", status, v())
+	}
+}
+
+// A rollback that could not begin for a fault of ours, or that began before a crash which forgot it, is looked after still.
+func TestRollbackAgain(t *testing.T) {
+	w := newWorld(t)
+	good := func(v string) string {
+		return request(document(list(resource("Test.Fake/sync", "x", `"tags":{"v":"`+v+`"}`), resource("Test.Fake/slow", "s", ""))), "{}")
+	}
+	w.follow(inA, w.ok(inA, "PUT", deployed+"good", good("1")))
+	failing := strings.Replace(request(document(list(resource("Test.Fake/broken", "b", ""), resource("Test.Fake/sync", "x", `"tags":{"v":"2"}`))), "{}"),
+		`"mode":"incremental"`, `"mode":"incremental","onErrorDeployment":{"type":"SpecificDeployment","deploymentName":"good"}`, 1)
+	state := func() any { return at(w.get(inA, deployed+"bad"), "properties.onErrorDeployment.provisioningState") }
+	var failed atomic.Bool
+	w.mu.Lock()
+	w.sealing = func(resource string) bool { return strings.HasSuffix(resource, "/bad-rollback") && !failed.Swap(true) }
+	w.mu.Unlock()
+	w.follow(inA, w.ok(inA, "PUT", deployed+"bad", failing))
+	if !failed.Load() || state() != "Succeeded" {
+		t.Errorf("after a fault (%v) the rollback is %v", failed.Load(), state())
+	}
+	w.hold("b", true)
+	w.hold("s", true)
+	r := w.ok(inA, "PUT", deployed+"bad", failing)
+	w.ok(inA, "PUT", deployed+"bad-rollback", good("1")) // what it would have sent before a crash
+	w.hold("b", false)
+	w.until("the rollback", func() bool {
+		ops, err := json.Marshal(w.get(inA, deployed+"bad/operations"))
+		return err == nil && strings.Contains(string(ops), `"Failed"`)
+	})
+	w.hold("s", false)
+	if w.follow(inA, r); state() != "Succeeded" {
+		t.Errorf("the rollback of before a crash is %v", state())
 	}
 }
 

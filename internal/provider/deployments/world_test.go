@@ -72,6 +72,7 @@ type world struct {
 	stop     func()                   // ends the engine
 	waiting  map[string]chan struct{} // closed when an operation on the fake has been looked at
 	engine   *operation.Engine
+	sealing  func(resource string) bool // tells whether the next sealing fails
 }
 
 func principal(tenant, object string) authn.Principal {
@@ -98,12 +99,28 @@ func newWorld(t *testing.T) *world {
 	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: w.kick, Open: sealer.Open,
 		Audit: audit.New(audit.Config{Store: w.store, Sealer: sealer, Owner: "test", Log: log})})
 	w.works = resources.Register(w.control, resources.Config{}).Works()
-	maps.Copy(w.works, deployments.Register(w.control, deployments.Config{Sealer: sealer, Fetcher: w.fetcher()}).Works())
+	maps.Copy(w.works, deployments.Register(w.control, deployments.Config{Sealer: faulty{sealer, w}, Fetcher: w.fetcher()}).Works())
 	w.fakes()
 	w.start(log)
 	t.Cleanup(func() { w.stop(); w.must(w.store.Close()) })
 	w.populate()
 	return w
+}
+
+// faulty is a sealer that a test makes fail.
+type faulty struct {
+	deployments.Sealer
+	w *world
+}
+
+func (f faulty) Seal(plain []byte, resource string) (string, error) {
+	f.w.mu.Lock()
+	fail := f.w.sealing
+	f.w.mu.Unlock()
+	if fail != nil && fail(resource) {
+		return "", errors.New("the sealer is out of order")
+	}
+	return f.Sealer.Seal(plain, resource)
 }
 
 type locked struct {
