@@ -123,6 +123,14 @@ func (id ID) String() string {
 	return b.String()
 }
 
+// In is id as the tenant has it: what is in no subscription is the tenant's own.
+func (id ID) In(tenant string) ID {
+	if id.Subscription == "" {
+		id.Tenant = strings.ToLower(tenant)
+	}
+	return id
+}
+
 // Key is the ID in the form that is compared and stored: lower case. What is in no subscription is keyed below its tenant.
 func (id ID) Key() string {
 	key := strings.ToLower(id.String())

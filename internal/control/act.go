@@ -33,7 +33,7 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 			return grouped(tx, p.id)
 		}
 		w.Old = old
-		if err := precondition(p.Header, true, old.tags()); err != nil {
+		if err := precondition(p.Header, true, old.tag()); err != nil {
 			return err
 		}
 		open, err := operation.Open(tx, p.id.Key())

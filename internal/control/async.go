@@ -81,7 +81,17 @@ func (c *Control) status(ctx context.Context, p *pass) (*Response, error) {
 	if monitor {
 		return monitored(p, o)
 	}
-	return told(o)
+	return told(o, c.brief(o))
+}
+
+// brief tells whether an operation is of a type whose status URL gives no times.
+func (c *Control) brief(o *operation.Operation) bool {
+	id, err := arm.ParseKey(o.Resource)
+	if err != nil {
+		return false
+	}
+	k, ok := c.types[Kind(id.Type())]
+	return ok && k.about().Brief
 }
 
 // unseal makes a result readable that lies sealed in the store, such as a signed URL.
@@ -158,17 +168,17 @@ func monitored(p *pass, o *operation.Operation) (*Response, error) {
 const stamp = "2006-01-02T15:04:05.0000000-07:00" // Compute's: seven digits and +00:00
 
 // told is the answer of an Azure-AsyncOperation URL. A failed operation is told with status 200.
-func told(o *operation.Operation) (*Response, error) {
+func told(o *operation.Operation, brief bool) (*Response, error) {
 	type properties struct {
 		Output json.RawMessage `json:"output"`
 	}
 	body := struct {
-		Start      string      `json:"startTime"`
+		Start      string      `json:"startTime,omitempty"`
 		End        string      `json:"endTime,omitempty"`
 		Status     string      `json:"status"`
 		Properties *properties `json:"properties,omitempty"`
 		Error      *arm.Error  `json:"error,omitempty"`
-		Name       string      `json:"name"`
+		Name       string      `json:"name,omitempty"`
 	}{Start: o.Start.UTC().Format(stamp), Status: "InProgress", Name: o.ID}
 	header := http.Header{"Retry-After": {"1"}}
 	if o.Terminal() {
@@ -177,6 +187,9 @@ func told(o *operation.Operation) (*Response, error) {
 		if len(o.Output) > 0 {
 			body.Properties = &properties{o.Output}
 		}
+	}
+	if brief {
+		body.Start, body.End, body.Name = "", "", ""
 	}
 	raw, err := json.Marshal(body)
 	return &Response{Status: http.StatusOK, Header: header, Body: raw}, err

@@ -119,6 +119,7 @@ type about struct {
 	Rates    map[string]throttle.Limit
 	Verbs    []string
 	Tracked  bool
+	Brief    bool
 	Rights   []string
 }
 

@@ -75,6 +75,7 @@ type Async struct {
 	Family    string // of the status URL: "capsOperations", "DiskOperations", "operations"; empty: no status URL
 	Partition bool   // the status URL has p={guid}, as those of Compute's own resources (recorded)
 	Location  bool   // a PUT's answer carries Location too, as for disks
+	Brief     bool   // the status URL tells the status and no times, as Microsoft.Network's (recorded)
 }
 
 // Action is a POST on a resource.

@@ -21,7 +21,7 @@ import (
 type kind[T any] struct{ Spec[T] }
 
 func (k *kind[T]) about() about {
-	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Rates: k.Rates, Verbs: []string{"read"}}
+	a := about{Type: k.Type, Level: k.Level, Versions: k.Versions, Tracked: k.Tracked, Rates: k.Rates, Brief: k.Async.Brief, Verbs: []string{"read"}}
 	if k.Put != nil {
 		a.Verbs = append(a.Verbs, "write")
 	}
@@ -120,7 +120,7 @@ func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
 	if err := k.decode(w, p); err != nil {
 		return nil, err
 	}
-	if err := precondition(p.Header, old != nil, old.tags()); err != nil {
+	if err := precondition(p.Header, old != nil, old.tag()); err != nil {
 		return nil, err
 	}
 	if err := idle(tx, p.id); err != nil {
@@ -304,32 +304,28 @@ func idle(tx store.Tx, id arm.ID) error {
 	return arm.Errorf(409, "Conflict", "Another operation is in progress on the resource '%s'. Please retry after it has ended.", id)
 }
 
-// tags are the entity tags of a resource, without the mark of weakness: the store's, which the header ETag shows, and the
-// body's for providers that have one of their own. What is not stored has none.
-func (r *Resource[T]) tags() []string {
+// tag is the entity tag of a resource: the body's for providers that have one of their own, else the store's. What is not stored
+// has none.
+func (r *Resource[T]) tag() string {
 	if r == nil || r.etag == 0 {
-		return nil
+		return ""
 	}
-	tags := []string{`"` + strconv.FormatInt(r.etag, 10) + `"`}
-	if r.Etag != "" {
-		tags = append(tags, strings.TrimPrefix(r.Etag, "W/"))
-	}
-	return tags
+	return cmp.Or(r.Etag, `"`+strconv.FormatInt(r.etag, 10)+`"`)
 }
 
 // tagged adds the header by which a client can make its next write conditional.
 func (r *Resource[T]) tagged(h http.Header) http.Header {
-	if tags := r.tags(); tags != nil {
-		h.Set("ETag", tags[0])
+	if tag := r.tag(); tag != "" {
+		h.Set("ETag", tag)
 	}
 	return h
 }
 
 // precondition applies If-Match and If-None-Match (the RPC contract's table).
-func precondition(h http.Header, exists bool, etags []string) error {
+func precondition(h http.Header, exists bool, tag string) error {
 	match, none := h.Get("If-Match"), h.Get("If-None-Match")
 	switch {
-	case match != "" && (!exists || match != "*" && !slices.Contains(etags, strings.TrimPrefix(match, "W/"))):
+	case match != "" && (!exists || match != "*" && strings.TrimPrefix(match, "W/") != strings.TrimPrefix(tag, "W/")):
 		return arm.Errorf(412, "PreconditionFailed", "The condition '%s' in the If-Match header was not satisfied.", match)
 	case none == "*" && exists:
 		return arm.Errorf(412, "PreconditionFailed", "The condition '*' in the If-None-Match header was not satisfied.")

@@ -184,6 +184,12 @@ func TestDenyAssignments(t *testing.T) {
 	if list := w.ok(200, owner, "GET", group+denies, nil)["value"].([]any); len(list) != 1 || props(list[0].(map[string]any))["denyAssignmentName"] != "no writes" {
 		t.Errorf("%v", list)
 	}
+	for path, n := range map[string]int{sub + denies: 1, sub + denies + "?$filter=atScope()": 0, thing + denies + "?$filter=atScope()": 1} { // below, not at, above
+		if list := w.ok(200, owner, "GET", path, nil)["value"].([]any); len(list) != n {
+			t.Errorf("%s: %d, want %d", path, len(list), n)
+		}
+	}
+	w.refused(400, "UnsupportedQuery", "'atScope()'", owner, "GET", sub+denies+"?$filter=principalId%20eq%20'"+owner+"'", nil)
 	w.ok(200, owner, "GET", id, nil)
 	w.refused(405, "MethodNotAllowed", "", owner, "PUT", group+denies+"/"+name1, map[string]any{})
 	w.refused(405, "MethodNotAllowed", "", owner, "DELETE", id, nil)

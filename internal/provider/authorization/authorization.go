@@ -320,19 +320,36 @@ func (p *provider) list(_ context.Context, l *control.Listing) ([]*resource, err
 	if err != nil {
 		return nil, err
 	}
-	tenant, scope := l.Caller.Primary.TenantID, l.Scope.Parent() // l.Scope ends in the namespace of the collection
-	if err := listable(l.Tx, scope); err != nil {
-		return nil, err
-	}
 	who := []string{strings.ToLower(f.principal)}
 	if f.groups {
-		groups, err := p.principals.MemberOf(l.Tx, tenant, who[0])
+		groups, err := p.principals.MemberOf(l.Tx, l.Caller.Primary.TenantID, who[0])
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, err
 		}
 		who = append(who, groups...)
 	}
-	chain, err := p.chain(l.Tx, tenant, scope)
+	found, err := atAndBelow[Assignment](p, l, rbac.AssignmentKind, f.atScope)
+	if err != nil {
+		return nil, err
+	}
+	var kept []*resource
+	for _, r := range found {
+		if f.principal == "" || slices.Contains(who, strings.ToLower(r.Properties.PrincipalID)) {
+			// The role is named as the place that is asked names it: az looks the ID up in that place's own list of roles.
+			r.Properties.RoleDefinitionID = RoleDefinitionID(l.Scope.Subscription, rbac.GUIDOf(r.Properties.RoleDefinitionID))
+			kept = append(kept, r)
+		}
+	}
+	return kept, nil
+}
+
+// atAndBelow lists what is assigned at the scope of a list and above it and, without atScope, in what is below it, each once.
+func atAndBelow[T any](p *provider, l *control.Listing, kind string, atScope bool) ([]*control.Resource[T], error) {
+	scope := l.Scope.Parent() // l.Scope ends in the namespace of the collection
+	if err := listable(l.Tx, scope); err != nil {
+		return nil, err
+	}
+	chain, err := p.chain(l.Tx, l.Caller.Primary.TenantID, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -340,28 +357,21 @@ func (p *provider) list(_ context.Context, l *control.Listing) ([]*resource, err
 	for _, s := range chain {
 		at = append(at, rbac.ScopeTerm(s))
 	}
-	found, err := control.Select[Assignment](l.Tx, store.Query{Kind: rbac.AssignmentKind, Any: at})
-	if err != nil {
-		return nil, err
-	}
-	if !f.atScope {
-		below, err := control.Select[Assignment](l.Tx, store.Query{Kind: rbac.AssignmentKind, Prefix: strings.TrimSuffix(scope.Key(), "/") + "/"})
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, below...)
+	found, err := control.Select[T](l.Tx, store.Query{Kind: kind, Any: at})
+	if err != nil || atScope {
+		return found, err
 	}
 	seen := map[string]bool{}
-	var kept []*resource
 	for _, r := range found {
-		if key := r.ParsedID().Key(); !seen[key] && (f.principal == "" || slices.Contains(who, strings.ToLower(r.Properties.PrincipalID))) {
-			seen[key] = true
-			// The role is named as the place that is asked names it: az looks the ID up in that place's own list of roles.
-			r.Properties.RoleDefinitionID = RoleDefinitionID(l.Scope.Subscription, rbac.GUIDOf(r.Properties.RoleDefinitionID))
-			kept = append(kept, r)
+		seen[r.ParsedID().Key()] = true
+	}
+	below, err := control.Select[T](l.Tx, store.Query{Kind: kind, Prefix: strings.TrimSuffix(scope.Key(), "/") + "/"})
+	for _, r := range below {
+		if !seen[r.ParsedID().Key()] {
+			found = append(found, r)
 		}
 	}
-	return kept, nil
+	return found, err
 }
 
 type filter struct {

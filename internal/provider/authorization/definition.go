@@ -204,10 +204,7 @@ func (p *provider) scopes(w *control.Write[Definition]) error {
 		if err != nil || scope.String() == "/" || scope.Scope != "" {
 			return arm.Errorf(400, "InvalidAssignableScopes", "The assignable scope '%.300s' of a custom role must be the ID of a management group, a subscription, a resource group or a resource.", s).At("properties.assignableScopes")
 		}
-		if scope.Subscription == "" {
-			scope.Tenant = strings.ToLower(w.Caller.Primary.TenantID)
-		}
-		if err := p.rbac.Check(w.Tx, w.Caller.Primary, definitionType+"/write", scope); err != nil {
+		if err := p.rbac.Check(w.Tx, w.Caller.Primary, definitionType+"/write", scope.In(w.Caller.Primary.TenantID)); err != nil {
 			return err
 		}
 	}
@@ -247,11 +244,7 @@ func (p *provider) removeDefinition(_ context.Context, w *control.Write[Definiti
 		if err != nil {
 			return err
 		}
-		if scope.Subscription == "" {
-			scope.Tenant = strings.ToLower(w.Caller.Primary.TenantID)
-		}
-		err = p.rbac.Check(w.Tx, w.Caller.Primary, definitionType+"/delete", scope)
-		if err != nil {
+		if err := p.rbac.Check(w.Tx, w.Caller.Primary, definitionType+"/delete", scope.In(w.Caller.Primary.TenantID)); err != nil {
 			return err
 		}
 	}
@@ -296,10 +289,7 @@ func (p *provider) around(w *control.Write[Definition], tenant string) error {
 		if err != nil {
 			return err
 		}
-		if scope.Subscription == "" {
-			scope.Tenant = strings.ToLower(tenant)
-		}
-		chain, err := p.chain(w.Tx, tenant, scope)
+		chain, err := p.chain(w.Tx, tenant, scope.In(tenant))
 		if err != nil {
 			return err
 		}

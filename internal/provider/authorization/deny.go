@@ -53,29 +53,12 @@ func (p *provider) registerDenies(c *control.Control) {
 	control.Register(c, control.Spec[DenyAssignment]{
 		Type: "Microsoft.Authorization/denyAssignments", Level: control.Extension, Versions: []arm.Version{"2022-04-01", "2018-07-01-preview"},
 		List: func(_ context.Context, l *control.Listing) ([]*control.Resource[DenyAssignment], error) {
-			tenant, scope := l.Caller.Primary.TenantID, l.Scope.Parent()
-			if err := listable(l.Tx, scope); err != nil {
-				return nil, err
+			filter := strings.TrimSpace(l.Query.Get("$filter"))
+			atScope := strings.EqualFold(filter, "atScope()")
+			if filter != "" && !atScope {
+				return nil, arm.Errorf(400, "UnsupportedQuery", "The filter '%.300s' is not supported. The supported filter is 'atScope()'.", filter)
 			}
-			chain, err := p.chain(l.Tx, tenant, scope)
-			if err != nil {
-				return nil, err
-			}
-			var at []string
-			for _, s := range chain {
-				at = append(at, rbac.ScopeTerm(s))
-			}
-			found, err := control.Select[DenyAssignment](l.Tx, store.Query{Kind: rbac.DenyKind, Any: at})
-			if err != nil || strings.EqualFold(strings.TrimSpace(l.Query.Get("$filter")), "atScope()") {
-				return found, err
-			}
-			below, err := control.Select[DenyAssignment](l.Tx, store.Query{Kind: rbac.DenyKind, Prefix: strings.TrimSuffix(scope.Key(), "/") + "/providers/"})
-			for _, r := range below {
-				if r.Properties.Scope != scope.String() {
-					found = append(found, r)
-				}
-			}
-			return found, err
+			return atAndBelow[DenyAssignment](p, l, rbac.DenyKind, atScope)
 		},
 		Missing: func(id arm.ID) *arm.Error {
 			return arm.Errorf(404, "DenyAssignmentNotFound", "The deny assignment '%s' is not found.", strings.ReplaceAll(id.Name(), "-", ""))
@@ -85,9 +68,7 @@ func (p *provider) registerDenies(c *control.Control) {
 
 // Deny writes a deny assignment at a scope of a tenant and returns its ID: the operator's act.
 func Deny(tx store.Tx, tenant string, scope arm.ID, d DenyAssignment, now time.Time) (string, error) {
-	if scope.Subscription == "" {
-		scope.Tenant = strings.ToLower(tenant)
-	}
+	scope = scope.In(tenant)
 	if err := scopeExists(tx, scope); err != nil {
 		return "", err
 	}

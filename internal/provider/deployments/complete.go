@@ -101,7 +101,7 @@ func (j *job) surplus(ctx context.Context) ([]step, error) {
 	var found []step
 	err := j.client.control.Store().View(ctx, func(tx store.Tx) error {
 		for _, r := range j.plan.Resources {
-			if err := keepNested(tx, r.ID, kept, 0); err != nil {
+			if err := keepNested(tx, j.client.caller.Primary.TenantID, r.ID, kept, 0); err != nil {
 				return err
 			}
 		}
@@ -128,12 +128,12 @@ func isKept(id string, kept map[string]bool) bool {
 }
 
 // keepNested adds what a nested deployment wrote, and those nested in it.
-func keepNested(tx store.Tx, id string, kept map[string]bool, depth int) error {
+func keepNested(tx store.Tx, tenant, id string, kept map[string]bool, depth int) error {
 	parsed, err := arm.ParseID(id)
 	if err != nil || !strings.EqualFold(parsed.Type(), deploymentType) || depth > lineage.MaxDepth {
 		return nil
 	}
-	d, err := control.Get[Deployment](tx, parsed)
+	d, err := control.Get[Deployment](tx, parsed.In(tenant))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -142,7 +142,7 @@ func keepNested(tx store.Tx, id string, kept map[string]bool, depth int) error {
 	}
 	for _, r := range d.Properties.OutputResources {
 		kept[strings.ToLower(r.ID)] = true
-		if err := keepNested(tx, r.ID, kept, depth+1); err != nil {
+		if err := keepNested(tx, tenant, r.ID, kept, depth+1); err != nil {
 			return err
 		}
 	}

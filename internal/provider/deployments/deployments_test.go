@@ -6,15 +6,17 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"vitrine/internal/provider/planetest"
 )
 
 // TestVMCreate sends what az vm create sends, and follows it as az does.
 func TestVMCreate(t *testing.T) {
 	w := newWorld(t)
 	raw, err := os.ReadFile("../../template/testdata/vm_create.json")
-	w.must(err)
-	r := w.ok(inA, "PUT", strings.Replace(deployed, "resourceGroups/Rg", "resourcegroups/rg", 1)+"vm_deploy_x", request(string(raw), "{}"))
-	first := w.decode(r.Body)
+	w.Must(err)
+	r := w.OK(inA, "PUT", strings.Replace(deployed, "resourceGroups/Rg", "resourcegroups/rg", 1)+"vm_deploy_x", request(string(raw), "{}"))
+	first := w.Decode(r.Body)
 	if r.Status != 201 || r.Header.Get("Location") != "" || r.Header.Get("Retry-After") != "1" {
 		t.Errorf("first answer: %d %v", r.Status, r.Header)
 	}
@@ -31,20 +33,20 @@ func TestVMCreate(t *testing.T) {
 	if !regexp.MustCompile(`^\d+$`).MatchString(at(first, "properties.templateHash").(string)) {
 		t.Errorf("hash: %s", r.Body)
 	}
-	if status := w.follow(inA, r); status["status"] != "Succeeded" {
+	if status := w.Follow(inA, r); status["status"] != "Succeeded" {
 		t.Fatalf("%v", status)
 	}
-	order := strings.Fields(w.written())
+	order := strings.Fields(w.Written())
 	if len(order) != 5 || order[3] != "myVMVMNic" || order[4] != "myVM" {
 		t.Errorf("written: %v", order)
 	}
-	last := w.get(inA, deployed+"vm_deploy_x")
+	last := w.Get(inA, deployed+"vm_deploy_x")
 	if at(last, "properties.provisioningState") != "Succeeded" || len(at(last, "properties.outputResources").([]any)) != 5 || at(last, "properties.outputs") == nil {
 		t.Errorf("at the end: %v", last)
 	}
-	if r := w.ok(inA, "PUT", deployed+"vm_deploy_x", request(string(raw), "{}")); r.Status != 200 || at(w.decode(r.Body), "properties.outputs") != nil {
+	if r := w.OK(inA, "PUT", deployed+"vm_deploy_x", request(string(raw), "{}")); r.Status != 200 || at(w.Decode(r.Body), "properties.outputs") != nil {
 		t.Errorf("again: %d %s", r.Status, r.Body)
-	} else if status := w.follow(inA, r); status["status"] != "Succeeded" {
+	} else if status := w.Follow(inA, r); status["status"] != "Succeeded" {
 		t.Errorf("again: %v", status)
 	}
 }
@@ -65,17 +67,17 @@ const lenient = `{"properties": {"parameters": {"n": {"value": "x"}}, "mode": "I
 
 func TestGroupCreate(t *testing.T) {
 	w := newWorld(t)
-	v := w.ok(inA, "POST", deployed+"d/validate", lenient)
-	if seen := w.decode(v.Body); v.Status != 200 || at(seen, "properties.validatedResources.0.id") != things+"sync/x" || at(seen, "properties.provisioningState") != "Succeeded" {
+	v := w.OK(inA, "POST", deployed+"d/validate", lenient)
+	if seen := w.Decode(v.Body); v.Status != 200 || at(seen, "properties.validatedResources.0.id") != things+"sync/x" || at(seen, "properties.provisioningState") != "Succeeded" {
 		t.Errorf("validate: %d %s", v.Status, v.Body)
 	}
-	w.refused(inA, "GET", things+"sync/x", "", 404, "ResourceNotFound", "x") // validate writes nothing
-	w.refused(inA, "GET", deployed+"d", "", 404, "DeploymentNotFound", "d")
-	r := w.ok(inA, "PUT", deployed+"d", lenient)
-	if status := w.follow(inA, r); status["status"] != "Succeeded" {
+	w.Refused(inA, "GET", things+"sync/x", "", "404 ResourceNotFound", "x") // validate writes nothing
+	w.Refused(inA, "GET", deployed+"d", "", "404 DeploymentNotFound", "d")
+	r := w.OK(inA, "PUT", deployed+"d", lenient)
+	if status := w.Follow(inA, r); status["status"] != "Succeeded" {
 		t.Fatalf("%v", status)
 	}
-	d := w.get(inA, deployed+"d")
+	d := w.Get(inA, deployed+"d")
 	for path, want := range map[string]any{"v.value": "name of " + subA, "id.value": things + "sync/x", "k.value": "key of x", "l.value": "eastus", "v.type": "String"} {
 		if got := at(d, "properties.outputs."+path); got != want {
 			t.Errorf("output %s: %v, want %v", path, got, want)
@@ -86,7 +88,7 @@ func TestGroupCreate(t *testing.T) {
 			t.Errorf("parameter %s: %v, want %v", path, got, want)
 		}
 	}
-	exported := w.decode(w.ok(inA, "POST", deployed+"d/exportTemplate", "").Body)
+	exported := w.Decode(w.OK(inA, "POST", deployed+"d/exportTemplate", "").Body)
 	if at(exported, "template.resources.0.name") != "[parameters('n')]" {
 		t.Errorf("exported: %v", exported)
 	}
@@ -95,23 +97,23 @@ func TestGroupCreate(t *testing.T) {
 // What az asks afterwards: the list with its trailing slash, operations without the provider, HEAD, DELETE.
 func TestReading(t *testing.T) {
 	w := newWorld(t)
-	status := w.deploy(inA, "d1", document(list(resource("Test.Fake/sync", "a", ""), resource("Test.Fake/broken", "b", `"dependsOn":["Test.Fake/sync/a"]`))))
+	status := w.Deploy(inA, "d1", document(list(resource("Test.Fake/sync", "a", ""), resource("Test.Fake/broken", "b", `"dependsOn":["Test.Fake/sync/a"]`))))
 	if status["status"] != "Failed" {
 		t.Fatalf("%v", status)
 	}
-	if d := w.deploy(inA, "d2", document(list())); d["status"] != "Succeeded" {
+	if d := w.Deploy(inA, "d2", document(list())); d["status"] != "Succeeded" {
 		t.Fatalf("%v", d)
 	}
-	if all := w.get(inA, deployed); len(all["value"].([]any)) != 2 {
+	if all := w.Get(inA, deployed); len(all["value"].([]any)) != 2 {
 		t.Errorf("list: %v", all)
 	}
-	if some := w.get(inA, deployed+"?$filter=provisioningState+eq+'Failed'"); len(some["value"].([]any)) != 1 || at(some, "value.0.name") != "d1" {
+	if some := w.Get(inA, deployed+"?$filter=provisioningState+eq+'Failed'"); len(some["value"].([]any)) != 1 || at(some, "value.0.name") != "d1" {
 		t.Errorf("filtered: %v", some)
 	}
-	if none := w.get(inA, "/subscriptions/"+subA+"/providers/Microsoft.Resources/deployments"); len(none["value"].([]any)) != 0 {
+	if none := w.Get(inA, "/subscriptions/"+subA+"/providers/Microsoft.Resources/deployments"); len(none["value"].([]any)) != 0 {
 		t.Errorf("at the subscription: %v", none)
 	}
-	ops := w.get(inA, strings.Replace(group, "resourceGroups", "resourcegroups", 1)+"/deployments/d1/operations")
+	ops := w.Get(inA, strings.Replace(group, "resourceGroups", "resourcegroups", 1)+"/deployments/d1/operations")
 	if len(ops["value"].([]any)) != 2 {
 		t.Fatalf("operations: %v", ops)
 	}
@@ -123,27 +125,27 @@ func TestReading(t *testing.T) {
 		}
 	}
 	one := at(ops, "value.1.operationId").(string)
-	if got := w.get(inA, deployed+"d1/operations/"+one); !regexp.MustCompile(`^[0-9A-F]{16}$`).MatchString(one) || at(got, "id") != deployed+"d1/operations/"+one {
+	if got := w.Get(inA, deployed+"d1/operations/"+one); !regexp.MustCompile(`^[0-9A-F]{16}$`).MatchString(one) || at(got, "id") != deployed+"d1/operations/"+one {
 		t.Errorf("operation %s: %v", one, got)
 	}
-	w.refused(inA, "GET", deployed+"d1/operations/0", "", 404, "DeploymentOperationNotFound", "'0'")
-	if r := w.ok(inA, "HEAD", deployed+"d1", ""); r.Status != 204 {
+	w.Refused(inA, "GET", deployed+"d1/operations/0", "", "404 DeploymentOperationNotFound", "'0'")
+	if r := w.OK(inA, "HEAD", deployed+"d1", ""); r.Status != 204 {
 		t.Errorf("HEAD: %d", r.Status)
 	}
-	r := w.ok(inA, "DELETE", deployed+"d1", "")
+	r := w.OK(inA, "DELETE", deployed+"d1", "")
 	if r.Status != 202 || r.Header.Get("Location") == "" {
 		t.Errorf("DELETE: %d %v", r.Status, r.Header)
 	}
-	if status := w.follow(inA, r); status["status"] != "Succeeded" {
+	if status := w.Follow(inA, r); status["status"] != "Succeeded" {
 		t.Errorf("DELETE: %v", status)
 	}
-	if path, _ := strings.CutPrefix(r.Header.Get("Location"), "https://management.azure.com"); w.ok(inA, "GET", path, "").Status != 200 {
+	if path, _ := strings.CutPrefix(r.Header.Get("Location"), "https://management.azure.com"); w.OK(inA, "GET", path, "").Status != 200 {
 		t.Error("the result of DELETE")
 	}
-	if r := w.ok(inA, "HEAD", deployed+"d1", ""); r.Status != 404 {
+	if r := w.OK(inA, "HEAD", deployed+"d1", ""); r.Status != 404 {
 		t.Errorf("HEAD of what is gone: %d", r.Status)
 	}
-	if r := w.ok(inA, "DELETE", deployed+"d1", ""); r.Status != 204 {
+	if r := w.OK(inA, "DELETE", deployed+"d1", ""); r.Status != 204 {
 		t.Errorf("DELETE of what is gone: %d", r.Status)
 	}
 }
@@ -176,25 +178,25 @@ func TestRefusals(t *testing.T) {
 		{"circle", "d", request(document(list(resource("Test.Fake/sync", "a", `"dependsOn":["b"]`), resource("Test.Fake/sync", "b", `"dependsOn":["a"]`))), "{}"), "InvalidTemplate", "Circular"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			sub := &world{T: t, control: w.control}
-			e := sub.refused(inA, "PUT", deployed+row.path, row.body, 400, row.code, row.part)
+			sub := &planetest.World{T: t, Control: w.Control}
+			e := sub.Refused(inA, "PUT", deployed+row.path, row.body, "400 "+row.code, row.part)
 			if row.code == "InvalidTemplate" && row.name != "no template" {
 				raw, _ := json.Marshal(e)
-				if v := sub.decode(raw); at(v, "additionalInfo.0.type") != "TemplateViolation" || at(v, "additionalInfo.0.info.lineNumber") == nil {
+				if v := sub.Decode(raw); at(v, "additionalInfo.0.type") != "TemplateViolation" || at(v, "additionalInfo.0.info.lineNumber") == nil {
 					t.Errorf("%s", raw)
 				}
 			}
 			if row.code != "InvalidParameter" { // where the two read the body differently, both name the member
-				sub.refused(inA, "POST", deployed+row.path+"/validate", row.body, 400, row.code, row.part)
+				sub.Refused(inA, "POST", deployed+row.path+"/validate", row.body, "400 "+row.code, row.part)
 			}
 		})
 	}
-	if w.left("/sync/") != 0 || len(w.get(inA, deployed)["value"].([]any)) != 0 {
-		t.Errorf("left: %s, %v", w.written(), w.get(inA, deployed))
+	if w.Left("/sync/") != 0 || len(w.Get(inA, deployed)["value"].([]any)) != 0 {
+		t.Errorf("left: %s, %v", w.Written(), w.Get(inA, deployed))
 	}
-	w.refused(inA, "PUT", things+"sync/a/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), 404, "InvalidResourceType", "scope")
-	w.refused(inA, "PUT", "/subscriptions/"+subA+"/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), 400, "InvalidDeployment", "'location'")
-	w.refused(inA, "PUT", "/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), 403, "AuthorizationFailed", "deployments/write")
-	w.refused(inA, "PUT", "/subscriptions/"+subA+"/resourceGroups/none/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), 404, "ResourceGroupNotFound", "none")
-	w.refused(inA, "POST", "/subscriptions/"+subA+"/resourceGroups/none/providers/Microsoft.Resources/deployments/d/validate", request(document(list()), "{}"), 404, "ResourceGroupNotFound", "none")
+	w.Refused(inA, "PUT", things+"sync/a/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), "404 InvalidResourceType", "scope")
+	w.Refused(inA, "PUT", "/subscriptions/"+subA+"/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), "400 InvalidDeployment", "'location'")
+	w.Refused(inA, "PUT", "/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), "403 AuthorizationFailed", "deployments/write")
+	w.Refused(inA, "PUT", "/subscriptions/"+subA+"/resourceGroups/none/providers/Microsoft.Resources/deployments/d", request(document(list()), "{}"), "404 ResourceGroupNotFound", "none")
+	w.Refused(inA, "POST", "/subscriptions/"+subA+"/resourceGroups/none/providers/Microsoft.Resources/deployments/d/validate", request(document(list()), "{}"), "404 ResourceGroupNotFound", "none")
 }

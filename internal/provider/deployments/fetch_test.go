@@ -42,22 +42,22 @@ func TestLinkedTemplates(t *testing.T) {
 		"https://files/sas.json?sig=s3cret": leaf,
 	}
 	main := `{"properties":{"mode":"Incremental","templateLink":{"uri":"https://files/a/main.json","contentVersion":"1.0.0.0"},"parametersLink":{"uri":"https://files/a/p.json"}}}`
-	if v := w.decode(w.ok(inA, "POST", deployed+"d/validate", main).Body); at(v, "properties.validatedResources.0.id") != things+"sync/linked-leaf" {
+	if v := w.Decode(w.OK(inA, "POST", deployed+"d/validate", main).Body); at(v, "properties.validatedResources.0.id") != things+"sync/linked-leaf" {
 		t.Errorf("validate: %v", v)
 	}
-	if status := w.follow(inA, w.ok(inA, "PUT", deployed+"d", main)); status["status"] != "Succeeded" {
+	if status := w.Follow(inA, w.OK(inA, "PUT", deployed+"d", main)); status["status"] != "Succeeded" {
 		t.Fatalf("%v", status)
 	}
-	d := w.get(inA, deployed+"d")
+	d := w.Get(inA, deployed+"d")
 	if at(d, "properties.templateLink.uri") != "https://files/a/main.json" || at(d, "properties.parameters.n.value") != "linked" || strings.Contains(fmt.Sprint(d), "vitrineFetched") {
 		t.Errorf("%v", d)
 	}
-	if x := w.get(inA, things+"sync/linked-leaf?api-version=2020-01-01"); at(x, "tags.from") != "https://files/a/parts/leaf.json" {
+	if x := w.Get(inA, things+"sync/linked-leaf?api-version=2020-01-01"); at(x, "tags.from") != "https://files/a/parts/leaf.json" {
 		t.Errorf("%v", x)
 	}
 	sas := `{"properties":{"mode":"Incremental","templateLink":{"uri":"https://files/sas.json","queryString":"sig=s3cret"},"parameters":{"n":{"value":"s"}}}}`
-	w.follow(inA, w.ok(inA, "PUT", deployed+"sas", sas))
-	if text := fmt.Sprint(w.get(inA, deployed+"sas")); strings.Contains(text, "s3cret") || !strings.Contains(text, "https://files/sas.json") {
+	w.Follow(inA, w.OK(inA, "PUT", deployed+"sas", sas))
+	if text := fmt.Sprint(w.Get(inA, deployed+"sas")); strings.Contains(text, "s3cret") || !strings.Contains(text, "https://files/sas.json") {
 		t.Errorf("%s", text)
 	}
 	for link, want := range map[string]string{
@@ -69,21 +69,21 @@ func TestLinkedTemplates(t *testing.T) {
 		`"uri":"https://user:pw@files/x"`:                              "is not a valid one",
 		`"uri":"https://files/a/main.json","relativePath":"b"`:         "either a 'uri' or a 'relativePath'",
 	} {
-		e := w.refused(inA, "PUT", deployed+"x", `{"properties":{"mode":"Incremental","templateLink":{`+link+`}}}`, 400, "InvalidContentLink", want)
+		e := w.Refused(inA, "PUT", deployed+"x", `{"properties":{"mode":"Incremental","templateLink":{`+link+`}}}`, "400 InvalidContentLink", want)
 		if strings.Contains(e.Message, "10.0.0.1") {
 			t.Errorf("%s tells how it failed: %s", link, e.Message)
 		}
 	}
 	// A template that links to itself ends; who may not deploy makes nobody fetch.
-	if status := w.follow(inA, w.ok(inA, "PUT", deployed+"loop", `{"properties":{"mode":"Incremental","templateLink":{"uri":"https://files/loop.json"}}}`)); !strings.Contains(fmt.Sprint(status), "nested deeper than 8 levels") {
+	if status := w.Follow(inA, w.OK(inA, "PUT", deployed+"loop", `{"properties":{"mode":"Incremental","templateLink":{"uri":"https://files/loop.json"}}}`)); !strings.Contains(fmt.Sprint(status), "nested deeper than 8 levels") {
 		t.Errorf("%v", status)
 	}
-	w.refused(inA, "POST", deployed+"loop2/validate", `{"properties":{"mode":"Incremental","templateLink":{"uri":"https://files/loop.json"}}}`, 400, "InvalidTemplateDeployment", "")
+	w.Refused(inA, "POST", deployed+"loop2/validate", `{"properties":{"mode":"Incremental","templateLink":{"uri":"https://files/loop.json"}}}`, "400 InvalidTemplateDeployment", "")
 	before := len(w.files.asked)
-	w.refused(inGuest, "PUT", deployed+"g", main, 403, "AuthorizationFailed", "deployments/write")
-	w.refused(inGuest, "POST", deployed+"g/validate", main, 403, "AuthorizationFailed", "validate/action")
-	w.refused(inGuest, "POST", deployed+"g/whatIf", main, 403, "AuthorizationFailed", "whatIf/action")
-	w.refused(inB, "PUT", deployed+"g", main, 401, "InvalidAuthenticationTokenTenant", "")
+	w.Refused(inGuest, "PUT", deployed+"g", main, "403 AuthorizationFailed", "deployments/write")
+	w.Refused(inGuest, "POST", deployed+"g/validate", main, "403 AuthorizationFailed", "validate/action")
+	w.Refused(inGuest, "POST", deployed+"g/whatIf", main, "403 AuthorizationFailed", "whatIf/action")
+	w.Refused(inB, "PUT", deployed+"g", main, "401 InvalidAuthenticationTokenTenant", "")
 	if len(w.files.asked) != before {
 		t.Errorf("fetched for a stranger: %v", w.files.asked[before:])
 	}
@@ -93,22 +93,22 @@ func TestLinkedTemplates(t *testing.T) {
 func TestHistory(t *testing.T) {
 	w := newWorld(t)
 	empty := request(document(list()), "{}")
-	w.hold("held", true)
-	w.ok(inA, "PUT", deployed+"first", request(document(list(resource("Test.Fake/slow", "held", ""))), "{}"))
+	w.Hold("held", true)
+	w.OK(inA, "PUT", deployed+"first", request(document(list(resource("Test.Fake/slow", "held", ""))), "{}"))
 	w.fill(774, "old")
-	w.ok(inA, "PUT", deployed+"next", empty)
-	if n := w.left("/deployments/"); n != 751 {
+	w.OK(inA, "PUT", deployed+"next", empty)
+	if n := w.Left("/deployments/"); n != 751 {
 		t.Errorf("%d deployments are left", n)
 	}
-	w.get(inA, deployed+"first")
-	w.refused(inA, "GET", deployed+"old000", "", 404, "DeploymentNotFound", "old000")
-	w.hold("held", false)
+	w.Get(inA, deployed+"first")
+	w.Refused(inA, "GET", deployed+"old000", "", "404 DeploymentNotFound", "old000")
+	w.Hold("held", false)
 	// A lock keeps the history: then the limit is met.
 	w.fill(800, "more")
-	w.update(func(tx store.Tx) error {
+	w.Update(func(tx store.Tx) error {
 		key := strings.ToLower(group) + "/providers/microsoft.authorization/locks/l"
 		_, err := tx.Put(store.Document{Key: key, Kind: rbac.LockKind, Terms: []string{rbac.LockTerm(strings.ToLower(group))}, Body: []byte(`{"id":"` + group + `/providers/Microsoft.Authorization/locks/l","properties":{"level":"CanNotDelete"}}`)})
 		return err
 	})
-	w.refused(inA, "PUT", deployed+"beyond", empty, 409, "DeploymentQuotaExceeded", "'800'")
+	w.Refused(inA, "PUT", deployed+"beyond", empty, "409 DeploymentQuotaExceeded", "'800'")
 }

@@ -171,12 +171,10 @@ func (r *rehearsal) write(x expanded, l *leaf, body json.RawMessage) error {
 
 // right asks for nothing but the right to write a resource.
 func (r *rehearsal) right(x expanded, l *leaf) error {
+	who := r.client.caller.Primary
 	id, err := arm.ParseID(l.ID)
-	if id.Subscription == "" {
-		id.Tenant = strings.ToLower(r.client.caller.Primary.TenantID)
-	}
 	if err == nil {
-		err = r.p.control.RBAC().Check(r.inside.Tx, r.client.caller.Primary, r.p.control.Permission(l.Type)+"/write", id)
+		err = r.p.control.RBAC().Check(r.inside.Tx, who, r.p.control.Permission(l.Type)+"/write", id.In(who.TenantID))
 	}
 	fault, told := errors.AsType[*arm.Error](err)
 	if err == nil || !told {
@@ -223,9 +221,7 @@ func (r *rehearsal) nested(x expanded, res template.Resource, raw json.RawMessag
 		return err
 	}
 	who := r.client.caller
-	if id.Subscription == "" {
-		id.Tenant = strings.ToLower(who.Primary.TenantID)
-	}
+	id = id.In(who.Primary.TenantID)
 	if err := placed(id); err != nil {
 		return err
 	}

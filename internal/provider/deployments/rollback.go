@@ -55,16 +55,25 @@ func (j *job) rollBack(ctx context.Context) (underWay bool, err error) {
 	}
 	if j.Rollback == nil {
 		j.Rollback = &rollback{}
+	}
+	s := &j.Rollback.Step
+	s.veil = j.plan.veil
+	switch s.State {
+	case blocked:
+		if busy, err := j.busy(ctx, s); busy || err != nil {
+			return true, err
+		}
 		err = j.redeploy(ctx, j.Rollback)
-	} else if s := &j.Rollback.Step; s.State == running {
+	case pending: // also after a fault of ours, which is tried again
+		err = j.redeploy(ctx, j.Rollback)
+	case running:
 		err = j.client.ask(ctx, s, func() {})
 	}
-	return j.Rollback.Step.State == running, err
+	return s.underWay(), err
 }
 
 func (j *job) redeploy(ctx context.Context, r *rollback) error {
 	s := &r.Step
-	s.veil = j.plan.veil
 	old, body, err := j.earlier(ctx)
 	if err != nil {
 		return s.refuse(err)
@@ -77,6 +86,9 @@ func (j *job) redeploy(ctx context.Context, r *rollback) error {
 	}
 	s.Target.ID, s.Target.ResourceName, s.Target.ResourceType = id.String(), id.Name(), deploymentType
 	answer, err := j.client.do(lineage.With(ctx, j.plan.Lineage), http.MethodPut, id.String(), string(versions[0]), body)
+	if waits, failure := j.waits(ctx, s, err); waits || failure != nil {
+		return failure
+	}
 	if err != nil {
 		return s.refuse(err)
 	}

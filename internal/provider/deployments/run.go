@@ -254,7 +254,7 @@ func (p *Provider) finishDeployment(tx store.Tx, r *operation.Run, failure *arm.
 		}
 	}
 	if r := state.Rollback; r != nil && to.OnError != nil {
-		to.OnError.Name, to.OnError.State = r.Of, map[stepState]string{done: arm.Succeeded, failed: arm.Failed, running: stateRunning}[r.Step.State]
+		to.OnError.Name, to.OnError.State = r.Of, map[stepState]string{done: arm.Succeeded, failed: arm.Failed, running: stateRunning, blocked: stateRunning}[r.Step.State]
 	}
 	if to.Progress, err = json.Marshal(state); err != nil {
 		return err

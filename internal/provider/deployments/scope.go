@@ -47,9 +47,7 @@ func deploymentOf(c *control.Call) (arm.ID, error) {
 	if err != nil {
 		return id, err
 	}
-	if id.Subscription == "" {
-		id.Tenant = strings.ToLower(c.Caller.Primary.TenantID)
-	}
+	id = id.In(c.Caller.Primary.TenantID)
 	return id, placed(id)
 }
 

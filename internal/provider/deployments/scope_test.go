@@ -24,7 +24,7 @@ func scoped(template string) string {
 // rootOwner gives a principal the role at the root of its tenant.
 func (w *world) rootOwner(p authn.Principal) {
 	w.Helper()
-	w.update(func(tx store.Tx) error {
+	w.Update(func(tx store.Tx) error {
 		key := rbac.ScopeKey("/", p.TenantID)
 		a := rbac.Assignment{Principal: p.ObjectID, Scope: key, Definition: owner}
 		body := fmt.Sprintf(`{"properties":{"roleDefinitionId":"/x/%s","principalId":%q,"scope":"/"}}`, owner, p.ObjectID)
@@ -47,41 +47,56 @@ func TestSubscriptionScope(t *testing.T) {
 		nested("in", `,"resourceGroup":"fresh","dependsOn":["fresh"]`, inner, `,"parameters":{"n":{"value":"x"}}`)) +
 		`,"outputs":{"id":{"type":"string","value":"[reference('in').outputs.id.value]"}}`)
 	want := "/subscriptions/" + subA + "/resourceGroups/fresh/providers/Test.Fake/sync/x"
-	v := w.decode(w.ok(inA, "POST", subDeployed+"d/validate", scoped(doc)).Body)
+	v := w.Decode(w.OK(inA, "POST", subDeployed+"d/validate", scoped(doc)).Body)
 	if at(v, "properties.validatedResources.1.id") != want {
 		t.Errorf("validate: %v", v)
 	}
-	w.refused(inA, "GET", "/subscriptions/"+subA+"/resourceGroups/fresh", "", 404, "ResourceGroupNotFound", "fresh")
-	if status := w.follow(inA, w.ok(inA, "PUT", subDeployed+"d", scoped(doc))); status["status"] != "Succeeded" {
+	w.Refused(inA, "GET", "/subscriptions/"+subA+"/resourceGroups/fresh", "", "404 ResourceGroupNotFound", "fresh")
+	if status := w.Follow(inA, w.OK(inA, "PUT", subDeployed+"d", scoped(doc))); status["status"] != "Succeeded" {
 		t.Fatalf("%v", status)
 	}
-	d := w.get(inA, subDeployed+"d")
+	d := w.Get(inA, subDeployed+"d")
 	if at(d, "properties.outputs.id.value") != want || d["location"] != "westus" || d["id"] != subDeployed+"d" {
 		t.Errorf("%v", d)
 	}
-	if got := w.get(inA, want+"?api-version=2020-01-01"); at(got, "properties.value") != "westus" {
+	if got := w.Get(inA, want+"?api-version=2020-01-01"); at(got, "properties.value") != "westus" {
 		t.Errorf("%v", got)
 	}
-	if all := w.get(inA, subDeployed)["value"].([]any); len(all) != 1 {
+	if all := w.Get(inA, subDeployed)["value"].([]any); len(all) != 1 {
 		t.Errorf("the subscription's list: %v", all)
 	}
-	if all := w.get(inA, deployed)["value"].([]any); len(all) != 0 {
+	if all := w.Get(inA, deployed)["value"].([]any); len(all) != 0 {
 		t.Errorf("the group's list: %v", all)
 	}
-	if ops := w.get(inA, subDeployed+"d/operations")["value"].([]any); len(ops) != 2 {
+	if ops := w.Get(inA, subDeployed+"d/operations")["value"].([]any); len(ops) != 2 {
 		t.Errorf("operations: %v", ops)
 	}
-	if x := w.decode(w.ok(inA, "POST", subDeployed+"d/exportTemplate", "").Body); at(x, "template.resources.0.name") != "fresh" {
+	if x := w.Decode(w.OK(inA, "POST", subDeployed+"d/exportTemplate", "").Body); at(x, "template.resources.0.name") != "fresh" {
 		t.Errorf("exported %v", x)
 	}
-	w.refused(inA, "PUT", subDeployed+"d", strings.Replace(scoped(doc), "West US", "eastus", 1), 409, "InvalidDeploymentLocation", "already exists in location 'westus'")
-	w.refused(inA, "PUT", subDeployed+"e", strings.Replace(scoped(doc), "West US", "moon", 1), 400, "LocationNotAvailableForDeployment", "moon")
-	w.refused(inA, "PUT", subDeployed+"e", strings.Replace(scoped(doc), "Incremental", "Complete", 1), 400, "InvalidDeployment", "'Complete'")
-	w.refused(inGuest, "PUT", subDeployed+"d", scoped(doc), 403, "AuthorizationFailed", "Microsoft.Resources/deployments/write")
-	if status := w.follow(inA, w.ok(inA, "DELETE", subDeployed+"d", "")); status["status"] != "Succeeded" {
+	w.Refused(inA, "PUT", subDeployed+"d", strings.Replace(scoped(doc), "West US", "eastus", 1), "409 InvalidDeploymentLocation", "already exists in location 'westus'")
+	w.Refused(inA, "PUT", subDeployed+"e", strings.Replace(scoped(doc), "West US", "moon", 1), "400 LocationNotAvailableForDeployment", "moon")
+	w.Refused(inA, "PUT", subDeployed+"e", strings.Replace(scoped(doc), "Incremental", "Complete", 1), "400 InvalidDeployment", "'Complete'")
+	w.Refused(inGuest, "PUT", subDeployed+"d", scoped(doc), "403 AuthorizationFailed", "Microsoft.Resources/deployments/write")
+	if status := w.Follow(inA, w.OK(inA, "DELETE", subDeployed+"d", "")); status["status"] != "Succeeded" {
 		t.Errorf("%v", status)
 	}
-	w.refused(inA, "GET", subDeployed+"d", "", 404, "DeploymentNotFound", "d")
+	w.Refused(inA, "GET", subDeployed+"d", "", "404 DeploymentNotFound", "d")
+}
+
+// Mode Complete keeps what a deployment nested in it wrote into the group by way of the tenant.
+func TestCompleteByTenant(t *testing.T) {
+	w := newWorld(t)
+	w.rootOwner(ownerA)
+	into := nested("into", `,"subscriptionId":"`+subA+`","resourceGroup":"Rg"`, document(list(resource("Test.Fake/sync", "deep", ""))), "")
+	doc := document(list(nested("up", `,"scope":"/","location":"westus"`, document(list(into)), "")))
+	w.OK(inA, "PUT", things+"sync/other?api-version=2020-01-01", `{"location":"eastus"}`)
+	if status := w.Follow(inA, w.OK(inA, "PUT", deployed+"c", strings.Replace(request(doc, "{}"), "incremental", "Complete", 1))); status["status"] != "Succeeded" {
+		t.Fatalf("%v", status)
+	}
+	if w.Left("/sync/deep") != 1 || w.Left("/sync/other") != 0 {
+		t.Errorf("left: %d of the template's, %d others", w.Left("/sync/deep"), w.Left("/sync/other"))
+	}
 }
 
 // At the scope of the tenant and of a management group; each tenant's own.
@@ -89,36 +104,36 @@ func TestTenantScope(t *testing.T) {
 	w := newWorld(t)
 	w.rootOwner(ownerA)
 	w.rootOwner(ownerB)
-	w.update(func(tx store.Tx) error {
+	w.Update(func(tx store.Tx) error {
 		_, err := tx.Put(store.Document{Key: "/tenants/" + tenantA + "/providers/microsoft.management/managementgroups/mg", Kind: "microsoft.management/managementgroups", Body: []byte(`{"id":"/providers/Microsoft.Management/managementGroups/mg","name":"mg"}`)})
 		return err
 	})
 	inner := document(list(resource("Test.Fake/sync", "deep", "")))
 	doc := document(list(nested("below", `,"subscriptionId":"`+subA+`","resourceGroup":"Rg"`, inner, "")) + `,"outputs":{"t":{"type":"string","value":"[tenant().tenantId]"}}`)
 	for _, base := range []string{tenantDeployed, mgDeployed} {
-		if status := w.follow(inA, w.ok(inA, "PUT", base+"d", scoped(doc))); status["status"] != "Succeeded" {
+		if status := w.Follow(inA, w.OK(inA, "PUT", base+"d", scoped(doc))); status["status"] != "Succeeded" {
 			t.Fatalf("%s: %v", base, status)
 		}
-		d := w.get(inA, base+"d")
+		d := w.Get(inA, base+"d")
 		if d["id"] != base+"d" || at(d, "properties.outputs.t.value") != tenantA || at(d, "properties.provisioningState") != "Succeeded" {
 			t.Errorf("%v", d)
 		}
-		if all := w.get(inA, base)["value"].([]any); len(all) != 1 {
+		if all := w.Get(inA, base)["value"].([]any); len(all) != 1 {
 			t.Errorf("%s: %v", base, all)
 		}
-		w.get(inA, things+"sync/deep?api-version=2020-01-01")
-		if v := w.decode(w.ok(inA, "POST", base+"e/validate", scoped(doc)).Body); at(v, "properties.validatedResources.0.id") != things+"sync/deep" {
+		w.Get(inA, things+"sync/deep?api-version=2020-01-01")
+		if v := w.Decode(w.OK(inA, "POST", base+"e/validate", scoped(doc)).Body); at(v, "properties.validatedResources.0.id") != things+"sync/deep" {
 			t.Errorf("validate: %v", v)
 		}
 		if p := w.whatIf(inA, base+"e", scoped(doc)); at(p, "properties.changes.0.changeType") != "NoChange" {
 			t.Errorf("%v", p)
 		}
-		w.refused(inGuest, "PUT", base+"d", scoped(doc), 403, "AuthorizationFailed", "deployments/write")
-		w.refused(inB, "GET", base+"d", "", 404, "DeploymentNotFound", "")
+		w.Refused(inGuest, "PUT", base+"d", scoped(doc), "403 AuthorizationFailed", "deployments/write")
+		w.Refused(inB, "GET", base+"d", "", "404 DeploymentNotFound", "")
 	}
-	w.refused(inA, "PUT", strings.Replace(mgDeployed, "/mg/", "/nope/", 1)+"d", scoped(doc), 404, "NotFound", "management group 'nope'")
+	w.Refused(inA, "PUT", strings.Replace(mgDeployed, "/mg/", "/nope/", 1)+"d", scoped(doc), "404 NotFound", "management group 'nope'")
 	// Another tenant's subscription is out of reach, however the template names it.
-	status := w.follow(inB, w.ok(inB, "PUT", tenantDeployed+"d", scoped(doc)))
+	status := w.Follow(inB, w.OK(inB, "PUT", tenantDeployed+"d", scoped(doc)))
 	if status["status"] != "Failed" || !strings.Contains(fmt.Sprint(status), "InvalidAuthenticationTokenTenant") {
 		t.Errorf("%v", status)
 	}
@@ -128,19 +143,19 @@ func TestTenantScope(t *testing.T) {
 func TestNestedRights(t *testing.T) {
 	w := newWorld(t)
 	other := "/subscriptions/" + subA + "/resourceGroups/other"
-	w.ok(inA, "PUT", other, `{"location":"eastus"}`)
-	w.give(guestA, contributor, group)
+	w.OK(inA, "PUT", other, `{"location":"eastus"}`)
+	w.Give(guestA, contributor, group)
 	doc := document(list(nested("n", `,"resourceGroup":"other"`, document(list(resource("Test.Fake/sync", "x", ""))), "")))
-	status := w.deploy(inGuest, "d", doc)
+	status := w.Deploy(inGuest, "d", doc)
 	if at(status, "error.details.0.code") != "AuthorizationFailed" || !strings.Contains(fmt.Sprint(status), "other/providers/Microsoft.Resources/deployments/n") {
 		t.Errorf("%v", status)
 	}
-	w.refused(inGuest, "POST", deployed+"d2/validate", request(doc, "{}"), 400, "InvalidTemplateDeployment", "1 of 1")
-	w.give(guestA, machines, other) // deployments, and none of the fakes
-	if status = w.deploy(inGuest, "d", doc); !strings.Contains(fmt.Sprint(status), "Test.Fake/sync/write") {
+	w.Refused(inGuest, "POST", deployed+"d2/validate", request(doc, "{}"), "400 InvalidTemplateDeployment", "1 of 1")
+	w.Give(guestA, machines, other) // deployments, and none of the fakes
+	if status = w.Deploy(inGuest, "d", doc); !strings.Contains(fmt.Sprint(status), "Test.Fake/sync/write") {
 		t.Errorf("%v", status)
 	}
-	w.refused(inGuest, "GET", other+"/providers/Test.Fake/sync/x", "", 403, "AuthorizationFailed", "read")
+	w.Refused(inGuest, "GET", other+"/providers/Test.Fake/sync/x", "", "403 AuthorizationFailed", "read")
 }
 
 // Templates that multiply one another come to an end: by depth, and by a share for each.
@@ -150,15 +165,15 @@ func TestBombs(t *testing.T) {
 	for i := range 10 {
 		doc = document(list(nested(fmt.Sprint("n", i), "", doc, "")))
 	}
-	w.refused(inA, "POST", deployed+"d/validate", request(doc, "{}"), 400, "InvalidTemplateDeployment", "1 of 1")
-	if status := w.deploy(inA, "deep", doc); !strings.Contains(fmt.Sprint(status), "nested deeper than 8 levels") {
+	w.Refused(inA, "POST", deployed+"d/validate", request(doc, "{}"), "400 InvalidTemplateDeployment", "1 of 1")
+	if status := w.Deploy(inA, "deep", doc); !strings.Contains(fmt.Sprint(status), "nested deeper than 8 levels") {
 		t.Errorf("%v", status)
 	}
 	wide := document(list(strings.Replace(nested("[concat('c', copyIndex())]", "", document(list()), ""), `"apiVersion"`, `"copy":{"name":"l","count":90},"apiVersion"`, 1)))
 	for i := range 3 {
 		wide = document(list(strings.Replace(nested(fmt.Sprintf("[concat('w%d', copyIndex())]", i), "", wide, ""), `"apiVersion"`, `"copy":{"name":"l","count":90},"apiVersion"`, 1)))
 	}
-	e := w.refused(inA, "POST", deployed+"d/validate", request(wide, "{}"), 400, "InvalidTemplateDeployment", "")
+	e := w.Refused(inA, "POST", deployed+"d/validate", request(wide, "{}"), "400 InvalidTemplateDeployment", "")
 	if !strings.Contains(fmt.Sprint(e.Details[0]), "begin more than 4000 deployments") {
 		t.Errorf("%v", e.Details[0])
 	}
@@ -167,17 +182,17 @@ func TestBombs(t *testing.T) {
 // whatIf asks and waits for the answer.
 func (w *world) whatIf(as authn.Caller, deployment, body string) map[string]any {
 	w.Helper()
-	r := w.ok(as, "POST", deployment+"/whatIf", body)
+	r := w.OK(as, "POST", deployment+"/whatIf", body)
 	u, err := url.Parse(r.Header.Get("Location"))
-	w.must(err)
+	w.Must(err)
 	if r.Status != 202 || u.Path == "" || len(r.Body) != 0 {
 		w.Fatalf("%d %v %s", r.Status, r.Header, r.Body)
 	}
 	var answer map[string]any
-	w.until("the prediction", func() bool {
-		r := w.ok(as, "GET", u.Path+"?"+u.RawQuery, "")
+	w.Until("the prediction", func() bool {
+		r := w.OK(as, "GET", u.Path+"?"+u.RawQuery, "")
 		if r.Status == 200 {
-			answer = w.decode(r.Body)
+			answer = w.Decode(r.Body)
 		}
 		return r.Status == 200
 	})

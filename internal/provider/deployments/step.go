@@ -94,10 +94,8 @@ func (j *job) start(ctx context.Context, i int) error {
 		ctx = lineage.With(ctx, j.plan.Lineage.Child(nestedIn(j.plan.Plan), j.plan.Env.TemplateLink))
 	}
 	answer, err := j.client.do(ctx, http.MethodPut, r.ID, r.APIVersion, body)
-	if e, ok := errors.AsType[*arm.Error](err); ok && e.Status == http.StatusConflict {
-		if waits, failure := j.waits(ctx, i, e); waits || failure != nil {
-			return errors.Join(failure, j.conflict(ctx, i, e))
-		}
+	if waits, failure := j.waits(ctx, s, err); waits || failure != nil {
+		return failure
 	}
 	if err != nil {
 		return s.refuse(err)
@@ -122,46 +120,53 @@ func (s *step) begun(answer *control.Response) {
 	}
 }
 
-// waits tells whether a conflict is one to wait for. Of deployments it is one that began after this one, such as our own nested
-// one of before a crash: whoever waits began before those it waits for, so that none waits for itself or for one around it.
-func (j *job) waits(ctx context.Context, i int, e *arm.Error) (bool, error) {
-	if e.Code != "DeploymentActive" {
-		return e.Code == "Conflict", nil
+// waits lets a step wait whose write met a conflict that passes, and tells whether it did.
+func (j *job) waits(ctx context.Context, s *step, err error) (bool, error) {
+	e, ok := errors.AsType[*arm.Error](err)
+	if !ok || e.Status != http.StatusConflict {
+		return false, nil
 	}
-	id, err := j.target(i)
+	passes, err := e.Code == "Conflict", error(nil)
+	if e.Code == "DeploymentActive" {
+		passes, err = j.later(ctx, s)
+	}
+	if !passes || err != nil {
+		return false, err
+	}
+	return true, j.conflict(ctx, s, e)
+}
+
+// later tells whether the deployment that is a step's target began after this one, such as our own nested one of before a crash:
+// whoever waits began before those it waits for, so that none waits for itself or for one around it.
+func (j *job) later(ctx context.Context, s *step) (later bool, err error) {
+	id, err := j.target(s)
 	if err != nil {
 		return false, err
 	}
-	later := false
 	err = j.client.control.Store().View(ctx, func(tx store.Tx) error {
-		d, err := control.Get[Deployment](tx, id)
-		if errors.Is(err, store.ErrNotFound) {
+		switch d, err := control.Get[Deployment](tx, id); {
+		case errors.Is(err, store.ErrNotFound):
 			later = true // it is gone meanwhile
-			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
+		default:
+			begun, err := time.Parse(time.RFC3339Nano, d.Properties.Begun)
+			later = err == nil && begun.After(j.begun)
 		}
-		begun, err := time.Parse(time.RFC3339Nano, d.Properties.Begun)
-		later = err == nil && begun.After(j.begun)
 		return nil
 	})
 	return later, err
 }
 
-// target is the ID of a resource, with its tenant if it is in no subscription.
-func (j *job) target(i int) (arm.ID, error) {
-	id, err := arm.ParseID(j.plan.Resources[i].ID)
-	if id.Subscription == "" {
-		id.Tenant = strings.ToLower(j.client.caller.Primary.TenantID)
-	}
-	return id, err
+// target is the ID of a step's resource, with its tenant if it is in no subscription.
+func (j *job) target(s *step) (arm.ID, error) {
+	id, err := arm.ParseID(s.Target.ID)
+	return id.In(j.client.caller.Primary.TenantID), err
 }
 
 // conflict tells a resource that another operation holds, perhaps our own of before a crash, from one that cannot be.
-func (j *job) conflict(ctx context.Context, i int, e *arm.Error) error {
-	s := &j.Steps[i]
-	busy, err := j.busy(ctx, i)
+func (j *job) conflict(ctx context.Context, s *step, e *arm.Error) error {
+	busy, err := j.busy(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -174,9 +179,9 @@ func (j *job) conflict(ctx context.Context, i int, e *arm.Error) error {
 	return nil
 }
 
-// busy tells whether an operation on the resource is under way.
-func (j *job) busy(ctx context.Context, i int) (bool, error) {
-	id, err := j.target(i)
+// busy tells whether an operation on a step's resource is under way.
+func (j *job) busy(ctx context.Context, s *step) (bool, error) {
+	id, err := j.target(s)
 	if err != nil {
 		return false, err
 	}
@@ -195,7 +200,7 @@ func (j *job) follow(ctx context.Context, i int) error {
 	case settling:
 		return j.watch(ctx, i)
 	case blocked:
-		if busy, err := j.busy(ctx, i); busy || err != nil {
+		if busy, err := j.busy(ctx, s); busy || err != nil {
 			return err
 		}
 		return j.start(ctx, i)

@@ -16,8 +16,8 @@ import (
 // nowhere looks for secrets in every document, in the log and in the given answers.
 func (w *world) nowhere(secrets []string, answers ...string) {
 	w.Helper()
-	texts := map[string]string{"the log": w.logged(), "an answer": strings.Join(answers, "\n")}
-	w.must(w.store.View(w.Context(), func(tx store.Tx) error {
+	texts := map[string]string{"the log": w.Logged(), "an answer": strings.Join(answers, "\n")}
+	w.Must(w.Store.View(w.Context(), func(tx store.Tx) error {
 		docs, err := tx.List(store.Query{})
 		for _, d := range docs {
 			texts[d.Key] = string(d.Body) + strings.Join(d.Terms, " ")
@@ -36,7 +36,7 @@ func (w *world) nowhere(secrets []string, answers ...string) {
 // answered is the text of an answer or of a refusal.
 func (w *world) answered(method, path, body string) string {
 	w.Helper()
-	r, err := w.control.Do(w.Context(), control.Request{Method: method, Path: path, Query: url.Values{"api-version": {"2022-09-01"}},
+	r, err := w.Control.Do(w.Context(), control.Request{Method: method, Path: path, Query: url.Values{"api-version": {"2022-09-01"}},
 		Header: http.Header{}, Body: []byte(body), Caller: inA, Base: "https://management.azure.com"})
 	if err != nil {
 		e, ok := err.(*arm.Error)
@@ -73,8 +73,8 @@ func TestErrorsTellNoSecrets(t *testing.T) {
 				answers := []string{w.answered("POST", at+"/validate", body), w.answered("PUT", at, body)}
 				if !strings.Contains(answers[1], `"error"`) {
 					d := map[string]any{}
-					w.until("the end", func() bool {
-						d = w.get(inA, at)
+					w.Until("the end", func() bool {
+						d = w.Get(inA, at)
 						state := fmt.Sprint(d["properties"].(map[string]any)["provisioningState"])
 						return state == "Failed" || state == "Succeeded"
 					})
@@ -95,7 +95,7 @@ func TestErrorsTellNoSecrets(t *testing.T) {
 // What a list function answers is a secret as well.
 func TestErrorsTellNoKeys(t *testing.T) {
 	w := newWorld(t)
-	status := w.deploy(inA, "d", document(list(resource("Test.Fake/sync", "a", ""),
+	status := w.Deploy(inA, "d", document(list(resource("Test.Fake/sync", "a", ""),
 		`{"type":"Test.Fake/linked","apiVersion":"2020-01-01","name":"b","dependsOn":["a"],"location":"eastus","properties":{"link":"[concat('/subscriptions/', listKeys('`+things+`sync/a', '2020-01-01').key, '/resourceGroups/g/providers/Test.Fake/sync/x')]"}}`)))
 	if !strings.Contains(fmt.Sprint(status), "'***'") || at(status, "status") != "Failed" {
 		t.Errorf("%v", status)

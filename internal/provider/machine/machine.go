@@ -51,12 +51,19 @@ func Register(c *control.Control, cfg Config) (*Provider, error) {
 		Versions: []arm.Version{"2019-07-01", "2020-06-01", "2022-03-01", "2022-08-01", "2022-11-01", "2023-09-01", "2024-07-01", "2024-11-01"},
 		Async:    control.Async{Family: "operations", Partition: true},
 		Name:     checkName, Validate: validate, Links: links,
-		Put: p.put, Delete: p.delete, View: p.view,
+		Put: p.put, Delete: p.delete, View: p.view, Dialect: dialect,
 		Actions: p.actions(),
 		Parts:   p.parts(),
 	})
 	routes(c)
 	return p, nil
+}
+
+// dialect leaves the ETag out where it is not known yet (recorded: since 2024-07-01).
+func dialect(m *resource, v arm.Version) {
+	if v.Date() < "2024-07-01" {
+		m.Etag = ""
+	}
 }
 
 // nameForm: Azure's rule for Linux machines, without the characters that it refuses

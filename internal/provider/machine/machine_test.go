@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -270,6 +271,36 @@ func TestLinks(t *testing.T) {
 	w.caller.Auxiliary = nil
 	w.must("PUT", machines+"m", body(t, `tags={"a":"b"}`))
 	w.must("PATCH", machines+"m", `{"tags":{"c":"d"}}`)
+}
+
+// The ETag counts what clients write, not how the machine does; versions that do not know it do not show it.
+func TestETag(t *testing.T) {
+	w := newWorld(t)
+	at := func(version string) (string, any) {
+		t.Helper()
+		r, err := w.control.Do(t.Context(), control.Request{Method: "GET", Path: machines + "m", Query: url.Values{"api-version": {version}}, Caller: w.caller})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body map[string]any
+		if err := json.Unmarshal(r.Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		return r.Header.Get("ETag"), body["etag"]
+	}
+	w.must("PUT", machines+"m", body(t))
+	w.must("POST", machines+"m/powerOff", "")
+	for want, write := range []func(){nil, func() { w.must("PATCH", machines+"m", `{"tags":{"a":"b"}}`) }, func() { w.must("PUT", machines+"m", body(t)) }} {
+		if write != nil {
+			write()
+		}
+		if header, etag := at("2024-07-01"); header != fmt.Sprintf("%q", fmt.Sprint(want+1)) || etag != header {
+			t.Errorf("after write %d: header %s, body %v", want+1, header, etag)
+		}
+	}
+	if _, etag := at("2023-09-01"); etag != nil {
+		t.Errorf("2023-09-01 shows the ETag %v", etag)
+	}
 }
 
 func TestChanges(t *testing.T) {

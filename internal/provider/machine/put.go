@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -21,10 +22,12 @@ const (
 	workRestart    = "virtualMachines/restart"
 	workDeallocate = "virtualMachines/deallocate"
 	workDelete     = "virtualMachines/delete"
+	workUpdate     = "virtualMachines/update"
 )
 
 // put creates a machine or changes one. A machine whose creation failed is created anew.
 func (p *Provider) put(_ context.Context, w *control.Write[Properties]) error {
+	number(w)
 	if w.Old != nil && w.Old.Properties.Own.Built {
 		return p.update(w)
 	}
@@ -170,7 +173,16 @@ func (p *Provider) update(w *control.Write[Properties]) error {
 		return err
 	}
 	complete(n)
-	return nil
+	return w.Begin(workUpdate, power{Then: old.Own.Desired})
+}
+
+// number counts the writes of a machine from "1" in its ETag.
+func number(w *control.Write[Properties]) {
+	n := 0
+	if w.Old != nil {
+		n, _ = strconv.Atoi(strings.Trim(w.Old.Etag, `"`)) // one of before the count has none
+	}
+	w.New.Etag = strconv.Quote(strconv.Itoa(n + 1))
 }
 
 func changed(what string) *arm.Error {

@@ -27,6 +27,7 @@ func (p *Provider) Works() map[string]operation.Work {
 		workPowerOff:   {Steps: down(false), Finish: settled},
 		workDeallocate: {Steps: down(true), Finish: settled},
 		workDelete:     {Steps: p.away, Finish: gone},
+		workUpdate:     {Steps: func(context.Context, *operation.Run) []operation.Step { return nil }, Finish: settled},
 	}
 }
 

@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -24,7 +25,8 @@ type change struct {
 	Delete bool     `json:"delete,omitempty"` // of the written resource, at the end
 }
 
-// reapply makes a write long-running when interfaces that it touches are on the wire.
+// reapply makes a write long-running, as Azure's are: it ends when each network in which an interface that it touches is on the wire
+// has taken it. Tags alone are changed at once.
 func reapply[T any](w *control.Write[T], nics []*control.Resource[NIC]) error {
 	in := change{Delete: w.New == nil}
 	for _, n := range nics {
@@ -32,10 +34,16 @@ func reapply[T any](w *control.Write[T], nics []*control.Resource[NIC]) error {
 			in.Vnets = append(in.Vnets, v)
 		}
 	}
-	if len(in.Vnets) == 0 {
+	if len(in.Vnets) == 0 && tagsAlone(w.Body) {
 		return nil
 	}
 	return w.Begin(workApply, in)
+}
+
+// tagsAlone tells whether a PATCH says nothing but tags.
+func tagsAlone(body json.RawMessage) bool {
+	var b map[string]json.RawMessage
+	return json.Unmarshal(body, &b) == nil && len(b) == 1 && b["tags"] != nil
 }
 
 // Works lists the provider's long-running work.
@@ -93,6 +101,8 @@ func settle(tx store.Tx, r *operation.Run, failure *arm.Error) error {
 		return setState[Rule](tx, id, state)
 	case control.Kind(NICType):
 		return setState[NIC](tx, id, state)
+	case control.Kind(IPType):
+		return setState[PublicIP](tx, id, state)
 	}
 	return fmt.Errorf("network: no type for %s", id)
 }

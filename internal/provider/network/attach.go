@@ -21,6 +21,7 @@ func (p *Provider) Attach(tx store.Tx, nic, machine arm.ID, location string) err
 		return arm.Errorf(409, "NicInUse", "Network Interface %s is used by existing resource %s. In order to use the network interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic.", n.ID, v.ID)
 	}
 	n.Properties.VM, n.Properties.Primary = &Ref{ID: machine.String()}, ptr(true)
+	stamped(n, nil)
 	return control.Save(tx, n)
 }
 
@@ -66,6 +67,7 @@ func (p *Provider) edit(tx store.Tx, nic arm.ID, f func(*NIC) bool) error {
 	if err != nil || !f(&n.Properties) {
 		return err
 	}
+	stamped(n, nil)
 	return control.Save(tx, n)
 }
 

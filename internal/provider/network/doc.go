@@ -9,5 +9,5 @@
 //	machine: Attach ─▶ NIC.virtualMachine      Activate ─▶ the NIC is part of Desired
 //
 // Subnets and rules are documents of their own, whether they came inside their parent's PUT or by a path of their own;
-// a parent's answer is put together from them. A write is long-running only when a network in use must be changed.
+// a parent's answer is put together from them. Every write is long-running; one that no network in use must be told ends at once.
 package network

@@ -131,6 +131,8 @@ func replaceRules(w *control.Write[Group]) error {
 		delete(before, strings.ToLower(c.Name))
 		if r == nil {
 			r = control.Make[Rule](w.ID.Child("securityRules", c.Name), "", w.Now)
+		} else if err := alive(r); err != nil {
+			return err
 		}
 		was := r.Properties
 		r.Properties = c.Properties
@@ -246,7 +248,7 @@ func deleteGroup(_ context.Context, w *control.Write[Group]) error {
 			return err
 		}
 	}
-	return nil
+	return reapply(w, nil)
 }
 
 func (p *Provider) rules() control.Spec[Rule] {
@@ -258,6 +260,9 @@ func (p *Provider) rules() control.Spec[Rule] {
 
 func (p *Provider) putRule(_ context.Context, w *control.Write[Rule]) error {
 	parent, err := control.Get[Group](w.Tx, w.ID.Parent())
+	if err == nil {
+		err = alive(parent)
+	}
 	if err != nil {
 		return err
 	}

@@ -54,8 +54,10 @@ func Register(c *control.Control, cfg Config) *Provider {
 	return p
 }
 
-// async is how Microsoft.Network tells of long-running work (recorded: 201, Updating, operations).
-func async() control.Async { return control.Async{First: arm.Updating, Family: "operations"} }
+// async is how Microsoft.Network tells of long-running work (recorded: 201, Updating, operations, a status without times).
+func async() control.Async {
+	return control.Async{First: arm.Updating, Family: "operations", Brief: true}
+}
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
 
@@ -108,11 +110,22 @@ func resolve[T any](tx store.Tx, from arm.ID, location string, r *Ref) (*control
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
-	if err != nil || found.Location != "" && location != "" && found.Location != location ||
+	if err != nil || found.State() == arm.Deleting || found.Location != "" && location != "" && found.Location != location ||
 		!strings.EqualFold(found.ParsedID().Subscription, from.Subscription) {
 		return nil, missing(r.ID, from)
 	}
 	return found, nil
+}
+
+// alive refuses to write what is being deleted, or below it.
+func alive(r interface {
+	State() string
+	ParsedID() arm.ID
+}) error {
+	if r.State() != arm.Deleting {
+		return nil
+	}
+	return arm.Errorf(409, "Conflict", "The update is not allowed, since the resource '%s' is marked for deletion. Please retry after the deletion has ended.", r.ParsedID())
 }
 
 func missing(what string, from arm.ID) *arm.Error {

@@ -273,5 +273,8 @@ func (p *Provider) deleteNIC(_ context.Context, w *control.Write[NIC]) error {
 	if v := w.Old.Properties.VM; v != nil {
 		return arm.Errorf(400, "NicInUse", "Network Interface %s is used by existing resource %s. In order to delete the network interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic.", w.ID, v.ID)
 	}
-	return p.release(w)
+	if err := p.release(w); err != nil {
+		return err
+	}
+	return reapply(w, nil)
 }

@@ -74,7 +74,10 @@ func (p *Provider) putIP(_ context.Context, w *control.Write[PublicIP]) error {
 	if d := n.DNS; d != nil && d.Label != "" {
 		d.FQDN = d.Label + "." + w.New.Location + ".cloudapp.azure.com"
 	}
-	return fillIP(w.Tx, w.New)
+	if err := fillIP(w.Tx, w.New); err != nil {
+		return err
+	}
+	return reapply(w, nil) // an address that is in use stays what it is
 }
 
 // fillIP names the configuration that has the address.
@@ -100,5 +103,5 @@ func deleteIP(_ context.Context, w *control.Write[PublicIP]) error {
 	if c := w.Old.Properties.Config; c != nil {
 		return arm.Errorf(400, "PublicIPAddressCannotBeDeleted", "Public IP address %s can not be deleted since it is still allocated to resource %s. In order to delete the public IP, disassociate/detach the Public IP address from the resource. To learn how to do this, see aka.ms/deletepublicip.", w.ID, c.ID)
 	}
-	return nil
+	return reapply(w, nil)
 }

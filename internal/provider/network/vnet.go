@@ -128,6 +128,8 @@ func (p *Provider) replaceSubnets(w *control.Write[Vnet]) error {
 		delete(before, strings.ToLower(c.Name))
 		if s == nil {
 			s = control.Make[Subnet](id, "", w.Now)
+		} else if err := alive(s); err != nil {
+			return err
 		} else if err := keepsPrefix(w.Tx, s, &c.Properties); err != nil {
 			return err
 		}
@@ -187,7 +189,7 @@ func (p *Provider) deleteVnet(_ context.Context, w *control.Write[Vnet]) error {
 			return err
 		}
 	}
-	return nil
+	return reapply(w, nil)
 }
 
 func (p *Provider) subnets() control.Spec[Subnet] {
@@ -201,11 +203,9 @@ func (p *Provider) subnets() control.Spec[Subnet] {
 			l.next(next.Properties.NSG, joinNSG)
 			return l.list
 		},
-		Put: p.putSubnet,
-		Delete: func(_ context.Context, w *control.Write[Subnet]) error {
-			return dropSubnet(w.Tx, w.ID)
-		},
-		View: func(_ context.Context, r *control.Read[Subnet]) error { return fillSubnet(r.Tx, r.Resource) }}
+		Put:    p.putSubnet,
+		Delete: deleteSubnet,
+		View:   func(_ context.Context, r *control.Read[Subnet]) error { return fillSubnet(r.Tx, r.Resource) }}
 }
 
 func validateSubnet(name string, s *Subnet) []*arm.Error {
@@ -221,6 +221,9 @@ func validateSubnet(name string, s *Subnet) []*arm.Error {
 
 func (p *Provider) putSubnet(_ context.Context, w *control.Write[Subnet]) error {
 	parent, err := control.Get[Vnet](w.Tx, w.ID.Parent())
+	if err == nil {
+		err = alive(parent)
+	}
 	if err != nil {
 		return err
 	}
@@ -276,8 +279,28 @@ func checkSubnetNSG(tx store.Tx, id arm.ID, location string, s *Subnet) error {
 	return err
 }
 
+func deleteSubnet(_ context.Context, w *control.Write[Subnet]) error {
+	parent, err := control.Get[Vnet](w.Tx, w.ID.Parent())
+	if err != nil {
+		return err
+	}
+	w.Location = parent.Location
+	if err := unused(w.Tx, w.ID); err != nil {
+		return err
+	}
+	return reapply(w, nil)
+}
+
 // dropSubnet removes a subnet's document unless it is in use.
 func dropSubnet(tx store.Tx, id arm.ID) error {
+	if err := unused(tx, id); err != nil {
+		return err
+	}
+	return control.Remove(tx, id)
+}
+
+// unused refuses to take away a subnet that an interface is in.
+func unused(tx store.Tx, id arm.ID) error {
 	nics, err := holders(tx, "subnet:"+id.Key())
 	if err != nil {
 		return err
@@ -289,7 +312,7 @@ func dropSubnet(tx store.Tx, id arm.ID) error {
 			}
 		}
 	}
-	return control.Remove(tx, id)
+	return nil
 }
 
 // fillSubnet names the configurations that use the subnet.

@@ -13,7 +13,7 @@ import (
 // long-running work ended.
 func (w *world) events(correlation string) (lines []string) {
 	w.Helper()
-	w.must(w.store.View(w.Context(), func(tx store.Tx) error {
+	w.Must(w.Store.View(w.Context(), func(tx store.Tx) error {
 		found, _, err := audit.List(tx, audit.Query{Tenant: tenantA, Subscription: subA, Limit: 1000,
 			Match: func(e *audit.Event) bool { return e.Request.CorrelationID == correlation }})
 		lines = nil
@@ -46,15 +46,15 @@ func (w *world) wantEvents(correlation string, want ...string) {
 // the deployment shows too. Those of another deployment are not.
 func TestDeploymentInTheLog(t *testing.T) {
 	w := newWorld(t)
-	w.correlation = "00000000-0000-4000-8000-00000000c001"
-	w.deploy(inA, "d", document(list(resource("Test.Fake/sync", "a", ""), resource("Test.Fake/slow", "b", `"dependsOn":["a"]`),
+	w.Correlation = "00000000-0000-4000-8000-00000000c001"
+	w.Deploy(inA, "d", document(list(resource("Test.Fake/sync", "a", ""), resource("Test.Fake/slow", "b", `"dependsOn":["a"]`),
 		resource("Test.Fake/broken", "c", `"dependsOn":["b"]`))+`,"outputs":{}`))
-	shown := at(w.get(inA, deployed+"d"), "properties.correlationId")
-	w.correlation = "00000000-0000-4000-8000-00000000c002"
-	w.deploy(inA, "e", document(list(resource("Test.Fake/sync", "other", ""), resource("Test.Fake/linked", "refused", `"properties":{"link":"/subscriptions/`+subB+`/resourceGroups/g"}`))))
+	shown := at(w.Get(inA, deployed+"d"), "properties.correlationId")
+	w.Correlation = "00000000-0000-4000-8000-00000000c002"
+	w.Deploy(inA, "e", document(list(resource("Test.Fake/sync", "other", ""), resource("Test.Fake/linked", "refused", `"properties":{"link":"/subscriptions/`+subB+`/resourceGroups/g"}`))))
 	w.wantEvents("00000000-0000-4000-8000-00000000c001", "d write Accepted", "a write Succeeded", "b write Accepted", "b write Succeeded end",
 		"c write Accepted", "c write Failed end", "d write Failed end")
-	w.wantEvents(w.correlation, "e write Accepted", "other write Succeeded", "refused write Failed", "e write Failed end")
+	w.wantEvents(w.Correlation, "e write Accepted", "other write Succeeded", "refused write Failed", "e write Failed end")
 	if shown != "00000000-0000-4000-8000-00000000c001" {
 		t.Errorf("the deployment shows the correlation ID %v", shown)
 	}
@@ -64,12 +64,12 @@ func TestDeploymentInTheLog(t *testing.T) {
 func TestGroupDeletionInTheLog(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"sync/a", "sync/b", "sync/a/children/c"} {
-		w.ok(inA, "PUT", things+name, `{"location":"eastus"}`)
+		w.OK(inA, "PUT", things+name, `{"location":"eastus"}`)
 	}
-	w.correlation = "00000000-0000-4000-8000-00000000c003"
-	r := w.ok(inA, "DELETE", group, "")
-	w.until("the end", func() bool {
-		return w.ok(inA, "GET", strings.TrimPrefix(r.Header.Get("Location"), "https://management.azure.com"), "").Status == 200
+	w.Correlation = "00000000-0000-4000-8000-00000000c003"
+	r := w.OK(inA, "DELETE", group, "")
+	w.Until("the end", func() bool {
+		return w.OK(inA, "GET", strings.TrimPrefix(r.Header.Get("Location"), "https://management.azure.com"), "").Status == 200
 	})
-	w.wantEvents(w.correlation, "Rg delete Accepted", "c delete Succeeded", "a delete Succeeded", "b delete Succeeded", "Rg delete Succeeded end")
+	w.wantEvents(w.Correlation, "Rg delete Accepted", "c delete Succeeded", "a delete Succeeded", "b delete Succeeded", "Rg delete Succeeded end")
 }
