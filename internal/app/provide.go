@@ -125,8 +125,8 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}, Foreign: outside.Source})
 	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
-		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: imports{r}, Now: a.cfg.Now})
-	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}, Blobs: imports{r}})
+		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: vhds{r}, Now: a.cfg.Now})
+	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}, Blobs: vhds{r}})
 	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Foreign: outside.Version, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
 	if err != nil {

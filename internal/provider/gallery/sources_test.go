@@ -62,16 +62,19 @@ func (w *world) Freeze(ctx context.Context, id arm.ID, uniqueID string) (image.R
 	return w.images.Pack(ctx, "eastus", tenant, bytes.NewReader(content), int64(len(content)), nil)
 }
 
+// vhds are the VHDs of the test.
+type vhds struct{ *world }
+
 // Blob implements gallery.Blobs.
-func (w *world) Blob(_ store.Tx, account arm.ID, uri string) (gallery.Blob, error) {
+func (w vhds) Blob(_ store.Tx, account arm.ID, uri string) (gallery.Blob, error) {
 	if _, ok := w.blobs[uri]; !ok || !strings.EqualFold(account.Name(), "acct") {
 		return gallery.Blob{}, store.ErrNotFound
 	}
 	return gallery.Blob{Location: "eastus", SizeGB: 1}, nil
 }
 
-// FreezeBlob implements gallery.Blobs.
-func (w *world) FreezeBlob(ctx context.Context, _ arm.ID, uri string) (image.Ref, error) {
+// Freeze implements gallery.Blobs.
+func (w vhds) Freeze(ctx context.Context, _ arm.ID, uri string) (image.Ref, error) {
 	return w.images.Pack(ctx, "eastus", tenantA, bytes.NewReader(w.blobs[uri]), int64(len(w.blobs[uri])), nil)
 }
 

@@ -97,7 +97,7 @@ func newWorld(t *testing.T) *world {
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	w.sealer = sealer
 	w.must(err)
-	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Now: w.now, Sources: w, Blobs: w, Foreign: w.foreign, Limits: gallery.Limits{Galleries: 1000}})
+	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Now: w.now, Sources: w, Blobs: vhds{w}, Foreign: w.foreign, Limits: gallery.Limits{Galleries: 1000}})
 	w.disks = disk.Register(w.control, disk.Config{Images: w.images, Versions: w.galleries, Seal: sealer, Dir: dir,
 		Overlay: func(_ context.Context, base, path string, size int64) error {
 			return os.WriteFile(path, fmt.Appendf(nil, "%s %d", base, size), 0o600)

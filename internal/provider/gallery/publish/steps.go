@@ -143,7 +143,7 @@ func (w *publication) freeze(ctx context.Context, c *catalog.Content) error {
 	}
 	var ref image.Ref
 	if c.Frozen.URI != "" {
-		ref, err = w.Blobs.FreezeBlob(ctx, id, c.Frozen.URI)
+		ref, err = w.Blobs.Freeze(ctx, id, c.Frozen.URI)
 	} else {
 		ref, err = w.Sources.Freeze(ctx, id, c.Frozen.UniqueID)
 	}
