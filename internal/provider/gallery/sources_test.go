@@ -35,9 +35,7 @@ func (w *world) Source(tx store.Tx, id arm.ID) (source.Source, error) {
 		}
 		return s, nil
 	}
-	d, err := w.disks.Source(tx, id)
-	return source.Source{Location: d.Location, OSType: d.OSType, Generation: d.Generation, Architecture: d.Architecture,
-		Disks: []source.Disk{{LUN: -1, ID: id, Ref: d.Ref, SizeGB: d.SizeGB}}}, err
+	return w.disks.Offer(tx, id)
 }
 
 // Freeze implements source.Sources; what has no bytes in the test is an empty disk.
@@ -46,6 +44,9 @@ func (w *world) Freeze(ctx context.Context, id arm.ID, uniqueID string) (image.R
 	content, ok := w.frozen[id.Key()]
 	now := w.unique[id.Key()]
 	w.mu.Unlock()
+	if !ok && strings.HasSuffix(strings.ToLower(id.Type()), "/disks") {
+		return w.disks.Freeze(ctx, id, uniqueID)
+	}
 	if uniqueID != "" && uniqueID != now {
 		return image.Ref{}, store.ErrNotFound
 	}
