@@ -40,6 +40,12 @@ func (v vhds) Blob(tx store.Tx, account arm.ID, uri string) (gallery.Blob, error
 	return gallery.Blob{Location: d.Location, SizeGB: int((d.Size + 1<<30 - 1) >> 30)}, err
 }
 
+// Size implements managed.Blobs.
+func (v vhds) Size(tx store.Tx, account arm.ID, uri string) (int64, error) {
+	d, err := v.accounts.VHD(tx, account, uri)
+	return d.Size, err
+}
+
 // Open implements disk.Blobs.
 func (v vhds) Open(ctx context.Context, account arm.ID, uri string) (disk.Blob, error) {
 	u, err := v.accounts.OpenVHD(ctx, account, uri)
