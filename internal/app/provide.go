@@ -28,6 +28,8 @@ import (
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/provider/storage"
 	"vitrine/internal/provider/storage/content"
+	"vitrine/internal/quota"
+	"vitrine/internal/store"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
@@ -111,6 +113,9 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 		return nil, err
 	}
 	r := &a.rooms
+	if err := a.store.Update(ctx, func(tx store.Tx) error { return quota.SetDefault(tx, a.cfg.TenantQuota) }); err != nil {
+		return nil, err
+	}
 	authorization.Register(a.control, principals{a.directory})
 	management.Register(a.control, management.Config{Grant: authorization.GrantTo})
 	insights.Register(a.control)
