@@ -34,6 +34,7 @@ type Config struct {
 	Throttle    int           // times Azure's limits of requests; 0: DefaultThrottle; negative: none
 	AuditKeep   time.Duration // how long the activity log is kept; 0: audit.DefaultKeep; negative: for ever
 	ScrubRate   int           // MiB a second that a scrub reads; 0: no limit; negative: no scrub unless asked for
+	TenantQuota *int64        // bytes that a tenant may hold unless the operator gave it another quota; nil: any number
 	ReplicaRate int           // MiB a second that travel between regions; 0: no limit
 	Version     string
 	Log         *slog.Logger

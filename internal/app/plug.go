@@ -8,7 +8,6 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/dataplane"
 	"vitrine/internal/directory"
-	"vitrine/internal/image"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery"
 	"vitrine/internal/provider/machine"
@@ -45,20 +44,6 @@ func (p principals) members(tx store.Tx, tenant, group string) ([]string, error)
 		return nil, nil
 	}
 	return ids, err
-}
-
-// vhds shows the VHDs in storage accounts to provider/gallery.
-type vhds struct{ *rooms }
-
-// Blob implements gallery.Blobs.
-func (v vhds) Blob(tx store.Tx, account arm.ID, uri string) (gallery.Blob, error) {
-	d, err := v.accounts.VHD(tx, account, uri)
-	return gallery.Blob{Location: d.Location, SizeGB: int((d.Size + 1<<30 - 1) >> 30)}, err
-}
-
-// FreezeBlob implements gallery.Blobs.
-func (v vhds) FreezeBlob(ctx context.Context, account arm.ID, uri string) (image.Ref, error) {
-	return v.accounts.FreezeVHD(ctx, account, uri)
 }
 
 // images shows galleries to provider/machine.

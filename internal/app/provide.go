@@ -28,6 +28,8 @@ import (
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/provider/storage"
 	"vitrine/internal/provider/storage/content"
+	"vitrine/internal/quota"
+	"vitrine/internal/store"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
@@ -111,6 +113,9 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 		return nil, err
 	}
 	r := &a.rooms
+	if err := a.store.Update(ctx, func(tx store.Tx) error { return quota.SetDefault(tx, a.cfg.TenantQuota) }); err != nil {
+		return nil, err
+	}
 	authorization.Register(a.control, principals{a.directory})
 	management.Register(a.control, management.Config{Grant: authorization.GrantTo})
 	insights.Register(a.control)
@@ -125,8 +130,8 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}, Foreign: outside.Source})
 	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
-		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: imports{r}, Now: a.cfg.Now})
-	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}, Blobs: imports{r}})
+		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: vhds{r}, Now: a.cfg.Now})
+	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}, Blobs: vhds{r}})
 	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Foreign: outside.Version, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
 	if err != nil {

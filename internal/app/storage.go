@@ -9,6 +9,7 @@ import (
 	"vitrine/internal/dataplane/account"
 	"vitrine/internal/image"
 	"vitrine/internal/provider/disk"
+	"vitrine/internal/provider/gallery"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 	"vitrine/internal/web"
@@ -25,24 +26,36 @@ func (a *App) accounts() http.Handler {
 	return web.Serve(web.Config{Log: a.cfg.Log, MaxBody: account.MaxBody}, h)
 }
 
-// imports shows the VHDs in storage accounts to the providers of disks and of managed images.
-type imports struct{ *rooms }
+// vhds shows the VHDs in storage accounts to the providers of disks, managed images and image versions.
+type vhds struct{ *rooms }
 
 // Account implements disk.Blobs and managed.Blobs.
-func (i imports) Account(tx store.Tx, uri string) (arm.ID, string, error) {
-	return i.accounts.Account(tx, uri)
+func (v vhds) Account(tx store.Tx, uri string) (arm.ID, string, error) {
+	return v.accounts.Account(tx, uri)
+}
+
+// Blob implements gallery.Blobs.
+func (v vhds) Blob(tx store.Tx, account arm.ID, uri string) (gallery.Blob, error) {
+	d, err := v.accounts.VHD(tx, account, uri)
+	return gallery.Blob{Location: d.Location, SizeGB: int((d.Size + 1<<30 - 1) >> 30)}, err
+}
+
+// Size implements managed.Blobs.
+func (v vhds) Size(tx store.Tx, account arm.ID, uri string) (int64, error) {
+	d, err := v.accounts.VHD(tx, account, uri)
+	return d.Size, err
 }
 
 // Open implements disk.Blobs.
-func (i imports) Open(ctx context.Context, account arm.ID, uri string) (disk.Blob, error) {
-	u, err := i.accounts.OpenVHD(ctx, account, uri)
+func (v vhds) Open(ctx context.Context, account arm.ID, uri string) (disk.Blob, error) {
+	u, err := v.accounts.OpenVHD(ctx, account, uri)
 	if err != nil {
 		return nil, err
 	}
 	return u, nil
 }
 
-// Freeze implements managed.Blobs.
-func (i imports) Freeze(ctx context.Context, account arm.ID, uri string) (image.Ref, error) {
-	return i.accounts.FreezeVHD(ctx, account, uri)
+// Freeze implements managed.Blobs and gallery.Blobs.
+func (v vhds) Freeze(ctx context.Context, account arm.ID, uri string) (image.Ref, error) {
+	return v.accounts.FreezeVHD(ctx, account, uri)
 }

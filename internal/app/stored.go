@@ -16,6 +16,7 @@ import (
 	"vitrine/internal/image/scrub"
 	"vitrine/internal/image/usage"
 	"vitrine/internal/provider/disk"
+	"vitrine/internal/quota"
 	"vitrine/internal/store"
 )
 
@@ -67,11 +68,21 @@ func (s stored) Usage(ctx context.Context, tenant string) (client.ImageBytes, er
 		out.Versions = append(out.Versions, client.VersionBytes{ID: v.Holder, Region: v.Region, TenantID: v.Domain, Manifest: v.Manifest, Logical: v.Logical,
 			Allocated: v.Allocated, Stored: v.Stored, Unique: v.Unique, Shared: v.Shared, Reclaimable: v.Reclaimable})
 	}
+	accounts := map[string]quota.Account{}
+	err = s.a.store.View(ctx, func(tx store.Tx) (err error) {
+		for _, t := range r.Totals {
+			if accounts[t.Domain], err = quota.Of(tx, t.Domain); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	for _, t := range r.Totals {
+		account := accounts[t.Domain]
 		out.Tenants = append(out.Tenants, client.TenantBytes{TenantID: t.Domain, Region: t.Region, Manifests: t.Manifests, Objects: t.Objects, Logical: t.Logical,
-			Allocated: t.Allocated, Stored: t.Stored, Unique: t.Unique, Shared: t.Shared, Reclaimable: t.Reclaimable})
+			Allocated: t.Allocated, Stored: t.Stored, Unique: t.Unique, Shared: t.Shared, Reclaimable: t.Reclaimable, Held: account.Used, Limit: account.Most()})
 	}
-	return out, nil
+	return out, err
 }
 
 func (s stored) Scrub(ctx context.Context, in client.ScrubRequest) (client.Scrubbed, error) {

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -33,6 +34,11 @@ var (
 	ErrTooLarge = errors.New("blob: object too large")
 	ErrFull     = errors.New("blob: no room is left") // or only what is kept for whoever must write to free some
 )
+
+// IsFull says whether an error comes of a disk without room, whether a back-end says so or the system.
+func IsFull(err error) bool {
+	return errors.Is(err, ErrFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
 
 // Info describes an object.
 type Info struct {

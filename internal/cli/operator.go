@@ -34,7 +34,7 @@ do everything in the directory. The password is shown this once.` + asOperator,
 			return post[[]client.TenantInfo](cmd.Context(), e, "/v1/tenants", nil)
 		},
 	}
-	group.AddCommand(e.printing(create), e.printing(list))
+	group.AddCommand(e.printing(create), e.printing(list), e.imagestore().Quota())
 	return group
 }
 

@@ -10,13 +10,14 @@ import (
 
 	"vitrine/internal/app"
 	"vitrine/internal/audit"
+	"vitrine/internal/cli/imagestore"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
 )
 
 func (e *env) serve() *cobra.Command {
 	var cfg app.Config
-	var logFormat, logLevel string
+	var logFormat, logLevel, quota string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -30,6 +31,9 @@ an operator's socket in the data folder. Everything else is refused. Machines ou
 			log, err := logger(cmd, logFormat, logLevel)
 			if err != nil {
 				return err
+			}
+			if cfg.TenantQuota, err = imagestore.ParseQuota(quota); err != nil {
+				return usageError{fmt.Errorf("--tenant-quota: %w", err)}
 			}
 			if cfg.MaxMachines < 1 {
 				return usageError{errors.New("--max-machines is at least 1")}
@@ -61,6 +65,7 @@ an operator's socket in the data folder. Everything else is refused. Machines ou
 	f.IntVar(&cfg.MaxMachines, "max-machines", app.DefaultMachines, "machines that may run at once")
 	f.IntVar(&cfg.Throttle, "throttle", app.DefaultThrottle, "requests that a client may make, times Azure's limits; -1: any number")
 	f.IntVar(&cfg.ScrubRate, "scrub-rate", app.DefaultScrubRate, "MiB a second at which stored images are verified, once a day; 0: no limit; negative: only when asked for")
+	f.StringVar(&quota, "tenant-quota", "none", "bytes that each tenant may hold, such as 500GiB, unless 'vitrine tenant quota' gave it another quota")
 	f.IntVar(&cfg.ReplicaRate, "replica-rate", 0, "MiB a second that travel between regions, all together; 0: no limit")
 	f.StringVar(&logFormat, "log-format", "text", "text or json")
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")

@@ -13,6 +13,20 @@ type (
 		Versions []VersionBytes `json:"versions"`
 		Tenants  []TenantBytes  `json:"tenants"`
 	}
+	// QuotaRequest changes how many bytes a tenant may hold. With neither Limit nor Unlimited it is what all tenants may.
+	QuotaRequest struct {
+		Tenant    string `json:"tenant"`
+		Limit     *int64 `json:"limit,omitempty"`
+		Unlimited bool   `json:"unlimited,omitempty"`
+	}
+	// TenantQuota is how many bytes a tenant holds and may hold, in all regions together, as its quota counts them.
+	TenantQuota struct {
+		TenantID string `json:"tenantId"`
+		Name     string `json:"displayName"`
+		Held     int64  `json:"heldBytes"`
+		Limit    int64  `json:"limitBytes"` // -1: none
+		Of       string `json:"limitOf"`    // "tenant": its own, "server": that of all
+	}
 	// VersionBytes is what an image version or a disk uses in one region.
 	VersionBytes struct {
 		ID          string `json:"id"`
@@ -38,6 +52,8 @@ type (
 		Unique      int64  `json:"uniqueBytes"`
 		Shared      int64  `json:"sharedBytes"`
 		Reclaimable int64  `json:"reclaimableBytes"` // what the next collection frees
+		Held        int64  `json:"heldBytes"`        // what the tenant's quota counts, in all regions together
+		Limit       int64  `json:"limitBytes"`       // of that; -1: none
 	}
 	// CollectPlan is what a collection would free.
 	CollectPlan struct {

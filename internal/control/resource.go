@@ -9,6 +9,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/quota"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
@@ -122,6 +123,11 @@ type Indexed interface {
 	Terms() []string
 }
 
+// Holding is what properties offer whose resource keeps bytes: the most that it may come to hold, counted in its tenant's quota.
+type Holding interface {
+	Bytes() int64
+}
+
 // Save writes a resource that was made by New or read by Get in the same transaction. store.ErrConflict when another
 // writer came first. An ID that does not name this very resource is a fault of ours: a provider built it from a name that it
 // did not check, and the document would lie at another resource's key.
@@ -132,6 +138,12 @@ func Save[T any](tx store.Tx, r *Resource[T]) error {
 		return fmt.Errorf("save %q: not the ID of a %s named %q", r.ID, r.Type, r.Name)
 	}
 	id.Tenant = r.Tenant
+	if h, ok := any(&r.Properties).(Holding); ok {
+		tenant, err := TenantOf(tx, id.Subscription)
+		if err := errors.Join(err, quota.Hold(tx, tenant, id.Key(), h.Bytes())); err != nil {
+			return err
+		}
+	}
 	body, err := armjson.Store(r)
 	if err != nil {
 		return err
@@ -154,6 +166,9 @@ func Remove(tx store.Tx, id arm.ID) error {
 		return errors.New("remove the root: not a resource")
 	}
 	if err := tx.Delete(id.Key(), 0); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err := quota.Drop(tx, id.Key()); err != nil {
 		return err
 	}
 	q := store.Query{Prefix: id.Key() + "/providers/"} // below a resource stand only extensions

@@ -12,5 +12,5 @@
 //
 // A step must be safe to run twice. A step that fails with an *arm.Error ends the operation with that error; with Again
 // it is tried later without counting; with anything else it is tried again a few times, and then the operation ends with
-// InternalServerError. Before a failed operation ends, its work's Undo takes back what was built outside the store.
+// InternalServerError, or with InsufficientStorage when the disk is full. Before a failed operation ends, its work's Undo takes back what was built outside the store.
 package operation

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/blob"
 	"vitrine/internal/store"
 )
 
@@ -114,6 +117,8 @@ func TestFailures(t *testing.T) {
 	}{
 		"an ARM error fails at once":        {func() error { return fmt.Errorf("step: %w", refused) }, "SkuNotAvailable", 1},
 		"anything else after its tries":     {func() error { return errors.New("secret detail") }, "InternalServerError", maxTries},
+		"a full disk is said so":            {func() error { return fmt.Errorf("secret path: %w", blob.ErrFull) }, "InsufficientStorage", maxTries},
+		"also by the system":                {func() error { return &os.PathError{Op: "secret", Err: syscall.ENOSPC} }, "InsufficientStorage", maxTries},
 		"a panic is a failure like another": {func() error { panic("secret detail") }, "InternalServerError", maxTries},
 	} {
 		t.Run(name, func(t *testing.T) {

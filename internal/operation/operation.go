@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/blob"
 	"vitrine/internal/store"
 )
 
@@ -166,6 +167,9 @@ func failure(err error, id string) *arm.Error {
 	var visible *arm.Error
 	if errors.As(err, &visible) {
 		return visible
+	}
+	if blob.IsFull(err) {
+		return arm.Errorf(507, "InsufficientStorage", "The server's storage is full. Delete what is not needed any more, or give the server more space, then try again.").Because(err)
 	}
 	return arm.Internal(id, err)
 }

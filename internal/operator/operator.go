@@ -58,6 +58,8 @@ func New(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /v1/tenants", act(d, "tenant create", d.createTenant))
 	mux.Handle("GET /v1/tenants", d.handle(d.listTenants))
+	mux.Handle("POST /v1/tenants/quota", act(d, "tenant quota", d.setQuota))
+	mux.Handle("GET /v1/tenants/quotas", d.handle(d.quotas))
 	mux.Handle("POST /v1/subscriptions", act(d, "subscription create", d.createSubscription))
 	mux.Handle("POST /v1/applications", act(d, "app create", d.createApp))
 	mux.Handle("POST /v1/users", act(d, "user create", d.createUser))

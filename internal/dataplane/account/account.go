@@ -13,6 +13,7 @@ import (
 	"vitrine/internal/dataplane/wire"
 	"vitrine/internal/provider/storage"
 	"vitrine/internal/provider/storage/content"
+	"vitrine/internal/quota"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
@@ -79,8 +80,13 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = x.dispatch()
 	var refused *content.Error
-	if told := (*wire.Error)(nil); !errors.As(err, &told) && errors.As(err, &refused) {
+	var exceeded *quota.Exceeded
+	switch told := (*wire.Error)(nil); {
+	case errors.As(err, &told):
+	case errors.As(err, &refused):
 		err = worded(refused.Code).Because(err)
+	case errors.As(err, &exceeded): // without the numbers, which are the tenant's affair and not of whoever has a signed URL
+		err = worded("QuotaExceeded").Because(err)
 	}
 	challenge(w.Header(), err, x.account)
 	return err

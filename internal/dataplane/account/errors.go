@@ -51,6 +51,7 @@ func wordings() map[string]wording {
 		"LeaseNotPresentWithLeaseOperation":           {conflict, "There is currently no lease on the resource."},
 		"LeaseIsBrokenAndCannotBeRenewed":             {conflict, "The lease ID matched, but the lease has been broken explicitly and cannot be renewed."},
 		"LeaseIsBreakingAndCannotBeChanged":           {conflict, "The lease ID matched, but the lease is currently in breaking state and cannot be changed."},
+		"QuotaExceeded":                               {conflict, "The write would exceed the quota of stored bytes of the storage account's tenant."}, // ours: the service has no code for it
 		"OutOfRangeQueryParameterValue":               {bad, "A query parameter specified in the request URI is outside the permissible range."},
 		"RequestEntityTooLargeBlockCountExceedsLimit": {conflict, "The uncommitted block count cannot exceed the maximum limit of 100,000 blocks."},
 	}

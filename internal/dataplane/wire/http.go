@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"vitrine/internal/blob"
 	"vitrine/internal/image/sas"
 	"vitrine/internal/web"
 )
@@ -18,7 +19,7 @@ func Handler(now func() time.Time, f func(http.ResponseWriter, *http.Request) er
 	return web.Handler(Hide, func(w http.ResponseWriter, r *http.Request) error {
 		err := f(w, r)
 		var e *Error
-		if !errors.As(err, &e) && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)) {
+		if !errors.As(err, &e) && (blob.IsFull(err) || errors.Is(err, syscall.EFBIG)) {
 			err = Busy("The server's disk is full.").Because(err)
 		}
 		if errors.As(err, &e) {

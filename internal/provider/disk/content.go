@@ -57,7 +57,7 @@ func (p *Provider) bringContent(ctx context.Context, r *operation.Run, in writeI
 	case fromRegion:
 		ref, err = *in.Ref, p.fetch(ctx, r, d, in)
 	case fromBlob:
-		ref, err = p.importBlob(ctx, d, in)
+		ref, err = p.importBlob(ctx, r, d, in)
 	}
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (p *Provider) tell(ctx context.Context, r *operation.Run, percent float64) 
 }
 
 // importBlob reads a fixed VHD from a storage account.
-func (p *Provider) importBlob(ctx context.Context, d *resource, in writeInput) (image.Ref, error) {
+func (p *Provider) importBlob(ctx context.Context, r *operation.Run, d *resource, in writeInput) (image.Ref, error) {
 	const at = "creationData.sourceUri"
 	uri := in.Source
 	account, err := arm.ParseID(in.Account)
@@ -150,6 +150,9 @@ func (p *Provider) importBlob(ctx context.Context, d *resource, in writeInput) (
 	if have := d.Properties.DiskSizeGB; have != 0 && int64(have)*gib < size {
 		return image.Ref{}, invalid("diskSizeGB", "The specified disk size %d GB is smaller than the source blob of %d bytes.", have, size)
 	}
+	if err := p.announce(ctx, r, size); err != nil {
+		return image.Ref{}, err
+	}
 	domain, err := p.domain(ctx, d)
 	if err != nil {
 		return image.Ref{}, err
@@ -159,6 +162,19 @@ func (p *Provider) importBlob(ctx context.Context, d *resource, in writeInput) (
 		content = upTo{blob, sparse}
 	}
 	return p.Images.Pack(ctx, d.Location, domain, content, size, nil)
+}
+
+// announce says how large a disk becomes, before its bytes are read: the tenant's quota may refuse it.
+func (p *Provider) announce(ctx context.Context, r *operation.Run, size int64) error {
+	return r.Update(ctx, func(tx store.Tx) error {
+		d, err := control.Find[Properties](tx, r.Resource)
+		if err != nil || d.Properties.DiskSizeGB >= gigabytes(size) {
+			return err
+		}
+		d.Properties.DiskSizeGB = gigabytes(size)
+		fill(d)
+		return control.Save(tx, d)
+	})
 }
 
 // upTo is a blob that knows its holes; Pack asks for no more than the disk, which the footer follows.

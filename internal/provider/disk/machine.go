@@ -13,7 +13,6 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
-	"vitrine/internal/image"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
@@ -291,38 +290,6 @@ func (p *Provider) Offer(tx store.Tx, disk arm.ID) (source.Source, error) {
 	}
 	s := source.Source{ID: disk, Location: d.Location, OSType: props.OSType, Generation: props.HyperVGeneration, Disks: []source.Disk{one}}
 	if c := props.Capabilities; c != nil {
-		s.Architecture = c.Architecture
-	}
-	return s, nil
-}
-
-// Source is what a disk gives to an image version.
-type Source struct {
-	Ref          image.Ref // empty ID: the disk is empty
-	Location     string
-	SizeGB       int
-	OSType       string // empty: the disk does not say
-	Generation   string
-	Architecture string
-}
-
-// Source tells what a disk holds, or why it cannot be read now; store.ErrNotFound.
-func (p *Provider) Source(tx store.Tx, disk arm.ID) (Source, error) {
-	d, err := control.Get[Properties](tx, disk)
-	if err != nil {
-		return Source{}, err
-	}
-	if err := readable(d); err != nil {
-		return Source{}, err
-	}
-	if d.Properties.Overlay {
-		return Source{}, refused("The disk '%s' was written to by a virtual machine; make a snapshot of it.", d.Name)
-	}
-	s := Source{Location: d.Location, SizeGB: d.Properties.DiskSizeGB, OSType: d.Properties.OSType, Generation: d.Properties.HyperVGeneration}
-	if d.Properties.Manifest != nil {
-		s.Ref = *d.Properties.Manifest
-	}
-	if c := d.Properties.Capabilities; c != nil {
 		s.Architecture = c.Architecture
 	}
 	return s, nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/blob"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/store"
@@ -203,11 +204,12 @@ func TestRegionFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.shop()
-	w.setDown("westus2", true)
-	r, err := w.do(inA, "PUT", versionA, version(","+regions("eastus", "westeurope", "westus2")))
+	w.setDown("westus2", errDown)
+	w.setDown("westus3", blob.ErrFull)
+	r, err := w.do(inA, "PUT", versionA, version(","+regions("eastus", "westeurope", "westus2", "westus3")))
 	w.must(err)
 	o := w.wait(r)
-	if o.Status != operation.Failed || o.Error.Code != "ReplicationJobsFailed" || !strings.Contains(o.Error.Message, "West US 2") {
+	if o.Status != operation.Failed || o.Error.Code != "ReplicationJobsFailed" || !strings.Contains(o.Error.Message, "West US 2: The region's storage did not take the image.") || !strings.Contains(o.Error.Message, "West US 3: The region's storage is full.") {
 		t.Fatalf("%s %v", o.Status, o.Error)
 	}
 	seen := w.get(inA, versionA+"?$expand=ReplicationStatus")
@@ -218,7 +220,7 @@ func TestRegionFails(t *testing.T) {
 		_, _, err := w.galleries.Manifest(tx, versionA, -1, "westeurope")
 		return err
 	}))
-	w.setDown("westus2", false)
+	w.setDown("westus2", nil)
 	w.done(inA, "PUT", versionA, `{"location":"eastus","properties":{"storageProfile":{"osDiskImage":{"source":null}},`+regions("eastus", "westeurope", "westus2")+`}}`)
 	w.pinned("westus2", 1)
 

@@ -8,6 +8,7 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/control/throttle"
 	"vitrine/internal/provider/gallery/catalog"
+	"vitrine/internal/quota"
 	"vitrine/internal/store"
 )
 
@@ -92,7 +93,8 @@ type usageName struct {
 	Localized string `json:"localizedValue"`
 }
 
-// listUsages tells how many galleries, definitions and versions there are of how many there may be.
+// listUsages tells how many galleries, definitions and versions there are of how many there may be, and of a tenant with a quota
+// how many bytes it holds.
 func (p *Provider) listUsages(_ context.Context, c *control.Call) (any, error) {
 	scope := arm.ID{Subscription: c.Names["subscription"]}
 	if err := c.Control.RBAC().Check(c.Tx, c.Caller.Primary, "Microsoft.Compute/locations/usages/read", scope); err != nil {
@@ -110,7 +112,15 @@ func (p *Provider) listUsages(_ context.Context, c *control.Call) (any, error) {
 		}
 		list = append(list, usage{Unit: "Count", Current: n, Limit: t.limit, Name: usageName{t.name, t.text}})
 	}
-	return control.Values(list), nil
+	tenant, err := control.TenantOf(c.Tx, scope.Subscription)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := quota.Of(c.Tx, tenant)
+	if n, limit, ok := stored.Gigabytes(); ok { // of the tenant, in all regions together
+		list = append(list, usage{Unit: "Count", Current: n, Limit: limit, Name: usageName{"TenantStoredGigabytes", "Stored Gigabytes of the Tenant"}})
+	}
+	return control.Values(list), err
 }
 
 // What a subscription may ask for in three and in thirty minutes (recorded from Azure, real-azure-behaviour.md 1).

@@ -148,13 +148,13 @@ func TestWhatIsSeen(t *testing.T) {
 	if at(f.get(inB, strings.Replace(sharedB, "eastus", "westus2", 1)+"/images/tiny/versions/2.0.0"), "properties.excludeFromLatest") != true {
 		t.Error("the region's own exclusion is not shown")
 	}
-	f.setDown("westus2", true)
+	f.setDown("westus2", errDown)
 	r, err := f.do(inA, "PUT", definitionA+"/versions/4.0.0", version(","+regions("eastus", "westus2")))
 	f.must(err)
 	if o := f.wait(r); o.Status != operation.Failed {
 		t.Fatal(o)
 	}
-	f.setDown("westus2", false)
+	f.setDown("westus2", nil)
 	west := strings.Replace(sharedB, "eastus", "westus2", 1) + "/images/tiny/versions"
 	if f.names(inB, west) != "1.0.0 2.0.0" {
 		t.Error(f.names(inB, west))

@@ -171,7 +171,7 @@ func TestDeleteWhilePublishing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.soft("")
-	w.setDown("westeurope", true)
+	w.setDown("westeurope", errDown)
 	path := definitionA + "/versions/2.0.0"
 	r, err := w.do(inA, "PUT", path, version(","+regions("eastus", "westeurope")))
 	w.must(err)

@@ -35,9 +35,7 @@ func (w *world) Source(tx store.Tx, id arm.ID) (source.Source, error) {
 		}
 		return s, nil
 	}
-	d, err := w.disks.Source(tx, id)
-	return source.Source{Location: d.Location, OSType: d.OSType, Generation: d.Generation, Architecture: d.Architecture,
-		Disks: []source.Disk{{LUN: -1, ID: id, Ref: d.Ref, SizeGB: d.SizeGB}}}, err
+	return w.disks.Offer(tx, id)
 }
 
 // Freeze implements source.Sources; what has no bytes in the test is an empty disk.
@@ -46,6 +44,9 @@ func (w *world) Freeze(ctx context.Context, id arm.ID, uniqueID string) (image.R
 	content, ok := w.frozen[id.Key()]
 	now := w.unique[id.Key()]
 	w.mu.Unlock()
+	if !ok && strings.HasSuffix(strings.ToLower(id.Type()), "/disks") {
+		return w.disks.Freeze(ctx, id, uniqueID)
+	}
 	if uniqueID != "" && uniqueID != now {
 		return image.Ref{}, store.ErrNotFound
 	}
@@ -62,16 +63,19 @@ func (w *world) Freeze(ctx context.Context, id arm.ID, uniqueID string) (image.R
 	return w.images.Pack(ctx, "eastus", tenant, bytes.NewReader(content), int64(len(content)), nil)
 }
 
+// vhds are the VHDs of the test.
+type vhds struct{ *world }
+
 // Blob implements gallery.Blobs.
-func (w *world) Blob(_ store.Tx, account arm.ID, uri string) (gallery.Blob, error) {
+func (w vhds) Blob(_ store.Tx, account arm.ID, uri string) (gallery.Blob, error) {
 	if _, ok := w.blobs[uri]; !ok || !strings.EqualFold(account.Name(), "acct") {
 		return gallery.Blob{}, store.ErrNotFound
 	}
 	return gallery.Blob{Location: "eastus", SizeGB: 1}, nil
 }
 
-// FreezeBlob implements gallery.Blobs.
-func (w *world) FreezeBlob(ctx context.Context, _ arm.ID, uri string) (image.Ref, error) {
+// Freeze implements gallery.Blobs.
+func (w vhds) Freeze(ctx context.Context, _ arm.ID, uri string) (image.Ref, error) {
 	return w.images.Pack(ctx, "eastus", tenantA, bytes.NewReader(w.blobs[uri]), int64(len(w.blobs[uri])), nil)
 }
 

@@ -58,7 +58,7 @@ type world struct {
 
 	mu      *sync.Mutex
 	buckets map[string]*blob.Bucket
-	down    map[string]bool          // regions whose storage is out of order
+	down    map[string]error         // what regions' storage fails with
 	gates   map[string]chan struct{} // what regions' buckets wait for at each object that they are to take
 	looks   int                      // calls of bucket
 	crashAt int                      // at this call the engine is stopped; 0: never
@@ -85,7 +85,7 @@ var (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, mu: &sync.Mutex{}, crashed: make(chan struct{}, 1), buckets: map[string]*blob.Bucket{}, down: map[string]bool{},
+	w := &world{T: t, mu: &sync.Mutex{}, crashed: make(chan struct{}, 1), buckets: map[string]*blob.Bucket{}, down: map[string]error{},
 		gates: map[string]chan struct{}{}, others: map[string]source.Source{}, blobs: map[string][]byte{}, frozen: map[string][]byte{}, unique: map[string]string{}, store: store.New(memstore.Open())}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dir := t.TempDir()
@@ -97,7 +97,7 @@ func newWorld(t *testing.T) *world {
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	w.sealer = sealer
 	w.must(err)
-	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Now: w.now, Sources: w, Blobs: w, Foreign: w.foreign, Limits: gallery.Limits{Galleries: 1000}})
+	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Now: w.now, Sources: w, Blobs: vhds{w}, Foreign: w.foreign, Limits: gallery.Limits{Galleries: 1000}})
 	w.disks = disk.Register(w.control, disk.Config{Images: w.images, Versions: w.galleries, Seal: sealer, Dir: dir,
 		Overlay: func(_ context.Context, base, path string, size int64) error {
 			return os.WriteFile(path, fmt.Appendf(nil, "%s %d", base, size), 0o600)
@@ -128,8 +128,8 @@ func (w *world) bucket(region string) (*blob.Bucket, error) {
 		w.crashed <- struct{}{}
 		return nil, errors.New("crashed")
 	}
-	if w.down[region] {
-		return nil, errors.New("out of order")
+	if err := w.down[region]; err != nil {
+		return nil, err
 	}
 	if w.buckets[region] == nil {
 		w.buckets[region] = memblob.New()
@@ -140,10 +140,13 @@ func (w *world) bucket(region string) (*blob.Bucket, error) {
 	return w.buckets[region], nil
 }
 
-func (w *world) setDown(region string, down bool) {
+// errDown is of a region that is out of order.
+var errDown = errors.New("out of order")
+
+func (w *world) setDown(region string, fault error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.down[region] = down
+	w.down[region] = fault
 }
 
 func (w *world) populate() {

@@ -33,6 +33,8 @@ type Blobs interface {
 	// Account tells in which storage account, and where, the blob at a URI lies. store.ErrNotFound; an *arm.Error for what is no
 	// URI of a blob.
 	Account(tx store.Tx, uri string) (account arm.ID, location string, err error)
+	// Size tells how large the disk in a VHD is, in bytes. Errors as Freeze's.
+	Size(tx store.Tx, account arm.ID, uri string) (int64, error)
 	// Freeze makes a manifest of a VHD in the account's region, and pins nothing. It may be run again. store.ErrNotFound; an
 	// *arm.Error when it holds no fixed VHD.
 	Freeze(ctx context.Context, account arm.ID, uri string) (image.Ref, error)
@@ -324,7 +326,7 @@ func (p *Provider) freeze(ctx context.Context, r *operation.Run, lun int) error 
 	if c == nil || c.Ref.ID != "" {
 		return nil
 	}
-	ref, err := p.bytes(ctx, c)
+	ref, err := p.bytes(ctx, r, c)
 	if errors.Is(err, store.ErrNotFound) {
 		return arm.Errorf(404, "ResourceNotFound", "The source '%s' of the image was not found, or was deleted meanwhile.", c.Source)
 	}
@@ -348,7 +350,7 @@ func (p *Provider) freeze(ctx context.Context, r *operation.Run, lun int) error 
 }
 
 // bytes makes the manifest of what a disk is made from.
-func (p *Provider) bytes(ctx context.Context, c *Content) (image.Ref, error) {
+func (p *Provider) bytes(ctx context.Context, r *operation.Run, c *Content) (image.Ref, error) {
 	if c.Account == "" {
 		id, err := arm.ParseID(c.Source)
 		if err != nil {
@@ -360,13 +362,34 @@ func (p *Provider) bytes(ctx context.Context, c *Content) (image.Ref, error) {
 	if err != nil {
 		return image.Ref{}, err
 	}
+	if err := p.announce(ctx, r, account, c); err != nil {
+		return image.Ref{}, err
+	}
 	return p.Blobs.Freeze(ctx, account, c.Source)
 }
 
+// announce says how large the disk in a VHD is, before its bytes are read: the tenant's quota may refuse it.
+func (p *Provider) announce(ctx context.Context, r *operation.Run, account arm.ID, c *Content) error {
+	return r.Update(ctx, func(tx store.Tx) error {
+		m, err := control.Find[Properties](tx, r.Resource)
+		if err != nil {
+			return err
+		}
+		size, err := p.Blobs.Size(tx, account, c.Source)
+		now := m.Properties.content(c.LUN)
+		if err != nil || now == nil || now.SizeGB >= gigabytes(size) {
+			return err
+		}
+		now.SizeGB = gigabytes(size)
+		return control.Save(tx, m)
+	})
+}
+
+func gigabytes(n int64) int { return int((n + 1<<30 - 1) >> 30) }
+
 // measure tells the size of a disk whose bytes are known now.
 func (p *Properties) measure(c *Content) {
-	const gib = 1 << 30
-	c.SizeGB = max(c.SizeGB, int((c.Ref.Size+gib-1)/gib))
+	c.SizeGB = max(c.SizeGB, gigabytes(c.Ref.Size))
 	if c.LUN == source.OSDisk {
 		p.Storage.OSDisk.SizeGB = c.SizeGB
 	}

@@ -104,6 +104,13 @@ func (b blobs) Account(_ store.Tx, uri string) (arm.ID, string, error) {
 	return arm.ID{Subscription: sub, ResourceGroup: "secretgroup"}.Child("Microsoft.Storage/storageAccounts", "acc"), location, nil
 }
 
+func (b blobs) Size(_ store.Tx, _ arm.ID, uri string) (int64, error) {
+	if uri != "https://acc/c/good.vhd" {
+		return 0, store.ErrNotFound
+	}
+	return size, nil
+}
+
 func (b blobs) Freeze(ctx context.Context, account arm.ID, uri string) (image.Ref, error) {
 	if account.Name() != "acc" || uri != "https://acc/c/good.vhd" {
 		return image.Ref{}, store.ErrNotFound

@@ -10,6 +10,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/provider/storage/content"
+	"vitrine/internal/store"
 )
 
 // putContainer creates a container, or changes its metadata and its public access.
@@ -21,7 +22,16 @@ func (p *Provider) putContainer(_ context.Context, w *control.Write[Container]) 
 	if err := p.dress(account, w.Old, w.New, w.Now); err != nil || w.Old != nil {
 		return err
 	}
-	return p.Blobs.Welcome(w.Tx, content.Container{UID: w.New.Properties.UniqueID, Region: account.Location})
+	return p.welcome(w.Tx, account, w.New)
+}
+
+// welcome opens a container to blobs, which count for the account's tenant.
+func (p *Provider) welcome(tx store.Tx, account *resource, c *control.Resource[Container]) error {
+	tenant, err := control.TenantOf(tx, account.ParsedID().Subscription)
+	if err != nil {
+		return err
+	}
+	return p.Blobs.Welcome(tx, content.Container{UID: c.Properties.UniqueID, Region: account.Location}, tenant)
 }
 
 // dress checks a container against its account and fills in what the service does.

@@ -117,7 +117,7 @@ func (p *Provider) CreateContainer(ctx context.Context, a Account, name, public 
 		if err := p.dress(account, nil, r, p.Now()); err != nil {
 			return plainly(err)
 		}
-		if err := p.Blobs.Welcome(tx, content.Container{UID: r.Properties.UniqueID, Region: account.Location}); err != nil {
+		if err := p.welcome(tx, account, r); err != nil {
 			return err
 		}
 		if err := control.Save(tx, r); err != nil {

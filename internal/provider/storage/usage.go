@@ -5,6 +5,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/quota"
 	"vitrine/internal/store"
 )
 
@@ -44,5 +45,17 @@ func (p *Provider) usages(_ context.Context, c *control.Call) (any, error) {
 			n++
 		}
 	}
-	return usages{[]usage{{"Count", n, maxAccounts, usageName{"StorageAccounts", "Storage Accounts"}}}}, err
+	if err != nil {
+		return nil, err
+	}
+	list := []usage{{"Count", n, maxAccounts, usageName{"StorageAccounts", "Storage Accounts"}}}
+	tenant, err := control.TenantOf(c.Tx, id.Subscription)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := quota.Of(c.Tx, tenant)
+	if n, limit, ok := stored.Gigabytes(); ok { // of the tenant, in all regions together
+		list = append(list, usage{"Count", n, limit, usageName{"TenantStoredGigabytes", "Stored Gigabytes of the Tenant"}})
+	}
+	return usages{list}, err
 }

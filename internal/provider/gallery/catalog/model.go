@@ -123,6 +123,14 @@ type Version struct {
 	Deleted string             `json:"deleted" arm:"private"` // when it was soft-deleted; empty: it lives
 }
 
+// Bytes implements control.Holding: the sizes of the version's disks, once in each region. Replicas in one region are one copy.
+func (v *Version) Bytes() (n int64) {
+	for _, c := range v.Content {
+		n += int64(c.SizeGB) << 30
+	}
+	return n * int64(max(1, len(v.Regions)))
+}
+
 // Security is what a version says of its machines' firmware.
 type Security struct {
 	UEFI    *UEFI           `json:"uefiSettings"`

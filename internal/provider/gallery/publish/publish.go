@@ -31,8 +31,8 @@ type Blob struct {
 type Blobs interface {
 	// Blob tells about a VHD. store.ErrNotFound; an *arm.Error when it cannot be a source.
 	Blob(tx store.Tx, account arm.ID, uri string) (Blob, error)
-	// FreezeBlob packs its content into a manifest in the account's region. It may be asked again.
-	FreezeBlob(ctx context.Context, account arm.ID, uri string) (image.Ref, error)
+	// Freeze packs its content into a manifest in the account's region. It may be asked again.
+	Freeze(ctx context.Context, account arm.ID, uri string) (image.Ref, error)
 }
 
 // Foreign gives the version that an ID of a shared or a community gallery means for a subscription:

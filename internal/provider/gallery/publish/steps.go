@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/blob"
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
@@ -143,7 +144,7 @@ func (w *publication) freeze(ctx context.Context, c *catalog.Content) error {
 	}
 	var ref image.Ref
 	if c.Frozen.URI != "" {
-		ref, err = w.Blobs.FreezeBlob(ctx, id, c.Frozen.URI)
+		ref, err = w.Blobs.Freeze(ctx, id, c.Frozen.URI)
 	} else {
 		ref, err = w.Sources.Freeze(ctx, id, c.Frozen.UniqueID)
 	}
@@ -229,8 +230,11 @@ func (w *publication) region(ctx context.Context, name string) error {
 	w.run.Log().Error("replication failed", "region", name, "error", err)
 	var damaged *image.CorruptError
 	details := "The region's storage did not take the image."
-	if errors.As(err, &damaged) {
+	switch {
+	case errors.As(err, &damaged):
 		details = "The image is damaged in its source region."
+	case blob.IsFull(err):
+		details = "The region's storage is full."
 	}
 	return w.record(ctx, name, catalog.Region{State: catalog.Failed, Progress: state.Progress, Details: details})
 }

@@ -16,6 +16,7 @@ import (
 
 	"vitrine/internal/blob"
 	"vitrine/internal/image"
+	"vitrine/internal/quota"
 	"vitrine/internal/store"
 )
 
@@ -121,6 +122,15 @@ type Blob struct {
 
 	modified time.Time
 	etag     int64
+	was      int64 // bytes that the stored document counts
+}
+
+// bytes are what the blob counts in its tenant's quota: for a page blob all of its pages, whether written or not.
+func (b *Blob) bytes() int64 {
+	if b.Copy != nil && b.Copy.Status == Pending {
+		return max(b.Size, b.Copy.Total)
+	}
+	return b.Size
 }
 
 // Modified is when the blob was last changed; its ETag is made of it.
@@ -162,7 +172,7 @@ func parse(d store.Document) (*Blob, error) {
 	if err := json.Unmarshal(d.Body, &b); err != nil {
 		return nil, fmt.Errorf("blob %s: %w", d.Key, err)
 	}
-	b.etag = d.ETag
+	b.etag, b.was = d.ETag, b.bytes()
 	return &b, nil
 }
 
@@ -175,8 +185,11 @@ func (s *Store) save(tx store.Tx, b *Blob) error {
 	return s.write(tx, b)
 }
 
-// write writes a document as it is.
+// write writes a document as it is, once the tenant may hold what it says.
 func (s *Store) write(tx store.Tx, b *Blob) error {
+	if err := quota.Grow(tx, holder(b.Container), b.bytes()-b.was); err != nil {
+		return err
+	}
 	body, err := json.Marshal(b)
 	if err != nil {
 		return err
@@ -247,9 +260,9 @@ func (s *Store) replace(ctx context.Context, c Container, next *Blob, check Chec
 		if err != nil {
 			return err
 		}
-		next.Created, next.etag, next.Changed = s.Now().UTC().Truncate(time.Microsecond), 0, time.Time{}
+		next.Created, next.etag, next.was, next.Changed = s.Now().UTC().Truncate(time.Microsecond), 0, 0, time.Time{}
 		if old != nil {
-			next.Created, next.etag, next.Changed, next.Lease = old.Created, old.etag, old.Modified(), old.Lease
+			next.Created, next.etag, next.was, next.Changed, next.Lease = old.Created, old.etag, old.was, old.Modified(), old.Lease
 			next.Lease.settle(s.Now())
 			if err := s.leave(tx, old, blocks); err != nil {
 				return err
@@ -357,7 +370,7 @@ func (s *Store) Delete(ctx context.Context, at Address, check Check) error {
 		if err := errors.Join(s.leave(tx, old, nil), s.settle(tx, at, nil)); err != nil {
 			return err
 		}
-		return tx.Delete(key(at.UID, at.Name), old.etag)
+		return errors.Join(quota.Grow(tx, holder(at.UID), -old.was), tx.Delete(key(at.UID, at.Name), old.etag))
 	})
 }
 

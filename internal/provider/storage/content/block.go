@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"vitrine/internal/quota"
 	"vitrine/internal/store"
 )
 
@@ -76,13 +77,21 @@ func (s *Store) PutBlock(ctx context.Context, at Address, id string, r io.Reader
 	if err != nil || len(raw) == 0 || len(raw) > maxID {
 		return refuse("InvalidQueryParameterValue")
 	}
+	room, err := quota.Reserve(ctx, s.Store, holder(at.UID), n, s.Now())
+	if err != nil {
+		return err
+	}
 	part, err := s.store(ctx, at.Container, r, n)
 	if err != nil {
+		s.giveBack(ctx, room)
 		return err
 	}
 	part.ID = id
 	err = s.Store.Update(ctx, func(tx store.Tx) error {
 		if _, err := s.current(tx, at, check); err != nil {
+			return err
+		}
+		if err := errors.Join(room.Release(tx), quota.Grow(tx, holder(at.UID), n)); err != nil {
 			return err
 		}
 		k := blockPrefix(at.UID, at.Name) + hex.EncodeToString(raw)
@@ -110,8 +119,16 @@ func (s *Store) PutBlock(ctx context.Context, at Address, id string, r io.Reader
 	})
 	if err != nil {
 		s.drop(ctx, at.Container, part)
+		s.giveBack(ctx, room)
 	}
 	return err
+}
+
+// giveBack ends the reservation for a body that came to nothing. What fails here is left to Sweep.
+func (s *Store) giveBack(ctx context.Context, room quota.Reservation) {
+	if err := s.Store.Update(context.WithoutCancel(ctx), room.Release); err != nil {
+		s.Log.Warn("bytes stay reserved until they are swept", "error", err)
+	}
 }
 
 // fewer checks the count of the blocks that wait, and that the new one's ID is as long as theirs (the service's rule).
@@ -184,8 +201,13 @@ func (s *Store) drop(ctx context.Context, c Container, list ...Part) {
 
 // PutBlob stores a block blob that comes in one request.
 func (s *Store) PutBlob(ctx context.Context, c Container, next *Blob, r io.Reader, n int64, check Check) error {
+	room, err := quota.Reserve(ctx, s.Store, holder(c.UID), n, s.Now())
+	if err != nil {
+		return err
+	}
 	part, err := s.store(ctx, c, r, n)
 	if err != nil {
+		s.giveBack(ctx, room)
 		return err
 	}
 	list := []Part{part}
@@ -193,8 +215,10 @@ func (s *Store) PutBlob(ctx context.Context, c Container, next *Blob, r io.Reade
 		list = []Part{}
 	}
 	next.Kind, next.UID = Block, uuid.NewString()
-	if err := s.replace(ctx, c, next, check, just(list...)); err != nil {
+	err = s.replace(ctx, c, next, check, func(tx store.Tx, _ *Blob) ([]Part, error) { return list, room.Release(tx) })
+	if err != nil {
 		s.drop(ctx, c, part)
+		s.giveBack(ctx, room)
 		return err
 	}
 	return nil
@@ -283,19 +307,20 @@ func (s *Store) settle(tx store.Tx, at Address, chosen []Part) error {
 		used[p.UID] = true
 	}
 	var unused []Part
+	var waited int64
 	for _, d := range docs {
 		var w waiting
 		if err := json.Unmarshal(d.Body, &w); err != nil {
 			return err
 		}
-		if !used[w.UID] {
+		if waited += w.Size; !used[w.UID] {
 			unused = append(unused, w.Part)
 		}
 		if err := tx.Delete(d.Key, 0); err != nil {
 			return err
 		}
 	}
-	return s.note(tx, leftover{Container: at.UID, Region: at.Region, Parts: unused})
+	return errors.Join(quota.Grow(tx, holder(at.UID), -waited), s.note(tx, leftover{Container: at.UID, Region: at.Region, Parts: unused}))
 }
 
 // Blocks lists a blob's blocks: those of the blob, and those that wait. BlobNotFound when there are neither.

@@ -161,4 +161,12 @@ func (m *model) check(r *rapid.T) {
 	if want := slices.Sorted(maps.Keys(m.blobs)); !slices.Equal(names, want) {
 		r.Fatalf("there are %q, want %q", names, want)
 	}
+	var bytes int64
+	for _, b := range list {
+		bytes += b.Size
+	}
+	bytes += m.waiting()
+	if held := m.held(); held != bytes {
+		r.Fatalf("the quota counts %d bytes, there are %d", held, bytes)
+	}
 }

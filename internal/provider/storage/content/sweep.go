@@ -13,6 +13,7 @@ import (
 
 	"vitrine/internal/blob"
 	"vitrine/internal/image"
+	"vitrine/internal/quota"
 	"vitrine/internal/store"
 )
 
@@ -73,9 +74,13 @@ func (s *Store) leave(tx store.Tx, old *Blob, stay []Part) error {
 	return errors.Join(s.note(tx, l), tx.Delete(listKey(old), 0))
 }
 
+// leaveBlock notes the bytes of a block that waited, which count no longer.
 func (s *Store) leaveBlock(tx store.Tx, container string, d store.Document) error {
 	var w waiting
 	if err := json.Unmarshal(d.Body, &w); err != nil {
+		return err
+	}
+	if err := quota.Grow(tx, holder(container), -w.Size); err != nil {
 		return err
 	}
 	return s.note(tx, leftover{Container: container, Region: w.Region, Parts: []Part{w.Part}})
@@ -87,8 +92,14 @@ const homeKind = "vitrine.storage/homes"
 
 func homeKey(uid string) string { return homeKind + "/" + uid }
 
-// Welcome notes, in the transaction that makes a container, that it takes blobs from now on.
-func (s *Store) Welcome(tx store.Tx, c Container) error {
+// holder is a container as the quota of its tenant counts it.
+func holder(uid string) string { return homeKey(uid) }
+
+// Welcome notes, in the transaction that makes a container, that it takes blobs from now on, which count for a tenant.
+func (s *Store) Welcome(tx store.Tx, c Container, tenant string) error {
+	if err := quota.Open(tx, tenant, holder(c.UID)); err != nil {
+		return err
+	}
 	_, err := tx.Put(store.Document{Key: homeKey(c.UID), Kind: homeKind, Body: fmt.Appendf(nil, `{"region":%q}`, c.Region)})
 	return err
 }
@@ -104,13 +115,13 @@ func home(tx store.Tx, uid string) error {
 
 // Forget notes, in the transaction that removes a container, that all it holds is to go.
 func (s *Store) Forget(tx store.Tx, c Container) error {
-	return errors.Join(missing(tx.Delete(homeKey(c.UID), 0)), s.note(tx, leftover{Container: c.UID, Region: c.Region, Whole: true}))
+	return errors.Join(missing(tx.Delete(homeKey(c.UID), 0)), quota.Drop(tx, holder(c.UID)), s.note(tx, leftover{Container: c.UID, Region: c.Region, Whole: true}))
 }
 
 // Sweep removes bytes that nothing names and blocks that were given up. It may be interrupted and run again, but not twice at a
 // time.
 func (s *Store) Sweep(ctx context.Context) error {
-	return errors.Join(s.giveUp(ctx), s.sweepNotes(ctx), s.sweepFiles(ctx), s.sweepPieces(ctx))
+	return errors.Join(quota.Sweep(ctx, s.Store, s.Now()), s.giveUp(ctx), s.sweepNotes(ctx), s.sweepFiles(ctx), s.sweepPieces(ctx))
 }
 
 func (s *Store) sweepNotes(ctx context.Context) error {

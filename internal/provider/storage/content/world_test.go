@@ -121,7 +121,7 @@ func (w *world) restart() {
 func (w *world) container() content.Container {
 	w.Helper()
 	c := content.Container{UID: uuid.NewString(), Region: "westeurope"}
-	w.must(w.store.Update(context.Background(), func(tx store.Tx) error { return w.blobs.Welcome(tx, c) }))
+	w.must(w.store.Update(context.Background(), func(tx store.Tx) error { return w.blobs.Welcome(tx, c, "tenant") }))
 	return c
 }
 
