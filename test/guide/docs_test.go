@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"vitrine/test/harness"
 	"vitrine/test/playbook"
 )
 
@@ -73,9 +74,7 @@ func anchors(text string) (found []string) {
 // TestCommandsExist asks the program whether it has every subcommand and flag that a page shows.
 func TestCommandsExist(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "vitrine")
-	if out, err := exec.Command("go", "build", "-o", bin, "vitrine/cmd/vitrine").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	harness.Build(t, bin)
 	helps := map[string]string{}
 	help := func(command string) string {
 		if _, known := helps[command]; !known {
