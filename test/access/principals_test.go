@@ -183,5 +183,5 @@ func principals(t *testing.T, s *harness.Server, from *issuer) {
 	// What is taken away stops at once, with the tokens that are there already.
 	as.walk(t, []step{{Args: "login --service-principal -u {worker} -p {password} --tenant {tenant}"}, {Args: "group list", Want: want{"": "len:0"}}})
 	p.walk(t, []step{{Args: "ad sp delete --id {worker}"}})
-	as.walk(t, []step{{Args: "group list", Exit: 1}})
+	as.walk(t, []step{{Args: "group list", Exit: 1, Says: "InvalidAuthenticationToken"}})
 }

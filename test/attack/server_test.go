@@ -11,64 +11,14 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"vitrine/internal/client"
 )
-
-// server starts the real program on a free port, with a data folder of its own, until the test ends. issuer is one more that is allowed.
-func server(t *testing.T, issuer string) client.Server {
-	t.Helper()
-	dir := t.TempDir()
-	bin, data, ready := filepath.Join(dir, "vitrine"), filepath.Join(dir, "data"), filepath.Join(dir, "ready.json")
-	if out, err := exec.Command("go", "build", "-o", bin, "vitrine/cmd/vitrine").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	serve := exec.Command(bin, "serve", "--accel", "tcg", "--data", data, "--listen", "127.0.0.1:0", "--ready-file", ready,
-		"--allow-issuer", "https://issuer.attack.example", "--allow-issuer", issuer)
-	serve.Stdout, serve.Stderr = log, log
-	if err := serve.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- serve.Wait() }()
-	t.Cleanup(func() {
-		if err := serve.Process.Signal(syscall.SIGTERM); err == nil {
-			<-ended
-		}
-		log.Close()
-		if raw, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
-			t.Logf("the server's last words:\n%s", raw[max(0, len(raw)-3000):])
-		}
-	})
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(2 * time.Minute); ; {
-		var s client.Server
-		if raw, err := os.ReadFile(ready); err == nil && json.Unmarshal(raw, &s) == nil {
-			return s
-		}
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("the server ended: %v", err)
-		case <-tick.C:
-		case <-late:
-			t.Fatal("the server does not get ready")
-		}
-	}
-}
 
 // listener counts who calls: whatever an attacker's address in a token or form makes the server do.
 func listener(t *testing.T, calls *atomic.Int64) *httptest.Server {

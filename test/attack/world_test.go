@@ -16,6 +16,7 @@ import (
 
 	"vitrine/internal/client"
 	"vitrine/internal/image/format"
+	"vitrine/test/harness"
 )
 
 // world is what is there before the attacks: contoso with a gallery of disks, fabrikam beside it.
@@ -54,7 +55,8 @@ func prepare(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t}
 	w.trap = listener(t, &w.calls).Listener.Addr().String()
-	w.at = server(t, "https://localhost:"+w.trap[strings.LastIndex(w.trap, ":")+1:])
+	w.at = harness.Start(t, harness.Config{Args: []string{"--allow-issuer", "https://issuer.attack.example",
+		"--allow-issuer", "https://localhost:" + w.trap[strings.LastIndex(w.trap, ":")+1:]}}).Where()
 	w.operator = client.NewOperator(w.at.Operator)
 	w.roots = roots(t, w.at)
 	w.http = w.from("127.0.0.1")

@@ -1,9 +1,7 @@
 package gallery
 
 import (
-	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"vitrine/internal/client"
@@ -30,24 +28,6 @@ func newSide(t *testing.T, s *harness.Server, name string) *side {
 	return p
 }
 
-// guest is the image that machines boot.
-func guest(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("VITRINE_GUEST")
-	if path == "" {
-		path = filepath.Join("..", "..", "build", "guest", "tiny.qcow2")
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = os.Stat(abs)
-	harness.Need(t, err == nil, "the guest image is missing (make guest)")
-	_, err = exec.LookPath("qemu-img")
-	harness.Need(t, err == nil, "qemu-img is not installed")
-	return abs
-}
-
 const (
 	graph = "rest --method post --url {arm}/providers/Microsoft.ResourceGraph/resources?api-version=2021-03-01 --body "
 	at    = " --gallery-unique-name {unique} -l eastus"
@@ -57,7 +37,9 @@ const (
 // TestSharing shares a gallery with a subscription, and another one with everybody, and boots a machine of each.
 func TestSharing(t *testing.T) {
 	harness.Az(t)
-	image := guest(t)
+	image := harness.Guest(t)
+	_, err := exec.LookPath("qemu-img")
+	harness.Need(t, err == nil, "qemu-img is not installed")
 	s := harness.Start(t, harness.Config{})
 	for name, f := range map[string]func(*pair, string){"direct": (*pair).direct, "community": (*pair).community} {
 		t.Run(name, func(t *testing.T) {

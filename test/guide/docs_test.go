@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"vitrine/test/harness"
 	"vitrine/test/playbook"
 )
 
@@ -73,9 +74,7 @@ func anchors(text string) (found []string) {
 // TestCommandsExist asks the program whether it has every subcommand and flag that a page shows.
 func TestCommandsExist(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "vitrine")
-	if out, err := exec.Command("go", "build", "-o", bin, "vitrine/cmd/vitrine").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	harness.Build(t, bin)
 	helps := map[string]string{}
 	help := func(command string) string {
 		if _, known := helps[command]; !known {
@@ -89,7 +88,7 @@ func TestCommandsExist(t *testing.T) {
 	for page, text := range pages(t) {
 		text = strings.ReplaceAll(text, "\\\n", " ")
 		for _, m := range shown.FindAllStringSubmatch(text, -1) {
-			command, flags := parse(strings.Fields(m[1]))
+			command, flags := parse(strings.Fields(m[1]), func(command string) bool { return strings.Contains(help(command), "\nAvailable Commands:") })
 			if command == "" {
 				continue
 			}
@@ -109,9 +108,9 @@ func TestCommandsExist(t *testing.T) {
 	}
 }
 
-// parse splits a command line into subcommands and flags; what follows "--" is another program's.
-func parse(words []string) (command string, flags []string) {
-	groups := []string{"app", "audit", "ca", "image", "role", "subscription", "tenant", "user", "vm"}
+// parse splits a command line into subcommands and flags; what follows "--" is another program's. group says whether a command has
+// commands below it.
+func parse(words []string, group func(command string) bool) (command string, flags []string) {
 	for i := 0; i < len(words); i++ {
 		switch w := words[i]; {
 		case w == "--":
@@ -123,9 +122,47 @@ func parse(words []string) (command string, flags []string) {
 			flags = append(flags, name)
 		case command == "" && w != "vitrine" && regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(w):
 			command = w
-		case slices.Contains(groups, command) && regexp.MustCompile(`^[a-z]+$`).MatchString(w):
+		case !strings.Contains(command, " ") && regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(w) && group(command):
 			command += " " + w
 		}
 	}
 	return command, flags
+}
+
+// TestNamesExist looks for every test and every path of the repository that a page names: a proof that is gone is none.
+func TestNamesExist(t *testing.T) {
+	tests := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
+	err := filepath.WalkDir(playbook.Root(t), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		for _, m := range declared.FindAllSubmatch(raw, -1) {
+			tests[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	test := regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*`)
+	path := regexp.MustCompile("(?:^|[\\s`(])((?:bench|changelog|cmd|docs|guest|internal|scripts|test)/[\\w./-]*\\w)")
+	checked := 0
+	for page, text := range pages(t) {
+		for _, name := range test.FindAllString(text, -1) {
+			if checked++; !tests[name] {
+				t.Errorf("%s: there is no %s", page, name)
+			}
+		}
+		for _, m := range path.FindAllStringSubmatch(text, -1) {
+			checked++
+			if _, err := os.Stat(filepath.Join(playbook.Root(t), m[1])); err != nil {
+				t.Errorf("%s: there is no %s", page, m[1])
+			}
+		}
+	}
+	if checked < 200 {
+		t.Errorf("only %d names were found in the pages", checked)
+	}
 }

@@ -38,6 +38,30 @@ func Az(t *testing.T) string {
 	return path
 }
 
+// Guest is the image that machines boot: the tiny one that make guest builds, or whatever VITRINE_GUEST names.
+func Guest(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("VITRINE_GUEST")
+	if path == "" {
+		path = filepath.Join("..", "..", "build", "guest", "tiny.qcow2")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = os.Stat(abs)
+	Need(t, err == nil, "the guest image is missing (make guest)")
+	return abs
+}
+
+// Build makes the program.
+func Build(t *testing.T, path string) {
+	t.Helper()
+	if out, err := exec.Command("go", "build", "-o", path, "vitrine/cmd/vitrine").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+}
+
 // Server is a running vitrine with a data folder of its own.
 type Server struct {
 	t         *testing.T
@@ -57,10 +81,7 @@ func Start(t *testing.T, cfg Config) *Server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &Server{t: t, dir: dir, bin: filepath.Join(dir, "vitrine"), data: filepath.Join(dir, "data")}
-	build := exec.Command("go", "build", "-o", s.bin, "vitrine/cmd/vitrine")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	Build(t, s.bin)
 	ready, log := filepath.Join(dir, "ready"), filepath.Join(dir, "log")
 	sink, err := os.Create(log)
 	if err != nil {
@@ -155,11 +176,13 @@ func (s *Server) Vitrine(t *testing.T, out any, args ...string) {
 	}
 }
 
-// environ leads a client with this home to the server.
-func (s *Server) environ(home string) []string {
+func (s *Server) environ(home string) []string { return Environ(s.where, home) }
+
+// Environ leads a client with this home to a server.
+func Environ(where client.Server, home string) []string {
 	env := []string{"HOME=" + home, "AZURE_CONFIG_DIR=" + filepath.Join(home, ".azure"), "PYTHONWARNINGS=ignore", "LC_ALL=C.UTF-8",
-		"HTTPS_PROXY=" + s.where.Proxy, "https_proxy=" + s.where.Proxy, "NO_PROXY=127.0.0.1,localhost", "REQUESTS_CA_BUNDLE=" + s.where.Bundle,
-		"SSL_CERT_FILE=" + s.where.Bundle, "AZURE_CORE_COLLECT_TELEMETRY=no", "AZURE_CORE_NO_COLOR=1", "AZURE_CORE_SURVEY_MESSAGE=no"}
+		"HTTPS_PROXY=" + where.Proxy, "https_proxy=" + where.Proxy, "NO_PROXY=127.0.0.1,localhost", "REQUESTS_CA_BUNDLE=" + where.Bundle,
+		"SSL_CERT_FILE=" + where.Bundle, "AZURE_CORE_COLLECT_TELEMETRY=no", "AZURE_CORE_NO_COLOR=1", "AZURE_CORE_SURVEY_MESSAGE=no"}
 	for _, name := range []string{"PATH", "VITRINE_AZ_ROOT", "VITRINE_CACHE", "XDG_CACHE_HOME"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vitrine/internal/client"
+	"vitrine/test/harness"
 )
 
 // values is what az rest prints of the activity log.
@@ -34,7 +35,7 @@ func (s *server) activity(subscription, filter string, more ...string) values {
 
 // TestActivityLog has az write, be denied and read both back; then proves the chain, breaks nothing by a kill, and looks for secrets.
 func TestActivityLog(t *testing.T) {
-	azPath(t)
+	harness.Az(t)
 	s := start(t)
 	var tenant client.Tenant
 	s.vitrine(&tenant, "tenant", "create", "contoso")

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"vitrine/test/harness"
 )
 
 // captures make image versions of a machine "golden" in every way, and leave nothing of it but them.
@@ -32,7 +34,7 @@ var captures = []command{
 // TestCapture: what a machine wrote is in the machines made from the versions of its snapshot, of itself and of its managed image, when
 // the machine, its disk and both of those are gone.
 func TestCapture(t *testing.T) {
-	azPath(t)
+	harness.Az(t)
 	t.Parallel()
 	w := prepare(t, false)
 	w.vitrine(nil, "role", "assign", "Owner", "--scope", "/subscriptions/"+w.t1.SubscriptionID, "--principal", w.app.ObjectID)
@@ -62,13 +64,13 @@ func TestCapture(t *testing.T) {
 
 // TestVHD: a version of a fixed VHD that was uploaded to a storage account starts, when the account is gone.
 func TestVHD(t *testing.T) {
-	azPath(t)
+	harness.Az(t)
 	t.Parallel()
 	w := prepare(t, false)
 	w.vitrine(nil, "role", "assign", "Owner", "--scope", "/subscriptions/"+w.t2.SubscriptionID, "--principal", w.inT2.ObjectID)
 	w.login(w.t2.TenantID)
 	file := filepath.Join(w.home, "os.vhd")
-	if r := w.exec(nil, "qemu-img", "convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on", guest(t), file); r.code != 0 {
+	if r := w.exec(nil, "qemu-img", "convert", "-O", "vpc", "-o", "subformat=fixed,force_size=on", harness.Guest(t), file); r.code != 0 {
 		t.Fatal(r.err)
 	}
 	w.rows(t, []command{

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"vitrine/test/harness"
 )
 
 // command is one line of az, what it must print, and its exit code. docs/compatibility.md is written from this table.
@@ -199,7 +201,7 @@ var machineCommands = []command{
 
 // TestCommands runs what else az users type, one line after another against one server.
 func TestCommands(t *testing.T) {
-	azPath(t)
+	harness.Az(t)
 	t.Parallel()
 	w := prepare(t, false)
 	file := filepath.Join(w.home, "small.jsonc")

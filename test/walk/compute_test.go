@@ -9,6 +9,7 @@ import (
 
 	"vitrine/internal/client"
 	"vitrine/internal/image/format"
+	"vitrine/test/harness"
 )
 
 // computeDisks are disks, snapshots and images without a machine. D is what stands before a disk's name in its ID.
@@ -92,7 +93,7 @@ var computeMachine = []command{
 // TestCompute: what a machine wrote is in a snapshot of its running disk, in a disk made from that, and in an image of the machine.
 // TestCapture has the same for image versions.
 func TestCompute(t *testing.T) {
-	azPath(t)
+	harness.Az(t)
 	t.Parallel()
 	w := prepare(t, false)
 	w.vitrine(nil, "role", "assign", "Owner", "--scope", "/subscriptions/"+w.t1.SubscriptionID, "--principal", w.app.ObjectID)

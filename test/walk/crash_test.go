@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"vitrine/internal/client"
+	"vitrine/test/harness"
 )
 
 // crash is a walk that is cut off again and again.
@@ -36,7 +37,7 @@ func TestCrash(t *testing.T) {
 	if !full() && os.Getenv("VITRINE_CRASH_SEED") == "" {
 		t.Skip("not tested: kills at random moments take minutes (VITRINE_FULL=1, or VITRINE_CRASH_SEED)")
 	}
-	need(t, have("qemu-system-x86_64") && have("ssh") && have("ssh-keygen"), "QEMU or ssh is not installed")
+	harness.Need(t, have("qemu-system-x86_64") && have("ssh") && have("ssh-keygen"), "QEMU or ssh is not installed")
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("VITRINE_CRASH_SEED"); text != "" {
@@ -88,7 +89,7 @@ func (c *crash) moment(most time.Duration) time.Duration {
 func (c *crash) first() {
 	c.sshKey()
 	began := time.Now()
-	c.publish(guest(c.t), c.image+"/versions/1.5.0")
+	c.publish(harness.Guest(c.t), c.image+"/versions/1.5.0")
 	c.importing, began = time.Since(began), time.Now()
 	c.deploy(c.groupID(), "first", "start")
 	c.deploying = time.Since(began)
@@ -151,7 +152,7 @@ func (c *crash) cut(most time.Duration) {
 // beginImport starts vitrine image import of a new version; end ends it, and again runs it anew.
 func (c *crash) beginImport(more ...string) (again, end func()) {
 	c.number++
-	args := append([]string{"--data", c.data, "image", "import", guest(c.t), "--version-id", c.image + "/versions/2.0." + strconv.Itoa(c.number), "--target-region", "eastus"}, more...)
+	args := append([]string{"--data", c.data, "image", "import", harness.Guest(c.t), "--version-id", c.image + "/versions/2.0." + strconv.Itoa(c.number), "--target-region", "eastus"}, more...)
 	ctx, cancel := context.WithCancel(context.Background())
 	cut := exec.CommandContext(ctx, c.bin, args...)
 	cut.Env = c.environ()

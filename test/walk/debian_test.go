@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vitrine/test/harness"
 )
 
 // cloudInitLimit is how long Debian with cloud-init may take to boot under emulation, while other tests run.
@@ -24,7 +26,7 @@ func TestDebianGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = os.Stat(image)
-	need(t, err == nil, "the Debian guest image is missing (make guest-debian)")
+	harness.Need(t, err == nil, "the Debian guest image is missing (make guest-debian)")
 	w := prepareBy(t, true, (*world).groupByARM)
 	version := w.gallery + "/images/debian/versions/12.0.0"
 	w.vitrine(nil, "image", "import", image, "--version-id", version, "--create", "--location", "eastus", "--publisher", "debian", "--offer", "debian",

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vitrine/internal/client"
+	"vitrine/test/harness"
 )
 
 // denial is one step of the walk that is missing, or one bad request: who asks what, and what az and the server say.
@@ -34,7 +35,7 @@ type denied struct {
 
 // TestDeniedWalk asks for what must be refused, by the real az, and looks what is left after each.
 func TestDeniedWalk(t *testing.T) {
-	azPath(t)
+	harness.Az(t)
 	t.Parallel()
 	d := prepareDenied(t)
 	for _, row := range denials() {
@@ -62,7 +63,7 @@ func TestDeniedWalk(t *testing.T) {
 // azAs runs az with the configuration of one actor.
 func (d *denied) azAs(who string, args ...string) result {
 	d.t.Helper()
-	return d.exec([]string{"AZURE_CONFIG_DIR=" + filepath.Join(d.home, "az-"+who)}, azPath(d.t), args...)
+	return d.exec([]string{"AZURE_CONFIG_DIR=" + filepath.Join(d.home, "az-"+who)}, harness.Az(d.t), args...)
 }
 
 // rest is az rest with a machine's body and, if given, an auxiliary token.
@@ -109,7 +110,7 @@ func prepareDenied(t *testing.T) *denied {
 	w := d.world
 	special := strings.Replace(w.gallery, "myGallery", "special", 1)
 	d.special = special + "/images/whole/versions/1.0.0"
-	w.vitrine(nil, "image", "import", guest(t), "--version-id", d.special, "--create", "--location", "eastus", "--os-type", "Linux",
+	w.vitrine(nil, "image", "import", harness.Guest(t), "--version-id", d.special, "--create", "--location", "eastus", "--os-type", "Linux",
 		"--os-state", "Specialized", "--generation", "V1", "--target-region", "eastus")
 	w.vitrine(nil, "role", "assign", "Reader", "--scope", special, "--principal", w.app.ObjectID)
 	d.objects = map[string]string{}

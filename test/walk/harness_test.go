@@ -16,22 +16,11 @@ import (
 	"time"
 
 	"vitrine/internal/client"
+	"vitrine/test/harness"
 )
 
 // full is set by make test: then what is missing is a failure, else it is named and skipped.
 func full() bool { return os.Getenv("VITRINE_FULL") == "1" }
-
-// need skips, or with VITRINE_FULL fails, a test that lacks something.
-func need(t *testing.T, ok bool, what string) {
-	t.Helper()
-	switch {
-	case ok:
-	case full():
-		t.Fatalf("VITRINE_FULL=1, but %s", what)
-	default:
-		t.Skipf("not tested: %s", what)
-	}
-}
 
 func have(program string) bool {
 	_, err := exec.LookPath(program)
@@ -45,27 +34,8 @@ func program(t *testing.T) string {
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
-	build := exec.Command("go", "build", "-o", path, "vitrine/cmd/vitrine")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	harness.Build(t, path)
 	return path
-}
-
-// guest is the tiny guest image that make guest builds.
-func guest(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("VITRINE_GUEST")
-	if path == "" {
-		path = filepath.Join("..", "..", "build", "guest", "tiny.qcow2")
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = os.Stat(abs)
-	need(t, err == nil, "the guest image is missing (make guest)")
-	return abs
 }
 
 // server is a running vitrine with a data folder of its own.
@@ -260,20 +230,7 @@ func (s *server) environ() []string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	env := []string{"HOME=" + s.home, "AZURE_CONFIG_DIR=" + filepath.Join(s.home, ".azure"), "PYTHONWARNINGS=ignore", "LC_ALL=C.UTF-8",
-		"HTTPS_PROXY=" + where.Proxy, "https_proxy=" + where.Proxy, "NO_PROXY=127.0.0.1,localhost", "REQUESTS_CA_BUNDLE=" + where.Bundle,
-		"SSL_CERT_FILE=" + where.Bundle, "AZURE_CORE_COLLECT_TELEMETRY=no", "AZURE_CORE_NO_COLOR=1", "AZURE_CORE_SURVEY_MESSAGE=no"}
-	for _, name := range []string{"PATH", "VITRINE_AZ_ROOT", "VITRINE_CACHE", "XDG_CACHE_HOME"} {
-		if v, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+v)
-		}
-	}
-	if _, ok := os.LookupEnv("VITRINE_CACHE"); !ok { // HOME is a private one; the az root is not in it
-		if cache, err := os.UserCacheDir(); err == nil {
-			env = append(env, "VITRINE_CACHE="+filepath.Join(cache, "vitrine"))
-		}
-	}
-	return env
+	return harness.Environ(where, s.home)
 }
 
 // vitrine runs our own command line and decodes its JSON.
@@ -294,19 +251,10 @@ func (s *server) vitrine(out any, args ...string) {
 	}
 }
 
-// azPath is the judge: az 2.74 of its own root, by scripts/az, or whatever VITRINE_AZ names. One that happens to be on PATH
-// is not asked: Debian 12's does not work.
-func azPath(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("VITRINE_AZ")
-	need(t, path != "", "VITRINE_AZ names no az (make test sets it)")
-	return path
-}
-
 // az runs the real az.
 func (s *server) az(args ...string) result {
 	s.t.Helper()
-	return s.exec(nil, azPath(s.t), args...)
+	return s.exec(nil, harness.Az(s.t), args...)
 }
 
 // azOK runs az, wants success and decodes its JSON.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"vitrine/test/harness"
 )
 
 // created is what az vm create prints.
@@ -22,7 +24,7 @@ type created struct {
 
 // TestWalk runs the published commands and then lives with the machine as an az user does.
 func TestWalk(t *testing.T) {
-	azPath(t)
+	harness.Az(t)
 	t.Parallel()
 	w := prepare(t, true)
 	vm := w.published(t)
@@ -69,7 +71,7 @@ func (w *world) published(t *testing.T) (vm created) {
 func (w *world) shell(out any, command string) {
 	w.t.Helper()
 	bin := filepath.Join(w.home, "bin")
-	az, err := exec.LookPath(azPath(w.t))
+	az, err := exec.LookPath(harness.Az(w.t))
 	if err != nil {
 		w.t.Fatal(err)
 	}

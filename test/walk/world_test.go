@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"vitrine/internal/client"
+	"vitrine/test/harness"
 )
 
 // world is what the how-to has prepared before its commands begin.
@@ -36,8 +37,8 @@ func prepare(t *testing.T, roles bool) *world {
 // prepareBy makes the consumer's group in a way of the caller's.
 func prepareBy(t *testing.T, roles bool, makeGroup func(*world)) *world {
 	t.Helper()
-	image := guest(t)
-	need(t, have("qemu-img"), "qemu-img is not installed")
+	image := harness.Guest(t)
+	harness.Need(t, have("qemu-img"), "qemu-img is not installed")
 	w := &world{server: start(t)}
 	w.vitrine(&w.t1, "tenant", "create", "contoso")
 	w.vitrine(&w.t2, "tenant", "create", "fabrikam")
@@ -70,7 +71,7 @@ func (w *world) makeGroup() {
 		{"login", "--service-principal", "-u", w.t2.AppID, "-p", w.t2.Password, "--tenant", w.t2.TenantID},
 		{"group", "create", "-n", consumerGroup, "-l", "eastus"},
 	} {
-		if r := w.exec(own, azPath(w.t), args...); r.code != 0 {
+		if r := w.exec(own, harness.Az(w.t), args...); r.code != 0 {
 			w.t.Fatalf("az %s: exit %d\n%s", args[0], r.code, r.err)
 		}
 	}
