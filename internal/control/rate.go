@@ -1,7 +1,6 @@
 package control
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -29,14 +28,7 @@ func (c *Control) meter(h http.Header, r Request) error {
 	if limit.Name == "" {
 		return nil
 	}
-	// by tenant too: who names another's subscription uses up nothing of that one's
-	key := strings.ToLower(r.Caller.Primary.TenantID + "/" + path.ID.Subscription + "/" + ns + "/" + limit.Name)
-	short, long, wait, window := c.throttle.Take(key, limit)
-	h.Set("x-ms-ratelimit-remaining-resource", fmt.Sprintf("%[1]s/%[2]s3Min;%[3]d,%[1]s/%[2]s30Min;%[4]d", ns, limit.Name, short, long))
-	if wait == 0 {
-		return nil
-	}
-	return throttle.Refused(window, path.ID.Subscription, wait)
+	return c.throttle.Resource(h.Set, r.Caller.Primary, path.ID.Subscription, ns, limit)
 }
 
 // limit finds the provider's limit for what a request asks.

@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -46,8 +47,15 @@ func (m *Meter) General(set func(header, value string), method string, p authn.P
 		kind, p.Client(), scope, cmp.Or(subscription, p.TenantID)), wait)
 }
 
-// Refused is the answer when a provider's window is full.
-func Refused(window, subscription string, wait time.Duration) error {
+// Resource counts a request against a provider's own windows. By tenant too: who names another's subscription uses up nothing of
+// that one's.
+func (m *Meter) Resource(set func(header, value string), p authn.Principal, subscription, namespace string, l Limit) error {
+	key := strings.ToLower(p.TenantID + "/" + subscription + "/" + namespace + "/" + l.Name)
+	short, long, wait, window := m.Take(key, l)
+	set("x-ms-ratelimit-remaining-resource", fmt.Sprintf("%[1]s/%[2]s3Min;%[3]d,%[1]s/%[2]s30Min;%[4]d", namespace, l.Name, short, long))
+	if wait == 0 {
+		return nil
+	}
 	e := after(arm.Errorf(429, "OperationNotAllowed", "The server rejected the request because too many requests have been received for this subscription."), wait)
 	e.Details = []*arm.Error{arm.Errorf(429, "TooManyRequests", "The limit '%s' of subscription '%s' is used up. Retry after %s seconds.",
 		window, subscription, e.Header["Retry-After"]).At(window)}
