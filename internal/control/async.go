@@ -87,11 +87,8 @@ func (c *Control) status(ctx context.Context, p *pass) (*Response, error) {
 // brief tells whether an operation is of a type whose status URL gives no times.
 func (c *Control) brief(o *operation.Operation) bool {
 	id, err := arm.ParseKey(o.Resource)
-	if err != nil {
-		return false
-	}
 	k, ok := c.types[Kind(id.Type())]
-	return ok && k.about().Brief
+	return err == nil && ok && k.about().Brief
 }
 
 // unseal makes a result readable that lies sealed in the store, such as a signed URL.

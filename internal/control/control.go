@@ -76,7 +76,8 @@ type Response struct {
 type Route struct {
 	Method  string
 	Pattern string
-	Reads   bool // a POST that only asks: nothing is written, no activity log either
+	Reads   bool   // a POST that only asks: nothing is written, no activity log either
+	Right   string // what the caller must hold at the path's subscription or group; empty: Do asks itself
 	Do      func(ctx context.Context, c *Call) (any, error)
 	// Alone runs Do outside of a transaction: Tx is nil, and what Do leaves in Commit is done in one of its own at the end.
 	Alone bool
@@ -370,6 +371,18 @@ type Type struct {
 	Name     string // without the namespace
 	Versions []arm.Version
 	Rights   []string // that a role can give: Microsoft.Compute/disks/read
+}
+
+// Rights are all that the types and the routes ask for, sorted.
+func (c *Control) Rights() (all []string) {
+	for _, k := range c.types {
+		all = append(all, k.about().Rights...)
+	}
+	for _, r := range c.routes {
+		all = append(all, r.Right)
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(right string) bool { return right == "" })
 }
 
 // Namespaces gives the manifest of every provider: its types, sorted.

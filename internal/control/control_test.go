@@ -404,3 +404,27 @@ func TestTable(t *testing.T) {
 		t.Error("a broken ID")
 	}
 }
+
+// A route that names a right is for who holds it, in a transaction or alone, and the right is among those that are told.
+func TestRouteRight(t *testing.T) {
+	w := newWorld(t)
+	const numbers = "/subscriptions/" + subA + "/providers/Vitrine.Test/numbers"
+	w.grant("member", readerRole, "/subscriptions/"+subA+"/resourceGroups/g")
+	w.grant("reader", readerRole, "/subscriptions/"+subA)
+	for _, method := range []string{"GET", "POST"} {
+		w.do("owner", method, numbers, "").is(200, "")
+		w.do("reader", method, numbers, "").is(200, "")
+		w.do("member", method, numbers, "").is(403, "AuthorizationFailed")
+		w.do("nobody", method, numbers, "").is(403, "AuthorizationFailed")
+		w.do("owner-b", method, numbers, "").is(401, "InvalidAuthenticationTokenTenant")
+	}
+	all := strings.Join(w.control.Rights(), " ")
+	for _, right := range []string{"Vitrine.Test/numbers/read", "Vitrine.Test/widgets/poke/action", "Vitrine.Test/engines/delete"} {
+		if strings.Count(" "+all+" ", " "+right+" ") != 1 {
+			t.Errorf("%s is not once in %s", right, all)
+		}
+	}
+	if strings.Contains(all, "Vitrine.Test/fixed/write") || strings.HasPrefix(all, " ") {
+		t.Errorf("rights that nothing asks for: %q", all)
+	}
+}

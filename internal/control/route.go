@@ -24,7 +24,7 @@ func (c *Control) route(ctx context.Context, p *pass) (*Response, error) {
 		call := &Call{Request: p.Request, Names: names, Control: c, Reply: http.Header{}, Correlation: correlation(ctx, p.Header)}
 		var body []byte
 		f := func(tx store.Tx) error {
-			if err := c.owned(tx, p); err != nil {
+			if err := c.entitled(tx, p, r, names); err != nil {
 				return err
 			}
 			call.Tx, call.Status = tx, http.StatusOK
@@ -57,10 +57,18 @@ func (c *Control) route(ctx context.Context, p *pass) (*Response, error) {
 	return nil, nil
 }
 
+// entitled checks whose subscription it is, and the right that a route asks for.
+func (c *Control) entitled(tx store.Tx, p *pass, r Route, names map[string]string) error {
+	if err := c.owned(tx, p); err != nil || r.Right == "" {
+		return err
+	}
+	return c.rbac.Check(tx, p.Caller.Primary, r.Right, arm.ID{Subscription: names["subscription"], ResourceGroup: names["group"]})
+}
+
 // alone serves a route that does its work outside of a transaction. Its event is kept like any other's.
 func (c *Control) alone(ctx context.Context, p *pass, r Route, call *Call) (*Response, error) {
 	err := c.view(ctx, p, func(tx store.Tx) error {
-		if err := c.owned(tx, p); err != nil {
+		if err := c.entitled(tx, p, r, call.Names); err != nil {
 			return err
 		}
 		return rbac.Unlocked(tx, p.id, p.permission())

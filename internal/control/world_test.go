@@ -179,6 +179,10 @@ func (w *world) register() {
 	w.control.Handle(control.Route{Method: "GET", Pattern: "/subscriptions/{subscription}/locations", Do: func(_ context.Context, c *control.Call) (any, error) {
 		return control.Values([]string{c.Names["subscription"]}), nil
 	}})
+	for method, alone := range map[string]bool{"GET": false, "POST": true} {
+		w.control.Handle(control.Route{Method: method, Pattern: "/subscriptions/{subscription}/providers/Vitrine.Test/numbers", Right: "Vitrine.Test/numbers/read", Alone: alone,
+			Do: func(context.Context, *control.Call) (any, error) { return control.Values([]int{1}), nil }})
+	}
 	w.control.Handle(control.Route{Method: "POST", Pattern: "/providers/Vitrine.Test/clash", Do: func(context.Context, *control.Call) (any, error) {
 		return nil, store.ErrConflict
 	}})

@@ -338,13 +338,7 @@ func (k *kind[T]) first(created, long bool) (status int, state string) {
 	status, state = http.StatusOK, arm.Updating
 	switch {
 	case created:
-		status, state = http.StatusCreated, arm.Creating
-		if k.Async.Create != 0 {
-			status = k.Async.Create
-		}
-		if k.Async.First != "" {
-			state = k.Async.First
-		}
+		status, state = cmp.Or(k.Async.Create, http.StatusCreated), cmp.Or(k.Async.First, arm.Creating)
 	case k.Async.Update != 0:
 		status = k.Async.Update
 	case k.Async.Create == http.StatusAccepted:

@@ -54,7 +54,7 @@ func operation(x *exchange) string {
 		if rest == "register" {
 			return x.method + " providers/{namespace}/register"
 		}
-		return x.method + " " + ns + "/" + types(x.method, strings.Split(rest, "/"), len(parts) > 2 || ns == "Microsoft.Authorization")
+		return x.method + " " + ns + "/" + types(x.method, strings.Split(rest, "/"), head == "" || len(parts) > 2 || ns == "Microsoft.Authorization")
 	}
 	return x.method + " " + types(x.method, parts, false)
 }

@@ -86,7 +86,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	})
 	refuseUnserved(c)
 	c.Handle(control.Route{Method: "GET", Pattern: gravesPattern, Do: listGraves})
-	c.Handle(control.Route{Method: "GET", Pattern: usagesPattern, Do: p.listUsages})
+	c.Handle(control.Route{Method: "GET", Pattern: usagesPattern, Right: "Microsoft.Compute/locations/usages/read", Do: p.listUsages})
 	return p
 }
 

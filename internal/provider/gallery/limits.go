@@ -97,9 +97,6 @@ type usageName struct {
 // how many bytes it holds.
 func (p *Provider) listUsages(_ context.Context, c *control.Call) (any, error) {
 	scope := arm.ID{Subscription: c.Names["subscription"]}
-	if err := c.Control.RBAC().Check(c.Tx, c.Caller.Primary, "Microsoft.Compute/locations/usages/read", scope); err != nil {
-		return nil, err
-	}
 	l, ok := arm.LocationOf(c.Names["location"])
 	if !ok {
 		return nil, arm.Errorf(400, "InvalidParameter", "The value '%.80s' of the parameter 'location' is not a location.", c.Names["location"]).At("location")

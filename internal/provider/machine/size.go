@@ -19,8 +19,9 @@ type list[T any] struct {
 
 func routes(c *control.Control) {
 	c.Handle(control.Route{Method: "GET", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/vmSizes",
-		Do: func(context.Context, *control.Call) (any, error) { return list[size.Size]{size.All()}, nil }})
-	c.Handle(control.Route{Method: "GET", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Compute/skus",
+		Right: "Microsoft.Compute/locations/vmSizes/read",
+		Do:    func(context.Context, *control.Call) (any, error) { return list[size.Size]{size.All()}, nil }})
+	c.Handle(control.Route{Method: "GET", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Compute/skus", Right: "Microsoft.Compute/skus/read",
 		Do: func(_ context.Context, call *control.Call) (any, error) {
 			return list[size.SKU]{size.SKUs(call.Query.Get("$filter"))}, nil
 		}})

@@ -178,6 +178,17 @@ func TestManifests(t *testing.T) {
 		t.Errorf("providers: %s", got)
 	}
 	w.Refused(inA, "GET", "/subscriptions/"+subA+"/providers/Acme.Rockets", "", "404 InvalidResourceNamespace", "Acme.Rockets")
+	var rights []string
+	for _, v := range w.Get(inGuest, "/providers/microsoft.compute/operations")["value"].([]any) {
+		rights = append(rights, at(v, "name").(string))
+		if at(v, "display.provider") != "Microsoft.Compute" || at(v, "display.resource") == "" || at(v, "isDataAction") != false {
+			t.Errorf("%v", v)
+		}
+	}
+	if got, want := strings.Join(rights, " "), strings.ReplaceAll("g/delete g/listKeys/action g/read g/write v/delete v/listKeys/action v/read v/write", "g/", "Microsoft.Compute/galleries/"); got != strings.ReplaceAll(want, "v/", "Microsoft.Compute/virtualMachines/") {
+		t.Errorf("operations: %s", got)
+	}
+	w.Refused(inA, "GET", "/providers/Acme.Rockets/operations", "", "404 InvalidResourceNamespace", "Acme.Rockets")
 	l := w.Get(inA, "/subscriptions/"+subA+"/locations?api-version=2019-11-01")
 	if at(l, "value.0.regionalDisplayName") == nil || at(l, "value.0.name") == nil {
 		t.Errorf("%v", l)

@@ -138,12 +138,10 @@ func providerPermissions(_ context.Context, c *control.Call) (any, error) {
 	return json.RawMessage(`{"value":[]}`), nil
 }
 
+const moveRight = "Microsoft.Resources/subscriptions/resourceGroups/moveResources/action"
+
 // moveResources refuses by name what is not served: everything here stays in its group.
 func moveResources(_ context.Context, c *control.Call) (any, error) {
-	id := arm.ID{Subscription: c.Names["subscription"], ResourceGroup: c.Names["group"]}
-	if err := c.Control.RBAC().Check(c.Tx, c.Caller.Primary, "Microsoft.Resources/subscriptions/resourceGroups/moveResources/action", id); err != nil {
-		return nil, err
-	}
 	var q struct{ Resources []string }
 	if err := json.Unmarshal(c.Body, &q); err != nil {
 		return nil, arm.Errorf(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%v'.", err)

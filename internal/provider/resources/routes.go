@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 
@@ -32,8 +33,9 @@ func (p *Provider) routes() {
 		{Method: get, Pattern: "/providers/Microsoft.Authorization/providerOperations/{namespace}", Do: providerOperations},
 		{Method: get, Pattern: "/providers", Do: tenantManifests},
 		{Method: get, Pattern: "/providers/{namespace}", Do: tenantManifest},
-		{Method: post, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/moveResources", Do: moveResources},
-		{Method: post, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/validateMoveResources", Do: moveResources},
+		{Method: get, Pattern: "/providers/{namespace}/operations", Do: operations},
+		{Method: post, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/moveResources", Right: moveRight, Do: moveResources},
+		{Method: post, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/validateMoveResources", Right: moveRight, Do: moveResources},
 		{Method: post, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/exportTemplate", Do: exportGroup, Alone: true},
 		{Method: get, Pattern: "/subscriptions/{subscription}/resources", Do: within(listResources)},
 		{Method: get, Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/resources", Do: within(listResources)},
@@ -248,6 +250,45 @@ func tenantManifest(_ context.Context, c *control.Call) (any, error) {
 		}
 	}
 	return nil, arm.Errorf(404, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", c.Names["namespace"])
+}
+
+type operationView struct {
+	Name    string        `json:"name"`
+	Data    bool          `json:"isDataAction" arm:"always"`
+	Display operationText `json:"display"`
+	Origin  string        `json:"origin"`
+}
+
+type operationText struct {
+	Provider    string `json:"provider"`
+	Resource    string `json:"resource"`
+	Operation   string `json:"operation"`
+	Description string `json:"description"`
+}
+
+// operations serves …/NAMESPACE/operations from what the provider's types and paths ask for. Everybody who is signed in may read it,
+// as in Azure.
+func operations(_ context.Context, c *control.Call) (any, error) {
+	namespace, views := "", []operationView{}
+	for name := range c.Control.Namespaces() {
+		if strings.EqualFold(name, c.Names["namespace"]) {
+			namespace = name
+		}
+	}
+	if namespace == "" {
+		return nil, arm.Errorf(404, "InvalidResourceNamespace", "The resource namespace '%.100s' is invalid.", c.Names["namespace"])
+	}
+	for _, right := range c.Control.Rights() {
+		inner, ok := strings.CutPrefix(right, namespace+"/")
+		if !ok {
+			continue
+		}
+		typ, verb := path.Split(strings.TrimSuffix(inner, "/action"))
+		typ = strings.TrimSuffix(typ, "/")
+		views = append(views, operationView{Name: right, Origin: "user,system",
+			Display: operationText{Provider: namespace, Resource: typ, Operation: verb + " " + typ, Description: verb + " " + typ}})
+	}
+	return control.Values(views), nil
 }
 
 func manifest(_ context.Context, c *control.Call) (any, error) { return found(c) }

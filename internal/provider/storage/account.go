@@ -63,8 +63,10 @@ func Register(c *control.Control, cfg Config) *Provider {
 		Name: serviceName, Validate: validateService, Put: func(context.Context, *control.Write[Service]) error { return nil }})
 	control.Register(c, control.Spec[Container]{Type: ContainerType, Versions: versions, Async: control.Async{Create: 201}, Patch: true,
 		Name: containerName, Put: p.putContainer, Delete: p.removeContainer, View: p.viewContainer})
-	c.Handle(control.Route{Method: "POST", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability", Do: p.checkName})
-	c.Handle(control.Route{Method: "GET", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/locations/{location}/usages", Do: p.usages})
+	c.Handle(control.Route{Method: "POST", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability",
+		Right: "Microsoft.Storage/checknameavailability/read", Do: p.checkName})
+	c.Handle(control.Route{Method: "GET", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/locations/{location}/usages",
+		Right: "Microsoft.Storage/locations/usages/read", Do: p.usages})
 	return p
 }
 

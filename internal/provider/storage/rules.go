@@ -149,10 +149,6 @@ type availability struct {
 
 // checkName tells whether a name can be had. That a name is taken is public, as in Azure: the names are hosts.
 func (p *Provider) checkName(_ context.Context, c *control.Call) (any, error) {
-	scope := arm.ID{Subscription: c.Names["subscription"]}
-	if err := c.Control.RBAC().Check(c.Tx, c.Caller.Primary, "Microsoft.Storage/checknameavailability/read", scope); err != nil {
-		return nil, err
-	}
 	var body struct{ Name, Type string }
 	if err := json.Unmarshal(c.Body, &body); err != nil {
 		return nil, arm.Errorf(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%s'.", err)

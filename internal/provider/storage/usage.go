@@ -31,9 +31,6 @@ type usageName struct {
 // usages serves the count of a subscription's accounts in a location.
 func (p *Provider) usages(_ context.Context, c *control.Call) (any, error) {
 	id := arm.ID{Subscription: c.Names["subscription"]}
-	if err := c.Control.RBAC().Check(c.Tx, c.Caller.Primary, "Microsoft.Storage/locations/usages/read", id); err != nil {
-		return nil, err
-	}
 	location, ok := arm.LocationOf(c.Names["location"])
 	if !ok {
 		return nil, invalid("location", "The provided location '%.80s' is not available.", c.Names["location"])
