@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"path"
 	"strings"
-	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/operation"
@@ -190,25 +189,4 @@ func told(o *operation.Operation, brief bool) (*Response, error) {
 	}
 	raw, err := json.Marshal(body)
 	return &Response{Status: http.StatusOK, Header: header, Body: raw}, err
-}
-
-// Wait polls an operation until it ends, for callers inside this process such as the operator's socket.
-func (c *Control) Wait(ctx context.Context, id string) (*operation.Operation, error) {
-	timer := time.NewTicker(50 * time.Millisecond)
-	defer timer.Stop()
-	for {
-		var o *operation.Operation
-		err := c.store.View(ctx, func(tx store.Tx) (err error) {
-			o, err = operation.Get(tx, id)
-			return err
-		})
-		if err != nil || o.Terminal() {
-			return o, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-timer.C:
-		}
-	}
 }

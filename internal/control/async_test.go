@@ -1,10 +1,8 @@
 package control_test
 
 import (
-	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
@@ -179,21 +177,4 @@ func TestAGroupThatIsBeingDeleted(t *testing.T) {
 	w.do("owner", "PUT", widgets+"/x", square).is(409, "ResourceGroupBeingDeleted")
 	w.do("owner", "GET", widgets+"/w", "").is(200, "")
 	w.do("owner", "DELETE", widgets+"/w", "").is(200, "")
-}
-
-func TestWaitEndsWithItsContext(t *testing.T) {
-	w := newWorld(t)
-	w.gate.shut()
-	status, _ := w.do("owner", "PUT", engines+"/e", plain).followed(operations, true, false)
-	id := status[strings.LastIndexByte(status, '/')+1 : strings.IndexByte(status, '?')]
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := w.control.Wait(ctx, id); err == nil {
-		t.Error("an operation that is held back has ended")
-	}
-	if _, err := w.control.Wait(t.Context(), "none"); err == nil {
-		t.Error("an operation that is not")
-	}
-	w.gate.lift()
-	w.finish("owner", status).has("status", "Succeeded")
 }

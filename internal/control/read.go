@@ -52,7 +52,11 @@ func (k *kind[T]) fetch(c *Control, tx store.Tx, p *pass) (*Resource[T], error) 
 
 func (k *kind[T]) show(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]) (json.RawMessage, error) {
 	if k.View != nil {
-		if err := k.View(ctx, &Read[T]{Tx: tx, Caller: p.Caller, Resource: r, Query: p.Query, Version: p.version, Base: p.Base}); err != nil {
+		read := &Read[T]{Tx: tx, Caller: p.Caller, Resource: r, Query: p.Query, Version: p.version, Base: p.Base}
+		if p.Method == http.MethodPut || p.Method == http.MethodPatch {
+			read.Written = &p.id
+		}
+		if err := k.View(ctx, read); err != nil {
 			return nil, err
 		}
 	}

@@ -140,7 +140,8 @@ type Read[T any] struct {
 	Resource *Resource[T]
 	Query    url.Values
 	Version  arm.Version
-	Base     string // "https://management.azure.com", as the client called us
+	Base     string  // "https://management.azure.com", as the client called us
+	Written  *arm.ID // what the request names, when this is the answer to its PUT or PATCH; nil on reads
 }
 
 // Listing is a request for a list that a Spec serves itself.

@@ -21,6 +21,7 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/control/throttle"
 	"vitrine/internal/operation"
+	"vitrine/internal/operation/operationtest"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 	"vitrine/internal/store/memstore"
@@ -385,7 +386,7 @@ func (w *world) finish(who, target string) answer {
 	id := target[:strings.IndexByte(target, '?')]
 	ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Second)
 	defer cancel()
-	if _, err := w.control.Wait(ctx, id[strings.LastIndexByte(id, '/')+1:]); err != nil {
+	if _, err := operationtest.Wait(ctx, w.store, id[strings.LastIndexByte(id, '/')+1:]); err != nil {
 		w.t.Fatal(err)
 	}
 	return w.do(who, "GET", target, "")

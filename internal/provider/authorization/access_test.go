@@ -35,7 +35,7 @@ func TestCustomRoles(t *testing.T) {
 		w.refused(status, code, text, who, "PUT", at+roles+"/"+name, body)
 	}
 	made := w.ok(201, owner, "PUT", sub+roles+"/"+role1, custom("Thing reader", []string{group}, "Vitrine.Test/things/read"))
-	if p := props(made); p["type"] != "CustomRole" || p["createdBy"] != owner || made["name"] != role1 {
+	if p := props(made); p["type"] != "CustomRole" || p["createdBy"] != owner || made["name"] != role1 || made["id"] != sub+roles+"/"+role1 {
 		t.Errorf("%v", made)
 	}
 	put(403, "AuthorizationFailed", "'Microsoft.Authorization/roleDefinitions/write'", readerID, sub, role2, custom("x", []string{sub}, "a/read"))

@@ -92,6 +92,12 @@ func Register(c *control.Control, principals Principals) {
 		Delete:     p.remove,
 		List:       p.list,
 		Attributes: p.attributes,
+		View: func(_ context.Context, r *control.Read[Assignment]) error {
+			if r.Written != nil {
+				r.Resource.Properties.CreatedBy = nil // recorded of the answer to a PUT alone
+			}
+			return nil
+		},
 		Facts: func(r *resource) map[string]string {
 			p := &r.Properties
 			return map[string]string{"principalId": p.PrincipalID, "principalType": p.PrincipalType, "roleDefinitionId": p.RoleDefinitionID, "scope": p.Scope}

@@ -59,8 +59,14 @@ func (p *provider) registerDefinitions(c *control.Control) {
 		Put:      p.putDefinition,
 		Delete:   p.removeDefinition,
 		List:     p.listDefinitions,
-		Facts:    func(r *definition) map[string]string { return map[string]string{"roleName": r.Properties.RoleName} },
-		Missing:  func(id arm.ID) *arm.Error { return noDefinition(id.Name()) },
+		View: func(_ context.Context, r *control.Read[Definition]) error {
+			if r.Written != nil { // the document's own ID is that of the tenant
+				r.Resource.ID = RoleDefinitionID(r.Written.Subscription, r.Resource.Name)
+			}
+			return nil
+		},
+		Facts:   func(r *definition) map[string]string { return map[string]string{"roleName": r.Properties.RoleName} },
+		Missing: func(id arm.ID) *arm.Error { return noDefinition(id.Name()) },
 	})
 }
 

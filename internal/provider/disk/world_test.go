@@ -21,6 +21,7 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/operation/operationtest"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/rbac"
 	"vitrine/internal/seal"
@@ -201,7 +202,7 @@ func (w *world) end(method, path, body string) *operation.Operation {
 	w.must(err)
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	o, err := w.control.Wait(ctx, u.Path[strings.LastIndexByte(u.Path, '/')+1:])
+	o, err := operationtest.Wait(ctx, w.control.Store(), u.Path[strings.LastIndexByte(u.Path, '/')+1:])
 	w.must(err)
 	return o
 }

@@ -19,6 +19,7 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/operation/operationtest"
 	"vitrine/internal/rbac"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
@@ -368,7 +369,7 @@ func (w *world) do(method, path, body string) (map[string]any, int, error) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		o, err := w.control.Wait(ctx, u.Path[strings.LastIndexByte(u.Path, '/')+1:])
+		o, err := operationtest.Wait(ctx, w.control.Store(), u.Path[strings.LastIndexByte(u.Path, '/')+1:])
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -20,6 +20,7 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/operation/operationtest"
 	"vitrine/internal/provider/managed"
 	"vitrine/internal/provider/source"
 	"vitrine/internal/rbac"
@@ -225,7 +226,7 @@ func (w *world) end(method, name, body string, status int) *operation.Operation 
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	o, err := w.control.Wait(ctx, u.Path[strings.LastIndexByte(u.Path, '/')+1:])
+	o, err := operationtest.Wait(ctx, w.control.Store(), u.Path[strings.LastIndexByte(u.Path, '/')+1:])
 	w.must(err)
 	return o
 }

@@ -11,6 +11,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
+	"vitrine/internal/operation/operationtest"
 	"vitrine/internal/store"
 )
 
@@ -35,7 +36,7 @@ func TestWritesAreLong(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.control.Wait(t.Context(), u.Path[strings.LastIndexByte(u.Path, '/')+1:]); err != nil {
+		if _, err := operationtest.Wait(t.Context(), w.control.Store(), u.Path[strings.LastIndexByte(u.Path, '/')+1:]); err != nil {
 			t.Fatal(err)
 		}
 		if got := string(w.answer("GET", u.Path, "").Body); got != `{"status":"Succeeded"}` {

@@ -17,6 +17,7 @@ import (
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/operation/operationtest"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 	"vitrine/internal/store/memstore"
@@ -99,7 +100,7 @@ func (w *world) send(method, path, body string, header http.Header) (map[string]
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		o, err := w.control.Wait(ctx, u.Path[strings.LastIndexByte(u.Path, '/')+1:])
+		o, err := operationtest.Wait(ctx, w.control.Store(), u.Path[strings.LastIndexByte(u.Path, '/')+1:])
 		if err != nil {
 			w.t.Fatal(err)
 		}
