@@ -11,7 +11,7 @@
 //
 //	layer 0  arm, arm/armjson, digest, web, seal, proc          words and mechanics
 //	layer 1  store, blob, vm and their back-ends                ports
-//	layer 2  directory, token, operation, image, template, authn, rbac   engines: no HTTP, no SQL, no processes
+//	layer 2  directory, token, operation, image, template, quota, authn, rbac   engines: no HTTP, no SQL, no processes
 //	layer 3  control                                            the front of Resource Manager
 //	layer 4  provider/…, client
 //	layer 5  login, dataplane, edge, operator                   doors

@@ -28,8 +28,6 @@ import (
 	"vitrine/internal/provider/resources"
 	"vitrine/internal/provider/storage"
 	"vitrine/internal/provider/storage/content"
-	"vitrine/internal/quota"
-	"vitrine/internal/store"
 	"vitrine/internal/vm"
 	"vitrine/internal/vm/netstack"
 	"vitrine/internal/vm/qemu"
@@ -113,9 +111,6 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 		return nil, err
 	}
 	r := &a.rooms
-	if err := a.store.Update(ctx, func(tx store.Tx) error { return quota.SetDefault(tx, a.cfg.TenantQuota) }); err != nil {
-		return nil, err
-	}
 	authorization.Register(a.control, principals{a.directory})
 	management.Register(a.control, management.Config{Grant: authorization.GrantTo})
 	insights.Register(a.control)
@@ -138,6 +133,9 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 		return nil, err
 	}
 	r.content = content.New(content.Config{Store: a.store, Images: r.images, Bucket: r.images.Buckets, Now: a.cfg.Now, Log: a.cfg.Log})
+	if err := a.quotas(ctx); err != nil {
+		return nil, err
+	}
 	r.accounts = storage.Register(a.control, storage.Config{Sealer: a.sealer, Blobs: r.content, Now: a.cfg.Now})
 	r.blobs, r.dial = elsewhere(), r.networks.Dial
 	if a.host {

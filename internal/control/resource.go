@@ -123,11 +123,6 @@ type Indexed interface {
 	Terms() []string
 }
 
-// Holding is what properties offer whose resource keeps bytes: the most that it may come to hold, counted in its tenant's quota.
-type Holding interface {
-	Bytes() int64
-}
-
 // Save writes a resource that was made by New or read by Get in the same transaction. store.ErrConflict when another
 // writer came first. An ID that does not name this very resource is a fault of ours: a provider built it from a name that it
 // did not check, and the document would lie at another resource's key.
@@ -138,11 +133,8 @@ func Save[T any](tx store.Tx, r *Resource[T]) error {
 		return fmt.Errorf("save %q: not the ID of a %s named %q", r.ID, r.Type, r.Name)
 	}
 	id.Tenant = r.Tenant
-	if h, ok := any(&r.Properties).(Holding); ok {
-		tenant, err := TenantOf(tx, id.Subscription)
-		if err := errors.Join(err, quota.Hold(tx, tenant, id.Key(), h.Bytes())); err != nil {
-			return err
-		}
+	if err := quota.Count(tx, func() (string, error) { return TenantOf(tx, id.Subscription) }, id.Key(), &r.Properties); err != nil {
+		return err
 	}
 	body, err := armjson.Store(r)
 	if err != nil {

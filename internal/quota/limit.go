@@ -27,6 +27,18 @@ func SetDefault(tx store.Tx, limit *int64) error {
 	return save(tx, defaultKind, defaultKey, etag, d)
 }
 
+// countedKey is there when what a data folder held before there were quotas has been counted.
+const countedKey, countedKind = "quota/counted", "quota/counted"
+
+// Counted tells whether that was done.
+func Counted(tx store.Tx) (bool, error) {
+	etag, err := load(tx, countedKey, &struct{}{})
+	return etag != 0, err
+}
+
+// SetCounted notes that it was.
+func SetCounted(tx store.Tx) error { return save(tx, countedKind, countedKey, 0, struct{}{}) }
+
 func same(a, b *int64) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b }
 
 // Limits is what a tenant may hold.

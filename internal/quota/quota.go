@@ -155,6 +155,24 @@ func Hold(tx store.Tx, tenant, holder string, bytes int64) error {
 	return e.set(tx, holder, bytes)
 }
 
+// Holding is what a resource's properties offer when it keeps bytes: the most that it may come to hold.
+type Holding interface {
+	Bytes() int64
+}
+
+// Count is Hold for a resource, by its properties and its key; whose are no Holding count nothing.
+func Count(tx store.Tx, tenant func() (string, error), key string, properties any) error {
+	h, ok := properties.(Holding)
+	if !ok {
+		return nil
+	}
+	id, err := tenant()
+	if err != nil {
+		return err
+	}
+	return Hold(tx, id, key, h.Bytes())
+}
+
 // Open begins the entry of a holder that Grow changes.
 func Open(tx store.Tx, tenant, holder string) error {
 	return save(tx, heldKind, heldKey(holder), 0, entry{Tenant: strings.ToLower(tenant)})

@@ -22,6 +22,7 @@ type (
 // place is a tenant of a table's own, with an az whose administrator is signed in, a group and an account.
 type place struct {
 	*harness.Shell
+	server *harness.Server
 	tenant client.Tenant
 	names  map[string]string
 	dir    string
@@ -29,7 +30,7 @@ type place struct {
 
 func newPlace(t *testing.T, s *harness.Server, name, az string) *place {
 	t.Helper()
-	p := &place{Shell: s.ShellOf(t, name, az), dir: t.TempDir()}
+	p := &place{Shell: s.ShellOf(t, name, az), server: s, dir: t.TempDir()}
 	s.Vitrine(t, &p.tenant, "tenant", "create", name)
 	p.Login(t, p.tenant.AppID, p.tenant.Password, p.tenant.TenantID)
 	p.Setenv("AZURE_STORAGE_ACCOUNT", name+"acct")
@@ -108,7 +109,7 @@ func (p *place) text(t *testing.T, name, line string) {
 func TestAz(t *testing.T) {
 	az := harness.Az(t)
 	s := harness.Start(t, harness.Config{})
-	for name, f := range map[string]func(*testing.T, *place){"accounts": accounts, "containers": containers, "blobs": blobs, "copies": copies, "roles": roles} {
+	for name, f := range map[string]func(*testing.T, *place){"accounts": accounts, "containers": containers, "blobs": blobs, "copies": copies, "roles": roles, "quotas": quotas} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f(t, newPlace(t, s, name, az))

@@ -60,7 +60,7 @@ type Properties struct {
 	Grown    bool       `json:"grown" arm:"private"`    // the overlay is not as large yet as DiskSizeBytes
 }
 
-// Bytes implements control.Holding: the size of the disk, up to which machines and uploads may fill it.
+// Bytes implements quota.Holding: the size of the disk, up to which machines and uploads may fill it.
 func (p *Properties) Bytes() int64 { return p.DiskSizeBytes }
 
 // CreationData says where a disk's content comes from.

@@ -23,7 +23,7 @@ type Properties struct {
 	Made         bool      `json:"made" arm:"private"` // every disk has its content
 }
 
-// Bytes implements control.Holding: the sizes of the image's disks.
+// Bytes implements quota.Holding: the sizes of the image's disks.
 func (p *Properties) Bytes() (n int64) {
 	for _, c := range p.Content {
 		n += int64(c.SizeGB) << 30

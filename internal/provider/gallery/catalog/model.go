@@ -123,7 +123,7 @@ type Version struct {
 	Deleted string             `json:"deleted" arm:"private"` // when it was soft-deleted; empty: it lives
 }
 
-// Bytes implements control.Holding: the sizes of the version's disks, once in each region. Replicas in one region are one copy.
+// Bytes implements quota.Holding: the sizes of the version's disks, once in each region. Replicas in one region are one copy.
 func (v *Version) Bytes() (n int64) {
 	for _, c := range v.Content {
 		n += int64(c.SizeGB) << 30
