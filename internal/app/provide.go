@@ -122,7 +122,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	deploys := deployments.Register(a.control, deployments.Config{Sealer: a.sealer,
 		Fetcher: web.NewFetcher(web.FetchConfig{Origins: sources, Max: 4 << 20})})
 	outside := a.outside()
-	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}, Foreign: outside.Source})
+	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}, Files: a.files(), Foreign: outside.Source})
 	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
 		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: vhds{r}, Now: a.cfg.Now})

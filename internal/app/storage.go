@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"sync"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
@@ -19,11 +20,40 @@ import (
 func (a *App) accounts() http.Handler {
 	h := elsewhere()
 	if a.host {
-		who := authn.New(authn.Config{Tokens: a.tokens, Directory: a.directory, API: token.Storage, Now: a.cfg.Now})
-		h = account.New(account.Config{Accounts: a.rooms.accounts, Blobs: a.rooms.content, Store: a.store, RBAC: a.control.RBAC(),
-			Authn: who, Now: a.cfg.Now})
+		h = account.New(a.door())
 	}
 	return web.Serve(web.Config{Log: a.cfg.Log, MaxBody: account.MaxBody}, h)
+}
+
+func (a *App) door() account.Config {
+	who := authn.New(authn.Config{Tokens: a.tokens, Directory: a.directory, API: token.Storage, Now: a.cfg.Now})
+	return account.Config{Accounts: a.rooms.accounts, Blobs: a.rooms.content, Store: a.store, RBAC: a.control.RBAC(), Authn: who, Now: a.cfg.Now}
+}
+
+// files shows blobs of any kind to provider/gallery.
+type files struct {
+	*rooms
+	opens func() func(context.Context, string) (bool, error)
+}
+
+func (a *App) files() files {
+	return files{&a.rooms, sync.OnceValue(func() func(context.Context, string) (bool, error) { return account.Opens(a.door()) })}
+}
+
+// Opens implements gallery.Files.
+func (f files) Opens(ctx context.Context, uri string) (bool, error) { return f.opens()(ctx, uri) }
+
+// Account implements gallery.Files.
+func (f files) Account(tx store.Tx, uri string) (arm.ID, string, error) {
+	return f.accounts.Account(tx, uri)
+}
+
+// BlobSize implements gallery.Files.
+func (f files) BlobSize(tx store.Tx, uri string) (int64, error) { return f.accounts.BlobSize(tx, uri) }
+
+// OpenBlob implements gallery.Files.
+func (f files) OpenBlob(ctx context.Context, uri string) (gallery.FileBytes, error) {
+	return f.accounts.OpenBlob(ctx, uri)
 }
 
 // vhds shows the VHDs in storage accounts to the providers of disks, managed images and image versions.

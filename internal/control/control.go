@@ -132,6 +132,7 @@ type pass struct {
 	version arm.Version
 
 	rehearsal store.Tx          // of Rehearse; else nil
+	fetched   any               // what Spec.Fetch found
 	action    string            // the permission that was asked for last
 	operation string            // that the request began
 	facts     map[string]string // of what was written or deleted, for the activity log

@@ -39,9 +39,9 @@ type Spec[T any] struct {
 	Action   string                       // prefix of permissions when it is not Type
 	Reader   func([]byte) ([]byte, error) // turns what clients of this type send into JSON; nil: it is JSON
 
-	// Fetch is done before the transaction of a PUT, once the right to write is known, and may replace the body: the one
-	// place for what needs the world outside, such as a linked template.
-	Fetch    func(ctx context.Context, body []byte) ([]byte, error)
+	// Fetch is done before the transaction of a PUT, once the right to write is known: the one place for what needs the world
+	// outside, such as a linked template. It may replace the body, and what else it found is the write's Fetched.
+	Fetch    func(ctx context.Context, body []byte) (replaced []byte, found any, err error)
 	Name     func(name string) *arm.Error                            // the rule for names; nil: ARM's own
 	Validate func(*Resource[T]) []*arm.Error                         // pure; finds every fault, not the first
 	Links    func(old, next *Resource[T]) []rbac.Link                // what next leans on that old (nil on create) did not
@@ -97,6 +97,9 @@ type Write[T any] struct {
 	Version  arm.Version
 	Now      time.Time
 	Location string // of the operation; the resource's unless set
+
+	Fetched   any  // what Spec.Fetch found
+	Rehearsed bool // it is only tried: Fetch was not asked
 
 	Correlation string // joins the request to those before and after it, in the activity log too
 

@@ -77,7 +77,8 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 }
 
 func newWrite[T any](c *Control, tx store.Tx, p *pass, permission string) *Write[T] {
-	return &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), Correlation: p.origin.Request.CorrelationID, permission: permission}
+	return &Write[T]{Tx: tx, Caller: p.Caller, ID: p.id, Query: p.Query, Version: p.version, Now: c.now(), Correlation: p.origin.Request.CorrelationID, permission: permission,
+		Fetched: p.fetched, Rehearsed: p.rehearsal != nil}
 }
 
 // fetchFirst does what needs the world outside before the transaction, once the right to write is known.
@@ -89,7 +90,7 @@ func (k *kind[T]) fetchFirst(ctx context.Context, c *Control, p *pass) error {
 	if err != nil {
 		return err
 	}
-	p.Body, err = k.Fetch(ctx, p.Body)
+	p.Body, p.fetched, err = k.Fetch(ctx, p.Body)
 	return err
 }
 

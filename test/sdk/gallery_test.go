@@ -55,7 +55,7 @@ func (w *world) gallery(t *testing.T) {
 		name string
 		do   func(t *testing.T)
 	}{
-		{"disk", i.disk}, {"gallery", i.gallery}, {"image definition", i.definition}, {"image version", i.version}, {"disk of a version", i.derived}, {"across tenants", func(t *testing.T) { i.abroad(t, w) }},
+		{"disk", i.disk}, {"gallery", i.gallery}, {"image definition", i.definition}, {"image version", i.version}, {"applications", func(t *testing.T) { i.applications(t, w) }}, {"disk of a version", i.derived}, {"across tenants", func(t *testing.T) { i.abroad(t, w) }},
 		{"what is refused", i.refusals}, {"lists", i.lists}, {"deployment", i.deployment}, {"deleting", i.deleting},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { i.t = t; step.do(t) }) {

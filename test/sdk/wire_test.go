@@ -61,7 +61,7 @@ func TestWireShapes(t *testing.T) {
 	}
 	sort.Strings(lines)
 	t.Logf("%d golden answers decoded\n%s", total, strings.Join(lines, "\n"))
-	for _, typ := range []string{"galleries", "galleries/images", "galleries/images/versions", "disks", "snapshots", "images", "virtualmachines"} {
+	for _, typ := range []string{"galleries", "galleries/images", "galleries/images/versions", "galleries/applications", "galleries/applications/versions", "disks", "snapshots", "images", "virtualmachines"} {
 		if seen[typ] == 0 {
 			t.Errorf("no golden answer of the type %s", typ)
 		}

@@ -55,6 +55,8 @@ type world struct {
 	images    *image.Store
 	bucket    *blob.Bucket
 	server    *httptest.Server
+	accounts  *storage.Provider
+	opens     func(context.Context, string) (bool, error)
 	caller    authn.Caller
 	mu        sync.Mutex
 	ahead     time.Duration
@@ -86,8 +88,10 @@ func newWorld(t *testing.T) *world {
 		return errors.Join(err, control.WriteSubscription(tx, control.Subscription{ID: sub, State: "Enabled", Tenant: tenant}))
 	}))
 	w.assign(w.caller.Primary.ObjectID, owner, "/subscriptions/"+sub)
-	door := account.New(account.Config{Accounts: accounts, Blobs: w.blobs, Store: w.store, RBAC: engine, Now: w.now,
-		Authn: authn.New(authn.Config{Tokens: w.tokens, Directory: w.directory, API: token.Storage, Now: w.now})})
+	config := account.Config{Accounts: accounts, Blobs: w.blobs, Store: w.store, RBAC: engine, Now: w.now,
+		Authn: authn.New(authn.Config{Tokens: w.tokens, Directory: w.directory, API: token.Storage, Now: w.now})}
+	door := account.New(config)
+	w.accounts, w.opens = accounts, account.Opens(config)
 	w.server = httptest.NewServer(door)
 	t.Cleanup(w.server.Close)
 	for _, name := range []string{"first", "second"} {

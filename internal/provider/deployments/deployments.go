@@ -156,12 +156,13 @@ func readBody(raw []byte) ([]byte, error) {
 }
 
 // fetch replaces the links of a deployment by what they lead to. It is control.Spec.Fetch.
-func (p *Provider) fetch(ctx context.Context, raw []byte) ([]byte, error) {
+func (p *Provider) fetch(ctx context.Context, raw []byte) ([]byte, any, error) {
 	mended, err := readBody(raw)
 	if err != nil || mended == nil {
-		return raw, err
+		return raw, nil, err
 	}
-	return p.links.Inline(ctx, mended, lineage.Of(ctx).Link)
+	whole, err := p.links.Inline(ctx, mended, lineage.Of(ctx).Link)
+	return whole, nil, err
 }
 
 func missing(id arm.ID) *arm.Error {

@@ -14,7 +14,7 @@ func (p *Provider) putDefinition(_ context.Context, w *control.Write[catalog.Def
 	if err != nil {
 		return err
 	}
-	if err := alive(parent, w.ID.Parent()); err != nil {
+	if err := catalog.Alive(parent, w.ID.Parent()); err != nil {
 		return err
 	}
 	if err := catalog.AtHome(parent, w.New.Location); err != nil {
@@ -61,10 +61,10 @@ func (p *Provider) triplet(w *control.Write[catalog.Definition]) error {
 }
 
 func (p *Provider) deleteDefinition(_ context.Context, w *control.Write[catalog.Definition]) error {
-	if err := childless(w.Tx, VersionType, w.ID.Key()+"/versions/"); err != nil {
+	if err := catalog.Childless(w.Tx, VersionType, w.ID.Key()+"/versions/"); err != nil {
 		return err
 	}
-	if err := childless(w.Tx, catalog.GraveType, gravesOf(w.ID)); err != nil {
+	if err := catalog.Childless(w.Tx, catalog.GraveType, gravesOf(w.ID)); err != nil {
 		return err
 	}
 	return w.Begin(workDefinitionDelete, nil)

@@ -44,6 +44,9 @@ func TestErrors(t *testing.T) {
 		value := map[string]string{"trusted": "trustedlaunchsupported", "confidential": "ConfidentialVMSupported"}[name]
 		w.done(inA, "PUT", galleryA+"/images/"+name, g(fmt.Sprintf(`"osType":"Linux","osState":"Generalized","hyperVGeneration":"V2","features":[{"name":"securityType","value":%q}],"identifier":{"publisher":"p","offer":"o","sku":%q}`, value, name)))
 	}
+	w.shelf()
+	w.done(inA, "PUT", appVerA, appVersion(zipURI, "", ""))
+	freshApp := appA + "/versions/2.0.0"
 	shallowA := definitionA + "/versions/6.0.0"
 	w.done(inA, "PUT", shallowA, version(`,"publishingProfile":{"replicationMode":"shallow"}`))
 	w.update(func(tx store.Tx) error {
@@ -61,8 +64,6 @@ func TestErrors(t *testing.T) {
 		{"1 InvalidResourceLocation", "gallery moved", "PUT", galleryA, `{"location":"westus"}`, 409, "InvalidResourceLocation", "already exists in location", ""},
 		{"1 CannotDeleteResource", "gallery not empty", "DELETE", galleryA, "", 409, "CannotDeleteResource", definitionA, ""},
 		{"", "gallery retention", "PUT", other, g(`"softDeletePolicy":{"isSoftDeleteEnabled":true,"retentionPeriodInDays":0}`), 400, "InvalidParameter", "between 1 and 365", "gallery.properties.softDeletePolicy.retentionPeriodInDays"},
-		{"", "applications", "GET", galleryA + "/applications", "", 400, "NotSupported", "galleries/applications", ""},
-		{"", "application version", "PUT", galleryA + "/applications/a/versions/1.0.0", "{}", 400, "NotSupported", "galleries/applications", ""},
 		{"", "profiles", "PUT", galleryA + "/inVMAccessControlProfiles/p", "{}", 400, "NotSupported", "galleries/inVMAccessControlProfiles", ""},
 		{"", "scripts", "DELETE", galleryA + "/scripts/s", "", 400, "NotSupported", "galleries/scripts", ""},
 		{"", "share", "POST", galleryA + "/share", `{}`, 400, "InvalidParameter", "'operationType' is missing", "sharingUpdate.operationType"},
@@ -159,6 +160,48 @@ func TestErrors(t *testing.T) {
 		{"", "version keys", "PUT", fresh, version(`,"securityProfile":{"uefiSettings":{"signatureTemplateNames":["Mine"]}}`), 400, "InvalidParameter", "MicrosoftWindowsTemplate", ver + "securityProfile.uefiSettings.signatureTemplateNames"},
 		{"", "version key not base64", "PUT", fresh, version(`,"securityProfile":{"uefiSettings":{"additionalSignatures":{"pk":{"type":"x509","value":["%%"]}}}}`), 400, "InvalidParameter", "base64", ""},
 		{"", "version end of life past", "PUT", fresh, version(fmt.Sprintf(`,"publishingProfile":{"endOfLifeDate":%q}`, past)), 400, "InvalidParameter", "later than", ver + "publishingProfile.endOfLifeDate"},
+		{"1 ParentResourceNotFound", "application without gallery", "PUT", groupA + compute + "galleries/none/applications/a", app, 404, "ParentResourceNotFound", "none", ""},
+		{"1 ParentResourceNotFound", "application version without application", "PUT", galleryA + "/applications/none/versions/1.0.0", appVersion(zipURI, "", ""), 404, "ParentResourceNotFound", "shop/none", ""},
+		{"2 entity name", "application name", "PUT", galleryA + "/applications/x-", app, 400, "InvalidParameter", "validation rule", "galleryApplicationName"},
+		{"2 required", "application incomplete", "PUT", appA + "2", `{"location":"eastus"}`, 400, "InvalidParameter", "Required parameter 'supportedOSType' is missing", "galleryApplication.properties.supportedOSType"},
+		{"", "application OS", "PUT", appA + "2", g(`"supportedOSType":"BeOS"`), 400, "InvalidParameter", "Linux", "galleryApplication.properties.supportedOSType"},
+		{"2 PropertyChangeNotAllowed", "application OS changed", "PUT", appA, g(`"supportedOSType":"Windows"`), 409, "PropertyChangeNotAllowed", "Changing property 'galleryApplication.properties.supportedOSType' is not allowed.", "galleryApplication.properties.supportedOSType"},
+		{"2 date", "application date", "PUT", appA, g(`"supportedOSType":"Linux","endOfLifeDate":"soon"`), 400, "InvalidParameter", "DateTimeOffset", "galleryApplication.properties.endOfLifeDate"},
+		{"2 end of life", "application past", "PUT", appA, g(fmt.Sprintf(`"supportedOSType":"Linux","endOfLifeDate":%q`, past)), 400, "InvalidParameter", "later than", "galleryApplication.properties.endOfLifeDate"},
+		{"", "application actions twice", "PUT", appA, g(`"supportedOSType":"Linux","customActions":[{"name":"a","script":"s"},{"name":"A","script":"s"}]`), 400, "InvalidParameter", "more than once", "galleryApplication.properties.customActions[1].name"},
+		{"", "application action parameter", "PUT", appA, g(`"supportedOSType":"Linux","customActions":[{"name":"a","script":"s","parameters":[{"name":"p","type":"LogOutputBlob","defaultValue":"x"}]}]`), 400, "InvalidParameter", "type 'String'", "galleryApplication.properties.customActions[0].parameters[0].defaultValue"},
+		{"1 InvalidResourceLocation", "application moved", "PUT", appA, `{"location":"westus","properties":{"supportedOSType":"Linux"}}`, 409, "InvalidResourceLocation", "already exists in location", ""},
+		{"1 CannotDeleteResource", "application not empty", "DELETE", appA, "", 409, "CannotDeleteResource", appVerA, ""},
+		{"4 app version format", "application version name", "PUT", appA + "/versions/1.0", appVersion(zipURI, "", ""), 400, "InvalidParameter", "Major(int32).Minor(int32).Patch(int32)", "galleryApplicationVersionName"},
+		{"2 required", "application version empty", "PUT", freshApp, `{"location":"eastus"}`, 400, "InvalidParameter", "'publishingProfile' is missing", "galleryApplicationVersion.properties.publishingProfile"},
+		{"2 required", "application version patched empty", "PATCH", appVerA, `{"properties":{"publishingProfile":null}}`, 400, "InvalidParameter", "'publishingProfile' is missing", ""},
+		{"2 required", "application version patched without source", "PATCH", appVerA, `{"properties":{"publishingProfile":{"source":null,"manageActions":null}}}`, 400, "InvalidParameter", "'source' is missing (null).\nRequired parameter 'manageActions'", onApp + "source"},
+		{"4 app entity name", "application version named otherwise", "PUT", freshApp, strings.Replace(appVersion(zipURI, "", ""), "{", `{"name":"1.2.3",`, 1), 400, "InvalidParameter", "doesn't match the name in the request URL", "name"},
+		{"4 app SAS", "application version SAS", "PUT", freshApp, appVersion(zipURI+"?sig=bad", "", ""), 400, "InvalidParameter", "The SAS is not valid for source uri", onApp + "source.mediaLink"},
+		{"4 app SAS", "application version configuration SAS", "PUT", freshApp, strings.Replace(appVersion(zipURI, "", ""), `"mediaLink"`, `"defaultConfigurationLink":"`+confURI+`?sig=bad","mediaLink"`, 1), 400, "InvalidParameter", "The SAS is not valid", onApp + "source.defaultConfigurationLink"},
+		{"4 app blob missing", "application version blob missing", "PUT", freshApp, appVersion(zipURI+"-none", "", ""), 400, "InvalidParameter", "does not exist", onApp + "source.mediaLink"},
+		{"4 app blob empty", "application version blob empty", "PUT", freshApp, appVersion(emptyURI, "", ""), 400, "InvalidParameter", "is empty", onApp + "source.mediaLink"},
+		{"4 app blob too large", "application version blob too large", "PUT", freshApp, appVersion(bigURI, "", ""), 400, "InvalidParameter", "size = '2147483649'. The maximum blob size allowed is '2 GB'", onApp + "source.mediaLink"},
+		{"4 app blob too large", "application version configuration too large", "PUT", freshApp, strings.Replace(appVersion(zipURI, "", ""), `"mediaLink"`, `"defaultConfigurationLink":"`+bigURI+`","mediaLink"`, 1), 400, "InvalidParameter", "'1 GB'", onApp + "source.defaultConfigurationLink"},
+		{"", "application version from elsewhere", "PUT", freshApp, appVersion("https://169.254.169.254/metadata", "", ""), 400, "InvalidParameter", "no storage account of this installation", onApp + "source.mediaLink"},
+		{"", "application version from nowhere", "PUT", freshApp, appVersion("package.zip", "", ""), 400, "InvalidParameter", "must be an absolute uri", onApp + "source.mediaLink"},
+		{"", "application version of an unknown account", "PUT", freshApp, appVersion("https://none.blob.core.windows.net/c/b", "", ""), 400, "InvalidParameter", "remote name not found", onApp + "source.mediaLink"},
+		{"", "application version of a snapshot", "PUT", freshApp, appVersion(zipURI+"?snapshot=2020-01-01T00:00:00Z&sig=good", "", ""), 400, "NotSupported", "A snapshot", onApp + "source.mediaLink"},
+		{"4 app replicas", "application version replicas", "PUT", freshApp, appVersion(zipURI, `,"replicaCount":11`, ""), 400, "InvalidParameter", "The value '11' of parameter 'galleryApplicationVersion.properties.publishingProfile.replicaCount' is out of range. The value must be between 1 and 10, inclusive.", onApp + "replicaCount"},
+		{"4 app encryption", "application version encryption", "PUT", freshApp, appVersion(zipURI, `,"targetRegions":[{"name":"eastus","encryption":{"osDiskImage":{"diskEncryptionSetId":"/x"}}}]`, ""), 400, "InvalidParameter", "currently do not support encryption", onApp + "targetRegions[0].encryption"},
+		{"4 app PropertyChangeNotAllowed", "application version install changed", "PATCH", appVerA, `{"properties":{"publishingProfile":{"manageActions":{"install":"I"}}}}`, 409, "PropertyChangeNotAllowed", "Changing property 'galleryApplicationVersion.properties.publishingProfile.manageActions.install' is not allowed.", onApp + "manageActions.install"},
+		{"4 app PropertyChangeNotAllowed", "application version settings changed", "PATCH", appVerA, `{"properties":{"publishingProfile":{"settings":{"packageFileName":"x"}}}}`, 409, "PropertyChangeNotAllowed", "settings.packageFileName", onApp + "settings.packageFileName"},
+		{"4 app PropertyChangeNotAllowed", "application version source changed", "PATCH", appVerA, `{"properties":{"publishingProfile":{"source":{"mediaLink":"` + confURI + `"}}}}`, 409, "PropertyChangeNotAllowed", "source.mediaLink", onApp + "source.mediaLink"},
+		{"4 app PropertyChangeNotAllowed", "application version configuration added", "PATCH", appVerA, `{"properties":{"publishingProfile":{"source":{"defaultConfigurationLink":"` + confURI + `"}}}}`, 409, "PropertyChangeNotAllowed", "source.defaultConfigurationLink", onApp + "source.defaultConfigurationLink"},
+		{"", "application version storage type changed", "PATCH", appVerA, `{"properties":{"publishingProfile":{"storageAccountType":"Premium_LRS"}}}`, 409, "PropertyChangeNotAllowed", "storageAccountType", onApp + "storageAccountType"},
+		{"", "application version regional storage type changed", "PATCH", appVerA, `{"properties":{"publishingProfile":{"targetRegions":[{"name":"eastus","storageAccountType":"Premium_LRS"}]}}}`, 409, "PropertyChangeNotAllowed", "targetRegions.storageAccountType", ""},
+		{"3 own location", "application version own location", "PUT", freshApp, appVersion(zipURI, `,"targetRegions":[{"name":"westus2"}]`, ""), 400, "InvalidParameter", "must contain the location of image version 'East US'", onApp + "targetRegions"},
+		{"3 duplicate regions", "application version twice in a region", "PUT", freshApp, appVersion(zipURI, `,"targetRegions":[{"name":"eastus"},{"name":"East US"}]`, ""), 400, "InvalidParameter", "Duplicate regions are not allowed", ""},
+		{"", "application version edge zone", "PUT", freshApp, appVersion(zipURI, `,"targetExtendedLocations":[{"name":"x"}]`, ""), 400, "NotSupported", "edge zone", ""},
+		{"", "application version replica sets", "PUT", freshApp, appVersion(zipURI, `,"targetRegions":[{"name":"eastus","additionalReplicaSets":[{"regionalReplicaCount":1}]}]`, ""), 400, "NotSupported", "additional replica set", ""},
+		{"", "application version shallow in two regions", "PUT", freshApp, appVersion(zipURI, `,"replicationMode":"Shallow","targetRegions":[{"name":"eastus"},{"name":"westus2"}]`, ""), 400, "InvalidParameter", "'Shallow'", onApp + "replicationMode"},
+		{"", "application version strategy and type", "PUT", freshApp, appVersion(zipURI, `,"storageAccountType":"Standard_LRS","storageAccountStrategy":"PreferStandard_ZRS"`, ""), 400, "InvalidParameter", "must not be given both", ""},
+		{"", "application version end of life past", "PUT", freshApp, appVersion(zipURI, fmt.Sprintf(`,"endOfLifeDate":%q`, past), ""), 400, "InvalidParameter", "later than", onApp + "endOfLifeDate"},
 		{"", "usages nowhere", "GET", "/subscriptions/" + subA + "/providers/Microsoft.Compute/locations/atlantis/usages", "", 400, "InvalidParameter", "atlantis", "location"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -194,7 +237,7 @@ func tell(t *testing.T, seen map[string]bool) {
 		}
 		apply++
 	}
-	t.Logf("errors of galleries, definitions and versions: %d of %d that apply are covered; %d of the reference do not apply", covered, apply, len(documented)-apply)
+	t.Logf("errors of galleries, definitions, versions and applications: %d of %d that apply are covered; %d of the reference do not apply", covered, apply, len(documented)-apply)
 }
 
 // documented are the rows of the reference's sections 1 to 5 that speak of galleries. A row is covered by TestErrors, or by the
@@ -221,6 +264,11 @@ var documented = []struct{ name, test, omitted string }{
 	{"3 DeleteGalleryImageVersionBlockedBeforeEndOfLife", "", ""}, {"3 region removal", "", ""}, {"3 replication failed", "TestRegionFails", ""},
 	{"3 replication internal", "TestSourceReadAgain", ""}, {"3 QuotaExceeded", "TestLimits", ""}, {"3 soft-deleted name", "TestSoftDelete", ""},
 	{"4 GalleryImageNotFound", "TestResolve", ""}, {"4 no latest version", "TestResolve", ""}, {"4 disk: LUN", "TestDataDisks", ""},
+	{"4 app deprecated or missing", "", "machines run no applications: applicationProfile is refused by name"}, {"4 app OS differs", "", "machines run no applications"},
+	{"4 app count", "", "machines run no applications"}, {"4 app twice", "", "machines run no applications"}, {"4 app not authorized", "", "machines run no applications"},
+	{"4 app SAS", "", ""}, {"4 app blob missing", "", ""}, {"4 app blob empty", "", ""}, {"4 app blob too large", "", ""}, {"4 app replicas", "", ""},
+	{"4 app PropertyChangeNotAllowed", "", ""}, {"4 app region feature", "", "there are no preview gates"}, {"4 app encryption", "", ""},
+	{"4 app entity name", "", ""}, {"4 app version format", "", ""},
 	{"5 LinkedAuthorizationFailed A", "TestSourcesAcrossTenants", ""}, {"5 LinkedAuthorizationFailed B", "TestSourcesAcrossTenants", ""},
 }
 

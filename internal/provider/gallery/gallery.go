@@ -2,16 +2,15 @@ package gallery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
+	"maps"
 	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/gallery/application"
 	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/provider/gallery/publish"
 	"vitrine/internal/provider/gallery/share"
@@ -32,6 +31,10 @@ type (
 	Blobs = publish.Blobs
 	// Blob is what is known of one before it is read.
 	Blob = publish.Blob
+	// Files are blobs of any kind in storage accounts, as packages of applications; see package application.
+	Files = application.Blobs
+	// FileBytes are those of one.
+	FileBytes = application.Bytes
 	// Foreign gives the version that an ID of a shared or a community gallery means.
 	Foreign = publish.Foreign
 )
@@ -42,15 +45,17 @@ type Config struct {
 	Sources source.Sources
 	Blobs   Blobs            // nil: no storage accounts here
 	Foreign Foreign          // nil: no shared galleries here
+	Files   Files            // nil: no storage accounts here
 	Limits  Limits           // what is 0 is Azure's
 	Now     func() time.Time // nil: time.Now
 }
 
-// Provider serves galleries, definitions and versions.
+// Provider serves galleries, definitions and versions, and with package application the applications.
 type Provider struct {
 	Config
 	store     *store.Store
 	publisher *publish.Publisher
+	apps      *application.Provider
 }
 
 var versions = []arm.Version{"2026-03-03", "2025-12-03", "2025-03-03", "2024-03-03", "2023-07-03", "2022-08-03", "2022-03-03", "2022-01-03",
@@ -84,6 +89,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	control.Register(c, control.Spec[catalog.Grave]{
 		Type: catalog.GraveType, Versions: versions, Delete: p.purgeNow, Dialect: catalog.GraveDialect,
 	})
+	p.apps = application.Register(c, application.Config{Images: cfg.Images, Blobs: cfg.Files, Room: p.room, Versions: versions})
 	refuseUnserved(c)
 	c.Handle(control.Route{Method: "GET", Pattern: gravesPattern, Do: listGraves})
 	c.Handle(control.Route{Method: "GET", Pattern: usagesPattern, Right: "Microsoft.Compute/locations/usages/read", Do: p.listUsages})
@@ -103,7 +109,7 @@ const (
 // Works are the long-running parts.
 func (p *Provider) Works() map[string]operation.Work {
 	none := func(context.Context, *operation.Run) []operation.Step { return nil }
-	return map[string]operation.Work{
+	works := map[string]operation.Work{
 		workGallery:          {Steps: none, Finish: settle[catalog.Gallery]},
 		share.Work:           {Steps: none, Finish: settle[catalog.Gallery]},
 		workGalleryDelete:    {Steps: none, Finish: remove[catalog.Gallery]},
@@ -113,6 +119,8 @@ func (p *Provider) Works() map[string]operation.Work {
 		workVersionDelete:    {Steps: p.withdraw, Finish: p.withdrawn},
 		workVersionRestore:   {Steps: none, Finish: restored},
 	}
+	maps.Copy(works, p.apps.Works())
+	return works
 }
 
 func settle[T any](tx store.Tx, r *operation.Run, failure *arm.Error) error {
@@ -175,40 +183,17 @@ func (p *Provider) deleteGallery(_ context.Context, w *control.Write[catalog.Gal
 	if err := share.Deletable(&w.Old.Properties); err != nil {
 		return err
 	}
-	if err := childless(w.Tx, DefinitionType, w.ID.Key()+"/images/"); err != nil {
+	if err := catalog.Childless(w.Tx, DefinitionType, w.ID.Key()+"/images/"); err != nil {
 		return err
 	}
-	if err := childless(w.Tx, catalog.GraveType, w.ID.Key()+"/softdeletedartifacttypes/"); err != nil {
+	if err := catalog.Childless(w.Tx, application.Type, w.ID.Key()+"/applications/"); err != nil {
+		return err
+	}
+	if err := catalog.Childless(w.Tx, catalog.GraveType, w.ID.Key()+"/softdeletedartifacttypes/"); err != nil {
 		return err
 	}
 	return w.Begin(workGalleryDelete, nil)
 }
 
-// childless refuses the deletion of what still holds others.
-func childless(tx store.Tx, kind, prefix string) error {
-	inner, err := tx.List(store.Query{Kind: control.Kind(kind), Prefix: prefix, Limit: 3})
-	if err != nil || len(inner) == 0 {
-		return err
-	}
-	var names []string
-	for _, d := range inner {
-		var r struct{ ID string }
-		if err := json.Unmarshal(d.Body, &r); err != nil {
-			return fmt.Errorf("%s: %w", d.Key, err)
-		}
-		names = append(names, r.ID)
-	}
-	return arm.Errorf(409, "CannotDeleteResource",
-		"Can not delete resource before nested resources are deleted. Some existing nested resource IDs include: '%s'. Please delete all nested resources before deleting this resource.", strings.Join(names, "', '"))
-}
-
 // viewGallery shows the sharing only to who asks for it.
 func viewGallery(_ context.Context, r *control.Read[catalog.Gallery]) error { return share.View(r) }
-
-// alive refuses a child of what is being deleted.
-func alive(parent interface{ State() string }, id arm.ID) error {
-	if parent.State() == arm.Deleting {
-		return arm.Errorf(409, "Conflict", "The resource '%s' is being deleted.", id)
-	}
-	return nil
-}

@@ -7,6 +7,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/control/throttle"
+	"vitrine/internal/provider/gallery/application"
 	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/quota"
 	"vitrine/internal/store"
@@ -18,6 +19,8 @@ type Limits struct {
 	Definitions int // of a subscription in a region: 1,000
 	Versions    int // of a subscription in a region: 10,000
 	Replicas    int // of a version, in all regions together: 100
+	Apps        int // applications of a subscription in a region: 1,000, our own number
+	AppVersions int // versions of applications of a subscription in a region: 300
 	Shares      int // subscriptions and tenants that a gallery is shared with: 1,000, of which Azure allows 35
 }
 
@@ -25,7 +28,7 @@ func (l Limits) complete() Limits {
 	for _, at := range []struct {
 		value *int
 		azure int
-	}{{&l.Galleries, 100}, {&l.Definitions, 1000}, {&l.Versions, 10000}, {&l.Replicas, 100}} {
+	}{{&l.Galleries, 100}, {&l.Definitions, 1000}, {&l.Versions, 10000}, {&l.Replicas, 100}, {&l.Apps, 1000}, {&l.AppVersions, 300}} {
 		if *at.value == 0 {
 			*at.value = at.azure
 		}
@@ -45,6 +48,8 @@ func (p *Provider) counted() []struct {
 		{GalleryType, "Galleries", "Galleries", p.Limits.Galleries},
 		{DefinitionType, "GalleryImages", "Gallery Images", p.Limits.Definitions},
 		{VersionType, "GalleryImageVersions", "Gallery Image Versions", p.Limits.Versions},
+		{application.Type, "GalleryApplications", "Gallery Applications", p.Limits.Apps},
+		{application.VersionType, "GalleryApplicationVersions", "Gallery Application Versions", p.Limits.AppVersions},
 	}
 }
 

@@ -52,6 +52,7 @@ func TestRoundTrip(t *testing.T) {
 	w := newWorld(t)
 	w.shop()
 	w.stock()
+	w.shelf()
 	number := 0
 	rapid.Check(t, func(r *rapid.T) {
 		number++
@@ -63,6 +64,8 @@ func TestRoundTrip(t *testing.T) {
 		w.again(r, gallery+"/images/d", api, map[string]any{"location": "westus2", "tags": tags(r), "properties": definitionOf(r)})
 		w.again(r, fmt.Sprintf("%s/versions/%d.0.1", definitionA, number), api, map[string]any{"location": "East US", "tags": tags(r), "properties": map[string]any{
 			"publishingProfile": publishingOf(r), "storageProfile": storageOf(r), "safetyProfile": map[string]any{"allowDeletionOfReplicatedLocations": rapid.Bool().Draw(r, "allow"), "blockDeletionBeforeEndOfLife": rapid.Bool().Draw(r, "block")}}})
+		w.again(r, gallery+"/applications/a", api, map[string]any{"location": "westus2", "tags": tags(r), "properties": applicationOf(r)})
+		w.again(r, gallery+"/applications/a/versions/1.0.0", api, map[string]any{"location": "East US", "tags": tags(r), "properties": applicationVersionOf(r)})
 	})
 }
 
@@ -107,6 +110,39 @@ func publishingOf(r *rapid.T) map[string]any {
 	return p
 }
 
+func applicationOf(r *rapid.T) map[string]any {
+	props := map[string]any{"supportedOSType": rapid.SampledFrom([]string{"linux", "WINDOWS"}).Draw(r, "os"), "description": rapid.String().Draw(r, "description"),
+		"eula": rapid.String().Draw(r, "eula"), "releaseNoteUri": "https://example.com/" + name(r, 10), "endOfLifeDate": "2099-01-01T12:59:59Z", "x": rapid.Int().Draw(r, "unknown")}
+	if rapid.Bool().Draw(r, "custom") {
+		props["customActions"] = actionsOf(r)
+	}
+	return props
+}
+
+func actionsOf(r *rapid.T) []any {
+	return []any{map[string]any{"name": "act", "script": name(r, 100), "description": rapid.String().Draw(r, "description"), "parameters": []any{
+		map[string]any{"name": "p", "type": "string", "defaultValue": rapid.String().Draw(r, "value"), "required": rapid.Bool().Draw(r, "required")},
+		map[string]any{"name": "q", "type": rapid.SampledFrom([]string{"configurationdatablob", "LogOutputBlob"}).Draw(r, "type")}}}}
+}
+
+func applicationVersionOf(r *rapid.T) map[string]any {
+	regions := []any{map[string]any{"name": "east US"}}
+	if rapid.Bool().Draw(r, "second") {
+		regions = append(regions, map[string]any{"name": "westus2", "storageAccountType": "premium_lrs", "regionalReplicaCount": rapid.IntRange(1, 10).Draw(r, "count"), "excludeFromLatest": rapid.Bool().Draw(r, "excluded")})
+	}
+	p := map[string]any{"source": map[string]any{"mediaLink": zipURI + signature, "defaultConfigurationLink": confURI}, "targetRegions": regions,
+		"manageActions":     map[string]any{"install": name(r, 400), "remove": name(r, 40), "update": rapid.StringN(0, 40, 80).Draw(r, "update")},
+		"settings":          map[string]any{"packageFileName": name(r, 40), "scriptBehaviorAfterReboot": rapid.SampledFrom([]string{"none", "Rerun"}).Draw(r, "reboot")},
+		"enableHealthCheck": rapid.Bool().Draw(r, "health"), "replicaCount": rapid.IntRange(1, 10).Draw(r, "replicas"), "excludeFromLatest": rapid.Bool().Draw(r, "exclude"), "x": rapid.String().Draw(r, "unknown")}
+	if rapid.Bool().Draw(r, "advanced") {
+		p["advancedSettings"], p["customActions"] = map[string]any{"k": rapid.String().Draw(r, "setting")}, actionsOf(r)
+	}
+	if rapid.Bool().Draw(r, "kind") {
+		p["storageAccountType"] = "standard_zrs"
+	}
+	return map[string]any{"publishingProfile": p, "safetyProfile": map[string]any{"allowDeletionOfReplicatedLocations": rapid.Bool().Draw(r, "allow")}}
+}
+
 func storageOf(r *rapid.T) map[string]any {
 	disk := func(id string) map[string]any { return map[string]any{"source": map[string]any{"id": id}} }
 	switch rapid.IntRange(0, 3).Draw(r, "source") {
@@ -136,15 +172,28 @@ func (w *world) again(r *rapid.T, path, api string, v any) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	w.done(inA, "PUT", path, string(body)) // by a client that knows all
+	w.ended(path, string(body)) // by a client that knows all
 	whole := w.seen(r, path+"?api-version=2026-03-03")
 	first := w.seen(r, path+api)
-	w.done(inA, "PUT", path+api, string(first))
+	w.ended(path+api, string(first))
 	if diff := cmp.Diff(decode(w, first), decode(w, w.seen(r, path+api))); diff != "" {
 		r.Fatalf("%s: %s", path, diff)
 	}
 	if diff := cmp.Diff(decode(w, whole), decode(w, w.seen(r, path+"?api-version=2026-03-03"))); diff != "" {
 		r.Fatalf("%s: a PUT%s lost what it does not know: %s", path, api, diff)
+	}
+}
+
+// ended puts a document, and waits if that takes long.
+func (w *world) ended(path, body string) {
+	w.Helper()
+	r, err := w.do(inA, "PUT", path, body)
+	w.must(err)
+	if r.Header.Get("Azure-AsyncOperation") == "" {
+		return
+	}
+	if o := w.wait(r); o.Status != operation.Succeeded {
+		w.Fatalf("PUT %s: %s %v", path, o.Status, o.Error)
 	}
 }
 

@@ -7,9 +7,8 @@ import (
 	"vitrine/internal/provider/gallery/catalog"
 )
 
-// unserved are the child types of a gallery that Azure has and this installation has not (gallery.md 1, 16 and 17).
+// unserved are the child types of a gallery that Azure has and this installation has not (gallery.md 1 and 17).
 var unserved = [...]struct{ name, what string }{
-	{"applications", "VM applications (galleries/applications)"},
 	{"inVMAccessControlProfiles", "In-VM access control profiles (galleries/inVMAccessControlProfiles)"},
 	{"scripts", "Gallery scripts (galleries/scripts)"},
 }

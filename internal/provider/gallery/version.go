@@ -17,7 +17,7 @@ func (p *Provider) putVersion(_ context.Context, w *control.Write[catalog.Versio
 	if err != nil {
 		return err
 	}
-	if err := alive(definition, w.ID.Parent()); err != nil {
+	if err := catalog.Alive(definition, w.ID.Parent()); err != nil {
 		return err
 	}
 	shop, err := control.Get[catalog.Gallery](w.Tx, w.ID.Parent().Parent())
@@ -83,21 +83,6 @@ func (p *Provider) viewVersion(_ context.Context, r *control.Read[catalog.Versio
 	if !strings.EqualFold(r.Query.Get("$expand"), "ReplicationStatus") || v.Publishing == nil {
 		return nil
 	}
-	status := &catalog.Replication{Aggregated: "Completed"}
-	for _, t := range v.Publishing.TargetRegions {
-		l, _ := arm.LocationOf(t.Name)
-		region := v.Regions[l.Name]
-		if region == nil {
-			region = &catalog.Region{State: "Unknown"}
-		}
-		status.Summary = append(status.Summary, catalog.RegionStatus{Region: t.Name, State: region.State, Details: region.Details, Progress: region.Progress})
-		switch {
-		case region.State == catalog.Failed && status.Aggregated != "InProgress":
-			status.Aggregated = "Failed"
-		case region.State == catalog.Replicating:
-			status.Aggregated = "InProgress"
-		}
-	}
-	v.ReplicationStatus = status
+	v.ReplicationStatus = catalog.Told(v.Publishing.TargetRegions, v.Regions)
 	return nil
 }

@@ -69,6 +69,7 @@ type world struct {
 	later   time.Duration            // that the clock is ahead
 	others  map[string]source.Source // machines, managed images, snapshots; by lower-case ID
 	blobs   map[string][]byte        // VHDs by URI; all in eastus
+	files   map[string]file          // packages of applications by URL without query
 	frozen  map[string][]byte        // what Freeze packs, by lower-case ID of the disk
 	unique  map[string]string        // the uniqueId that Freeze finds
 }
@@ -86,7 +87,7 @@ var (
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t, mu: &sync.Mutex{}, crashed: make(chan struct{}, 1), buckets: map[string]*blob.Bucket{}, down: map[string]error{},
-		gates: map[string]chan struct{}{}, others: map[string]source.Source{}, blobs: map[string][]byte{}, frozen: map[string][]byte{}, unique: map[string]string{}, store: store.New(memstore.Open())}
+		gates: map[string]chan struct{}{}, others: map[string]source.Source{}, blobs: map[string][]byte{}, files: map[string]file{}, frozen: map[string][]byte{}, unique: map[string]string{}, store: store.New(memstore.Open())}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dir := t.TempDir()
 	var err error
@@ -97,7 +98,7 @@ func newWorld(t *testing.T) *world {
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	w.sealer = sealer
 	w.must(err)
-	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Now: w.now, Sources: w, Blobs: vhds{w}, Foreign: w.foreign, Limits: gallery.Limits{Galleries: 1000}})
+	w.galleries = gallery.Register(w.control, gallery.Config{Images: w.images, Now: w.now, Sources: w, Blobs: vhds{w}, Files: w, Foreign: w.foreign, Limits: gallery.Limits{Galleries: 1000}})
 	w.disks = disk.Register(w.control, disk.Config{Images: w.images, Versions: w.galleries, Seal: sealer, Dir: dir,
 		Overlay: func(_ context.Context, base, path string, size int64) error {
 			return os.WriteFile(path, fmt.Appendf(nil, "%s %d", base, size), 0o600)

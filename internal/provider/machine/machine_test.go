@@ -232,6 +232,7 @@ func TestRefused(t *testing.T) {
 		{"attach nothing", []string{`storageProfile.dataDisks=[{"lun":0,"createOption":"attach"}]`}, "InvalidParameter", []string{"managedDisk.id"}},
 		{"attach a missing disk", []string{`storageProfile.dataDisks=[{"lun":0,"createOption":"attach","managedDisk":{"id":"` + disksAt + `no"}}]`}, "ResourceNotFound", nil},
 		{"identity", []string{`identity={"type":"SystemAssigned"}`}, "InvalidParameter", []string{"identities"}},
+		{"applications", []string{`applicationProfile={"galleryApplications":[{"packageReferenceId":"x"}]}`}, "InvalidParameter", []string{"applicationProfile.galleryApplications", "not supported"}},
 		{"availability set", []string{`availabilitySet={"id":"x"}`}, "InvalidParameter", []string{"availabilitySet"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -16,20 +16,27 @@ const Type = "Microsoft.Compute/virtualMachines"
 type Properties struct {
 	Hardware *Hardware `json:"hardwareProfile"`
 	arm.Provisioning
-	VMID        string             `json:"vmId" arm:"readonly"`
-	Storage     *Storage           `json:"storageProfile"`
-	OS          *osprofile.Profile `json:"osProfile"`
-	Security    json.RawMessage    `json:"securityProfile"`
-	Network     *NetworkProfile    `json:"networkProfile"`
-	Diagnostics json.RawMessage    `json:"diagnosticsProfile"`
-	Set         *Ref               `json:"availabilitySet"`
-	ScaleSet    *Ref               `json:"virtualMachineScaleSet"`
-	Host        *Ref               `json:"host"`
-	UserData    string             `json:"userData" arm:"secret"`
-	Created     string             `json:"timeCreated" arm:"readonly"`
-	View        *InstanceView      `json:"instanceView" arm:"readonly"`
-	Own         State              `json:"own" arm:"private"`
-	Unknown     armjson.Unknown    `json:"-"`
+	VMID         string              `json:"vmId" arm:"readonly"`
+	Storage      *Storage            `json:"storageProfile"`
+	OS           *osprofile.Profile  `json:"osProfile"`
+	Security     json.RawMessage     `json:"securityProfile"`
+	Network      *NetworkProfile     `json:"networkProfile"`
+	Diagnostics  json.RawMessage     `json:"diagnosticsProfile"`
+	Applications *ApplicationProfile `json:"applicationProfile"`
+	Set          *Ref                `json:"availabilitySet"`
+	ScaleSet     *Ref                `json:"virtualMachineScaleSet"`
+	Host         *Ref                `json:"host"`
+	UserData     string              `json:"userData" arm:"secret"`
+	Created      string              `json:"timeCreated" arm:"readonly"`
+	View         *InstanceView       `json:"instanceView" arm:"readonly"`
+	Own          State               `json:"own" arm:"private"`
+	Unknown      armjson.Unknown     `json:"-"`
+}
+
+// ApplicationProfile names what is to be installed in the machine; it must be empty.
+type ApplicationProfile struct {
+	Gallery []json.RawMessage `json:"galleryApplications"`
+	Unknown armjson.Unknown   `json:"-"`
 }
 
 // State is the server's own knowledge of a machine.

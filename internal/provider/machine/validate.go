@@ -22,6 +22,9 @@ func validate(r *resource) (faults []*arm.Error) {
 			faults = append(faults, invalid(name, "'%s' is not supported by this server.", name))
 		}
 	}
+	if p.Applications != nil && len(p.Applications.Gallery) > 0 {
+		faults = append(faults, invalid("applicationProfile.galleryApplications", "'applicationProfile.galleryApplications' is not supported by this server: nothing installs VM applications in a machine."))
+	}
 	if kind := strings.ToLower(string(r.Identity)); kind != "" && kind != "null" && !strings.Contains(kind, `"none"`) {
 		faults = append(faults, invalid("identity", "Managed identities are not supported by this server."))
 	}

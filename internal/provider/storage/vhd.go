@@ -113,26 +113,12 @@ func (p *Provider) page(tx store.Tx, account arm.ID, uri string) (*content.Blob,
 	if !strings.EqualFold(account.Type(), AccountType) {
 		return nil, store.ErrNotFound
 	}
-	r, err := control.Get[Properties](tx, account)
+	b, err := p.named(tx, account, at)
 	if err != nil {
 		return nil, err
 	}
-	if containerName(at.container) != nil {
-		return nil, store.ErrNotFound
-	}
-	c, err := control.Get[Container](tx, Account{ID: r.ParsedID()}.ContainerID(at.container))
-	if err != nil {
-		return nil, err
-	}
-	b, err := p.Blobs.Find(tx, content.Address{Container: content.Container{UID: c.Properties.UniqueID, Region: r.Location}, Name: at.blob})
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case b.Kind != content.Page:
+	if b.Kind != content.Page {
 		return nil, arm.Errorf(400, "InvalidParameter", "The source blob '%.300s' is of type %s. Only page blobs that hold a fixed VHD can be used.", uri, b.Kind).At("uri")
-	case b.Copy != nil && b.Copy.Status != content.Success:
-		return nil, arm.Errorf(409, "OperationNotAllowed", "The source blob '%.300s' has a copy into it in status '%s'.", uri, b.Copy.Status).At("uri")
 	}
 	return b, nil
 }

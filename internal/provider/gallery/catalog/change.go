@@ -49,7 +49,7 @@ func publishing(next *VersionResource, old *Version, v arm.Version, now time.Tim
 		was = &Publishing{PublishedDate: now.UTC().Format(Stamp)}
 	}
 	p.PublishedDate = was.PublishedDate
-	if err := future(Path+"publishingProfile.endOfLifeDate", was.EndOfLifeDate, p.EndOfLifeDate, now); err != nil {
+	if err := Future(Path+"publishingProfile.endOfLifeDate", was.EndOfLifeDate, p.EndOfLifeDate, now); err != nil {
 		return err
 	}
 	if p.ReplicaCount == nil {

@@ -34,7 +34,7 @@ func ValidateDefinition(r *DefinitionResource) []*arm.Error {
 		}
 	}
 	faults = append(faults, checkIdentifier(p.Identifier)...)
-	if f := checkDate("galleryImage.properties.endOfLifeDate", p.EndOfLifeDate); f != nil {
+	if f := CheckDate("galleryImage.properties.endOfLifeDate", p.EndOfLifeDate); f != nil {
 		faults = append(faults, f)
 	}
 	faults = append(faults, checkRecommended(p.Recommended)...)
@@ -136,15 +136,16 @@ func ParseDate(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-func checkDate(target, text string) *arm.Error {
+// CheckDate wants a date, or nothing.
+func CheckDate(target, text string) *arm.Error {
 	if _, ok := ParseDate(text); text == "" || ok {
 		return nil
 	}
 	return Invalid(target, "Could not convert the string '%.80s' to DateTimeOffset. The value of %s must be an ISO 8601 date.", text, target)
 }
 
-// future wants a new end of life to lie ahead; one that was set stays valid when its day has come.
-func future(target, old, next string, now time.Time) error {
+// Future wants a new end of life to lie ahead; one that was set stays valid when its day has come.
+func Future(target, old, next string, now time.Time) error {
 	if t, _ := ParseDate(next); next != "" && next != old && !t.After(now) {
 		return Invalid(target, "The value of %s must be later than the current time: '%s'.", target, next)
 	}
@@ -165,7 +166,7 @@ func (d *Definition) Settle(old *Definition, v arm.Version, now time.Time) error
 		}
 	}
 	complete(d, v)
-	if err := future("galleryImage.properties.endOfLifeDate", old.EndOfLifeDate, d.EndOfLifeDate, now); err != nil {
+	if err := Future("galleryImage.properties.endOfLifeDate", old.EndOfLifeDate, d.EndOfLifeDate, now); err != nil {
 		return err
 	}
 	if d.Architecture == "Arm64" && d.HyperVGeneration != "V2" {

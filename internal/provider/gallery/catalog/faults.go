@@ -22,7 +22,8 @@ func NotChangeable(target string) *arm.Error {
 	return arm.Errorf(409, "PropertyChangeNotAllowed", "Changing property '%s' is not allowed.", target).At(target)
 }
 
-func present(raw json.RawMessage) bool {
+// Present tells whether a member that is not modelled says anything.
+func Present(raw json.RawMessage) bool {
 	switch strings.TrimSpace(string(raw)) {
 	case "", "null", "[]", "{}":
 		return false

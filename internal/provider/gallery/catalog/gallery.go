@@ -23,7 +23,7 @@ func ValidateGallery(r *GalleryResource) []*arm.Error {
 	p := &r.Properties
 	faults = append(faults, checkSharing(p.SharingProfile)...)
 	faults = append(faults, checkSoftDelete(p.SoftDeletePolicy)...)
-	if present(r.Identity) && !strings.Contains(string(r.Identity), `"None"`) {
+	if Present(r.Identity) && !strings.Contains(string(r.Identity), `"None"`) {
 		faults = append(faults, Unsupported("identity", "A managed identity of a gallery"))
 	}
 	return faults

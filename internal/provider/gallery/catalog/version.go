@@ -53,11 +53,11 @@ func ValidateVersion(r *VersionResource) []*arm.Error {
 func checkPublishing(p *Publishing) []*arm.Error {
 	var faults []*arm.Error
 	const at = Path + "publishingProfile."
-	if f := checkDate(at+"endOfLifeDate", p.EndOfLifeDate); f != nil {
+	if f := CheckDate(at+"endOfLifeDate", p.EndOfLifeDate); f != nil {
 		faults = append(faults, f)
 	}
 	faults = append(faults, checkCount(at+"replicaCount", p.ReplicaCount)...)
-	if present(p.Extended) {
+	if Present(p.Extended) {
 		faults = append(faults, Unsupported(at+"targetExtendedLocations", "Publishing to an edge zone"))
 	}
 	if p.Strategy != "" && p.StorageAccount != "" {
@@ -98,7 +98,7 @@ func checkRegions(location string, p *Publishing) []*arm.Error {
 		}
 		seen[l.Name], t.Name = true, l.DisplayName
 		faults = append(faults, checkCount(at+".regionalReplicaCount", t.RegionalReplicaCount)...)
-		if present(t.Encryption) {
+		if Present(t.Encryption) {
 			faults = append(faults, Unsupported(at+".encryption", "Encryption of a version with a customer's key"))
 		}
 		if len(t.ReplicaSets) > maxReplicaSets {
