@@ -19,7 +19,7 @@ import (
 var layers = map[string]float64{
 	"arm": 0, "arm/armjson": 0.1, "digest": 0, "web": 0, "seal": 0, "proc": 0, "proc/sandbox": 0.1,
 	"store": 1, "store/memstore": 1.1, "store/sqlstore": 1.1, "store/storetest": 1.2, "store/storetest/pgtest": 1.1,
-	"blob": 1, "blob/memblob": 1.1, "blob/fileblob": 1.1, "blob/blobtest": 1.2,
+	"blob": 1, "blob/memblob": 1.1, "blob/fileblob": 1.1, "blob/blobtest": 1.2, "blob/s3blob": 1.1, "blob/s3blob/s3test": 1.2,
 	"vm": 1, "vm/seed": 1, "vm/fakevm": 1.1, "vm/qemu": 1.1, "vm/netstack": 1.1, "vm/vmtest": 1.2,
 	"quota": 2, "audit": 2.1, "directory": 2.1, "directory/rule": 2, "directory/record": 2.01, "directory/consent": 2.15, "directory/credential": 2.02, "directory/registration": 2.02, "operation": 2.1, "operation/operationtest": 2.15, "image": 2.1, "image/format": 2, "image/sas": 2, "template": 2.1,
 	"template/tree": 2, "template/builtin": 2.02, "template/expr": 2.05, "token": 2.2, "authn": 2.3, "rbac": 2.4, "rbac/condition": 2,
@@ -38,14 +38,15 @@ var layers = map[string]float64{
 }
 
 // drivers are named in app alone (and in cli, for the hidden commands that are their processes).
-var drivers = []string{"store/sqlstore", "blob/fileblob", "vm/qemu", "vm/netstack"}
+var drivers = []string{"store/sqlstore", "blob/fileblob", "blob/s3blob", "vm/qemu", "vm/netstack"}
 
 // keepers are the only rooms for what is dangerous or heavy.
 var keepers = map[string][]string{
-	"net/http":          {"web", "control", "login", "graph", "graph/rest", "graph/wire", "dataplane", "dataplane/wire", "dataplane/account", "edge", "operator", "client", "app", "cli", "provider/resources", "provider/deployments", "client/source", "client/pages"},
+	"net/http":          {"web", "control", "login", "graph", "graph/rest", "graph/wire", "dataplane", "dataplane/wire", "dataplane/account", "edge", "operator", "client", "app", "cli", "provider/resources", "provider/deployments", "client/source", "client/pages", "blob/s3blob"},
 	"database/sql":      {"store/sqlstore"},
 	"os/exec":           {"proc", "cli"},
 	"github.com/jackc/": {"store/sqlstore"},
+	"github.com/minio/": {"blob/s3blob"},
 }
 
 // Gates of the budgets; docs/architecture.md says what is aimed at.

@@ -18,6 +18,7 @@ type Config struct {
 	ReadyFile   string        // written when the server answers; empty: none
 	KeyFile     string        // master key; empty: DATA/master.key
 	Database    string        // PostgreSQL DSN; empty: SQLite in the data folder
+	Blobs       string        // s3://BUCKET/PREFIX?… for image bytes (s3blob.Parse); empty: files in the data folder
 	AllowHosts  []string      // further hosts that the proxy tunnels to
 	Domains     []string      // the operator's own names, for which the CA may vouch
 	Issuers     []string      // https://… whose tokens applications may trust (federated credentials); with =IP where it is

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/blob"
-	"vitrine/internal/blob/fileblob"
 	"vitrine/internal/client"
 	"vitrine/internal/dataplane"
 	"vitrine/internal/image"
@@ -147,8 +145,11 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 // openRooms makes the back-ends: image bytes by region, machines, networks.
 func (a *App) openRooms(ctx context.Context) error {
 	r := &a.rooms
-	var err error
-	r.images, err = image.New(image.Config{Store: a.store, Dir: filepath.Join(a.cfg.Data, "image"), Now: a.cfg.Now, Buckets: a.buckets(),
+	buckets, err := a.buckets(ctx)
+	if err != nil {
+		return err
+	}
+	r.images, err = image.New(image.Config{Store: a.store, Dir: filepath.Join(a.cfg.Data, "image"), Now: a.cfg.Now, Buckets: buckets,
 		Sealer: a.sealer, Regions: regions(), Rate: int64(a.cfg.ReplicaRate) << 20, Log: a.cfg.Log})
 	if err != nil {
 		return err
@@ -197,24 +198,6 @@ func regions() (names []string) {
 
 func (a *App) self(command string) []string {
 	return append(append([]string(nil), a.cfg.Self...), command)
-}
-
-// buckets opens a region's bucket once.
-func (a *App) buckets() func(region string) (*blob.Bucket, error) {
-	var mu sync.Mutex
-	open := map[string]*blob.Bucket{}
-	return func(region string) (*blob.Bucket, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if b := open[region]; b != nil {
-			return b, nil
-		}
-		b, err := fileblob.Open(filepath.Join(a.cfg.Data, "regions", region))
-		if err == nil {
-			open[region] = b
-		}
-		return b, err
-	}
 }
 
 func (r *rooms) overlay(ctx context.Context, base, path string, size int64) error {

@@ -54,6 +54,7 @@ an operator's socket in the data folder. Everything else is refused. Machines ou
 	f.StringVar(&cfg.ReadyFile, "ready-file", "", "file to write, as JSON, once the server answers")
 	f.StringVar(&cfg.KeyFile, "key-file", "", "master key (default DATA/master.key)")
 	f.StringVar(&cfg.Database, "database", "", "PostgreSQL connection string (default SQLite in the data folder)")
+	f.StringVar(&cfg.Blobs, "blobs", "", "object store for image bytes, s3://BUCKET[/PREFIX]?endpoint=HOST (default files in the data folder)")
 	f.StringArrayVar(&cfg.AllowHosts, "allow-host", nil, "a further host that the proxy tunnels to; may be repeated")
 	f.StringArrayVar(&cfg.Domains, "domain", nil, "a name of the operator's own that the CA may vouch for; may be repeated")
 	f.StringArrayVar(&cfg.Issuers, "allow-issuer", nil, "an issuer (https://HOST[:PORT], with =IP for a private one) whose keys may be fetched for federated credentials; may be repeated")

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"vitrine/internal/blob"
 	"vitrine/internal/image/keyring"
 	"vitrine/internal/store"
@@ -40,6 +42,7 @@ type sweep struct {
 const (
 	sweepTime = 10 * time.Second // how long one sweep may take
 	skew      = 10 * time.Second // how far the clocks of two servers may differ
+	deletes   = 8                // at a time: an object store answers late
 )
 
 // errSwept tells a writer that what it found may be gone, errWritten a collector that what it found may be needed.
@@ -137,13 +140,18 @@ func (s *Store) finishSweep(ctx context.Context, p place, e epoch) error {
 
 // runSweep deletes what an announced sweep lists, and ends it. On an error the announcement stays, for quiet to finish.
 func (s *Store) runSweep(ctx context.Context, p place, b *blob.Bucket, e epoch) (epoch, error) {
+	g, deleting := errgroup.WithContext(ctx)
+	g.SetLimit(deletes)
 	for _, key := range e.Sweep.Keys {
-		if s.Now().After(e.Sweep.Until) {
-			return e, fmt.Errorf("sweep of %s/%s: %w", p.region, p.domain, context.DeadlineExceeded)
-		}
-		if err := b.Delete(ctx, key); err != nil {
-			return e, err
-		}
+		g.Go(func() error {
+			if s.Now().After(e.Sweep.Until) {
+				return fmt.Errorf("sweep of %s/%s: %w", p.region, p.domain, context.DeadlineExceeded)
+			}
+			return b.Delete(deleting, key)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return e, err
 	}
 	var after epoch
 	err := s.Store.Update(ctx, func(tx store.Tx) error {

@@ -68,6 +68,8 @@ type Server struct {
 	bin, data string
 	dir       string
 	where     client.Server
+	launch    func() *exec.Cmd
+	stop      func() // ends it and waits
 }
 
 // Config is how a server is started.
@@ -87,19 +89,13 @@ func Start(t *testing.T, cfg Config) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve := exec.Command(s.bin, append([]string{"serve", "--data", s.data, "--listen", "127.0.0.1:0", "--accel", "tcg", "--ready-file", ready}, cfg.Args...)...)
-	serve.Stdout, serve.Stderr, serve.Env = sink, sink, append(os.Environ(), cfg.Env...)
-	if err := serve.Start(); err != nil {
-		t.Fatal(err)
+	s.launch = func() *exec.Cmd {
+		serve := exec.Command(s.bin, append([]string{"serve", "--data", s.data, "--listen", "127.0.0.1:0", "--accel", "tcg", "--ready-file", ready}, cfg.Args...)...)
+		serve.Stdout, serve.Stderr, serve.Env = sink, sink, append(os.Environ(), cfg.Env...)
+		return serve
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- serve.Wait() }()
 	t.Cleanup(func() {
-		if err := serve.Process.Signal(syscall.SIGTERM); err == nil {
-			if err := <-ended; err != nil {
-				t.Errorf("the server's end: %v", err)
-			}
-		}
+		s.stop()
 		if err := sink.Close(); err != nil {
 			t.Error(err)
 		}
@@ -107,11 +103,59 @@ func Start(t *testing.T, cfg Config) *Server {
 			t.Logf("the server's last words:\n%s", raw[max(0, len(raw)-4000):])
 		}
 	})
-	s.await(ready, ended)
-	if s.where, err = client.ReadServer(s.data); err != nil {
-		t.Fatal(err)
-	}
+	s.begin(ready)
 	return s
+}
+
+// begin starts the program and waits until it answers.
+func (s *Server) begin(ready string) {
+	s.t.Helper()
+	s.stop = func() {}
+	serve := s.launch()
+	if err := serve.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- serve.Wait() }()
+	s.stop = func() {
+		s.stop = func() {}
+		if err := serve.Process.Signal(syscall.SIGTERM); err == nil {
+			if err := <-ended; err != nil {
+				s.t.Errorf("the server's end: %v", err)
+			}
+		}
+	}
+	s.await(ready, ended)
+	var err error
+	if s.where, err = client.ReadServer(s.data); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Restart ends the server and starts it again on the same data.
+func (s *Server) Restart() {
+	s.t.Helper()
+	ready := filepath.Join(s.dir, "ready")
+	s.stop()
+	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.t.Fatal(err)
+	}
+	s.begin(ready)
+}
+
+// Refused starts the program once more with other arguments of "serve", after the server has been ended, and returns what it says when it
+// does not want to; then the server is started again.
+func (s *Server) Refused(args ...string) string {
+	s.t.Helper()
+	s.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, s.bin, append([]string{"serve", "--data", s.data, "--listen", "127.0.0.1:0"}, args...)...).CombinedOutput()
+	if _, exited := errors.AsType[*exec.ExitError](err); !exited || ctx.Err() != nil {
+		s.t.Errorf("serve %v: %v\n%s", args, err, out)
+	}
+	s.Restart()
+	return string(out)
 }
 
 func (s *Server) await(ready string, ended chan error) {
@@ -136,6 +180,9 @@ func (s *Server) await(ready string, ended chan error) {
 
 // Where is how clients reach the server.
 func (s *Server) Where() client.Server { return s.where }
+
+// Data is the server's data folder.
+func (s *Server) Data() string { return s.data }
 
 // Result is what a command left.
 type Result struct {

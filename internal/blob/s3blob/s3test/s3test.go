@@ -1,0 +1,140 @@
+// Package s3test starts a real S3 server for a test: versitygw over a temporary folder, on a loopback port.
+//
+// It owns the server's process, which ends with the test, also when the test is killed. scripts/versitygw compiles the program:
+//
+//	Start(t) ──▶ versitygw ──▶ Server ── Config("bucket") ──▶ s3blob.Dial
+package s3test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"vitrine/internal/blob/s3blob"
+	"vitrine/internal/proc"
+)
+
+// Access and Secret are the server's only pair of credentials.
+const (
+	Access = "vitrine-test"
+	Secret = "not-a-secret-of-anybody"
+)
+
+// Server is a running S3 server.
+type Server struct {
+	Address     string // 127.0.0.1:PORT
+	Root        string // each bucket is a folder in it, each object a file
+	Credentials string // a file with the pair
+}
+
+// Start runs a server until t ends, with these buckets. Without the program t is skipped, or fails if VITRINE_FULL is 1.
+func Start(t testing.TB, buckets ...string) *Server {
+	t.Helper()
+	program := find()
+	if program == "" {
+		if os.Getenv("VITRINE_FULL") == "1" {
+			t.Fatal("versitygw is not built: run scripts/versitygw")
+		}
+		t.Skip("left out: a real S3 server, because versitygw is not built (scripts/versitygw)")
+	}
+	dir := t.TempDir()
+	s := &Server{Root: filepath.Join(dir, "objects"), Credentials: filepath.Join(dir, "credentials")}
+	for _, b := range append(buckets, "") {
+		if err := os.MkdirAll(filepath.Join(s.Root, b), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := "[default]\naws_access_key_id = " + Access + "\naws_secret_access_key = " + Secret + "\n"
+	side := filepath.Join(dir, "side") // not in extended attributes: not every temporary folder has them
+	if err := errors.Join(os.WriteFile(s.Credentials, []byte(text), 0o600), os.Mkdir(side, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	s.Address = free(t)
+	var log bytes.Buffer
+	child, err := proc.StartBound(proc.Bound{Path: program, Dir: dir, Stdout: &log, Stderr: &log,
+		Env:  []string{"ROOT_ACCESS_KEY=" + Access, "ROOT_SECRET_KEY=" + Secret, "HOME=" + dir, "PATH=" + os.Getenv("PATH")},
+		Args: []string{"--quiet", "--port", s.Address, "posix", "--sidecar", side, s.Root}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := proc.End(ctx, child.Identity, 5*time.Second); err != nil {
+			t.Error(err)
+		}
+		<-child.Done()
+	})
+	if err := answers(s.Address, child.Done()); err != nil {
+		_ = proc.End(context.Background(), child.Identity, time.Second)
+		<-child.Done()
+		t.Fatalf("versitygw: %v\n%s", err, log.String())
+	}
+	return s
+}
+
+// Config reaches a bucket of the server.
+func (s *Server) Config(bucket string) s3blob.Config {
+	return s3blob.Config{Endpoint: s.Address, Bucket: bucket, Region: s3blob.DefaultRegion, Plain: true, Credentials: s.Credentials}
+}
+
+// URL is the same as an address.
+func (s *Server) URL(bucket, prefix string) string {
+	return "s3://" + bucket + "/" + prefix + "?endpoint=http://" + s.Address + "&credentials=" + s.Credentials
+}
+
+// find looks where scripts/test says, and then where scripts/versitygw keeps it.
+func find() string {
+	if path := os.Getenv("VITRINE_VERSITYGW"); path != "" {
+		return path
+	}
+	cache := os.Getenv("VITRINE_CACHE")
+	if cache == "" {
+		home, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		cache = filepath.Join(home, "vitrine")
+	}
+	found, err := filepath.Glob(filepath.Join(cache, "versitygw-*", "versitygw"))
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return found[len(found)-1]
+}
+
+func free(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+func answers(address string, ended <-chan struct{}) error {
+	tick, late := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
+	defer tick.Stop()
+	for {
+		c, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-ended:
+			return errors.New("ended at once")
+		case <-late:
+			return errors.New("does not answer: " + err.Error())
+		}
+	}
+}
