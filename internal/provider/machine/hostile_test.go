@@ -194,7 +194,7 @@ func TestSeedHasNoName(t *testing.T) {
 		t.Errorf("after a crash: %d starts of %d, seed of %d bytes", starts(), before, len(w.seed(id)))
 	}
 	w.must("POST", machines+"m/powerOff", "") // whose start the server did not survive
-	if err := os.WriteFile(w.provider.seedPath(id), []byte("secret"), 0o600); err != nil {
+	if err := os.WriteFile(w.provider.seeds.Path(id), []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.provider.Reconcile(context.Background()); err != nil {
@@ -206,12 +206,12 @@ func TestSeedHasNoName(t *testing.T) {
 	machine, _ := arm.ParseID(machines + "m")
 	w.update(func(tx store.Tx) (err error) { m, err = control.Get[Properties](tx, machine); return err })
 	err := w.provider.withSeed(m, func() error {
-		_, err := os.Stat(w.provider.seedPath(id))
+		_, err := os.Stat(w.provider.seeds.Path(id))
 		if err == nil {
 			err = w.provider.Reconcile(context.Background())
 		}
 		if err == nil {
-			_, err = os.Stat(w.provider.seedPath(id))
+			_, err = os.Stat(w.provider.seeds.Path(id))
 		}
 		return err
 	})

@@ -25,7 +25,7 @@ func (p *Provider) uncreate(ctx context.Context, r *operation.Run) error {
 	if err := p.remove(ctx, r, m); err != nil {
 		return err
 	}
-	if err := p.removeSeed(m.Properties.VMID); err != nil {
+	if err := p.seeds.Remove(m.Properties.VMID); err != nil {
 		return err
 	}
 	if err := p.unplug(ctx, m, r.Update); err != nil {
@@ -154,7 +154,7 @@ func (p *Provider) away(ctx context.Context, r *operation.Run) []operation.Step 
 			if err := p.remove(ctx, r, m); err != nil {
 				return err
 			}
-			return p.removeSeed(m.Properties.VMID)
+			return p.seeds.Remove(m.Properties.VMID)
 		}),
 		p.step(ctx, r, "network", func(ctx context.Context, r *operation.Run, m *resource) error {
 			return p.unplug(ctx, m, r.Update)

@@ -2,8 +2,6 @@ package machine
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -11,6 +9,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/machine/seedfile"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
@@ -22,10 +21,10 @@ type Provider struct {
 	Config
 	store *store.Store
 	rbac  *rbac.Engine
+	seeds *seedfile.Folder
 
 	mu      sync.Mutex
 	restart map[string]setback // by vmId: machines that would not stay up
-	starts  map[string]int     // by vmId: starts under way
 }
 
 // setback is how often a machine was started again in a row, and when it may be next.
@@ -42,10 +41,11 @@ func Register(c *control.Control, cfg Config) (*Provider, error) {
 	if cfg.MaxMemoryMiB == 0 {
 		cfg.MaxMemoryMiB = 1024
 	}
-	if err := os.MkdirAll(cfg.Seeds, 0o700); err != nil {
-		return nil, fmt.Errorf("folder of seeds: %w", err)
+	seeds, err := seedfile.Open(cfg.Seeds)
+	if err != nil {
+		return nil, err
 	}
-	p := &Provider{Config: cfg, store: c.Store(), rbac: c.RBAC(), restart: map[string]setback{}, starts: map[string]int{}}
+	p := &Provider{Config: cfg, store: c.Store(), rbac: c.RBAC(), seeds: seeds, restart: map[string]setback{}}
 	control.Register(c, control.Spec[Properties]{
 		Type: Type, Tracked: true, Patch: true,
 		Versions: []arm.Version{"2019-07-01", "2020-06-01", "2022-03-01", "2022-08-01", "2022-11-01", "2023-09-01", "2024-07-01", "2024-11-01"},

@@ -473,14 +473,14 @@ func TestReconcile(t *testing.T) {
 	if err := w.runtime.Start(ctx, orphan); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(w.provider.seedPath(orphan.ID), nil, 0o600); err != nil {
+	if err := os.WriteFile(w.provider.seeds.Path(orphan.ID), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	reconcile()
 	if _, err := w.runtime.Status(ctx, orphan.ID); !errors.Is(err, vm.ErrNotFound) {
 		t.Errorf("orphan: %v", err)
 	}
-	if _, err := os.Stat(w.provider.seedPath(orphan.ID)); !os.IsNotExist(err) {
+	if _, err := os.Stat(w.provider.seeds.Path(orphan.ID)); !os.IsNotExist(err) {
 		t.Errorf("orphan's seed: %v", err)
 	}
 	// After the loss of everything but documents and disks, as on another start of the host.

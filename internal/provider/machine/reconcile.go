@@ -47,7 +47,7 @@ func (p *Provider) Reconcile(ctx context.Context) error {
 		return err
 	}
 	is := map[string]vm.Status{}
-	faults := []error{p.sweepSeeds()}
+	faults := []error{p.seeds.Sweep()}
 	for _, st := range statuses {
 		is[strings.ToLower(st.ID)] = st
 		if !known[strings.ToLower(st.ID)] {

@@ -181,7 +181,7 @@ func (p *Provider) describe(m *resource, disks []vm.Disk, nics []vm.NIC) vm.Mach
 		spec.Firmware = vm.UEFI
 	}
 	if m.Properties.OS != nil {
-		spec.Seed = p.seedPath(m.Properties.VMID)
+		spec.Seed = p.seeds.Path(m.Properties.VMID)
 	}
 	return spec
 }
