@@ -1,23 +1,36 @@
-package image
+// Package recent remembers what was read of images lately: chunks that were wanted in part, and readers with their parsed manifests.
+//
+// It owns how much of both is kept, and forgets on request; the bytes were verified by whoever put them here.
+//
+//	Reader.ReadAt ── Get, Put ──▶ chunks by region and object        Store.Open ── Reader, KeepReader ──▶ R by region and Ref
+//	collection, shredding ── Forget, ForgetDomain
+package recent
 
 import (
 	"container/list"
 	"slices"
 	"strings"
 	"sync"
+
+	"vitrine/internal/image/chunk"
 )
 
 const maxReaders = 16 // parsed manifests that are kept
 
-// chunkCache keeps chunks that were read in part, and readers with their parsed manifests, the last used ones.
-type chunkCache struct {
+// Cache keeps the last used chunks and readers. It may be used by many goroutines.
+type Cache[R any] struct {
 	mu      sync.Mutex
 	limit   int
 	used    int
 	order   *list.List // of *cached, last used first
 	chunks  map[string]*list.Element
-	readers map[string]*Reader
+	readers map[string]reader[R]
 	recent  []string // keys of readers, last used last
+}
+
+type reader[R any] struct {
+	ref chunk.Ref
+	r   R
 }
 
 type cached struct {
@@ -25,11 +38,13 @@ type cached struct {
 	plain []byte
 }
 
-func newChunkCache(limit int) *chunkCache {
-	return &chunkCache{limit: limit, order: list.New(), chunks: map[string]*list.Element{}, readers: map[string]*Reader{}}
+// New makes one that keeps chunks of so many bytes.
+func New[R any](limit int) *Cache[R] {
+	return &Cache[R]{limit: limit, order: list.New(), chunks: map[string]*list.Element{}, readers: map[string]reader[R]{}}
 }
 
-func (c *chunkCache) get(region, key string) ([]byte, bool) {
+// Get gives a chunk, which nobody changes.
+func (c *Cache[R]) Get(region, key string) ([]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.chunks[region+"/"+key]
@@ -40,8 +55,8 @@ func (c *chunkCache) get(region, key string) ([]byte, bool) {
 	return e.Value.(*cached).plain, true
 }
 
-// put keeps plain, which nobody changes any more.
-func (c *chunkCache) put(region, key string, plain []byte) {
+// Put keeps plain, which nobody changes any more.
+func (c *Cache[R]) Put(region, key string, plain []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := region + "/" + key
@@ -56,23 +71,25 @@ func (c *chunkCache) put(region, key string, plain []byte) {
 	}
 }
 
-func (c *chunkCache) reader(region string, ref Ref) (*Reader, bool) {
+// Reader gives the reader of a disk.
+func (c *Cache[R]) Reader(region string, ref chunk.Ref) (r R, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := region + "/" + ref.String()
-	r, ok := c.readers[k]
-	if !ok || r.Size() != ref.Size {
-		return nil, false
+	kept, ok := c.readers[k]
+	if !ok || kept.ref.Size != ref.Size {
+		return r, false
 	}
 	c.touch(k)
-	return r, true
+	return kept.r, true
 }
 
-func (c *chunkCache) keepReader(region string, ref Ref, r *Reader) {
+// KeepReader keeps one.
+func (c *Cache[R]) KeepReader(region string, ref chunk.Ref, r R) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := region + "/" + ref.String()
-	c.readers[k] = r
+	c.readers[k] = reader[R]{ref, r}
 	c.touch(k)
 	if len(c.recent) > maxReaders {
 		delete(c.readers, c.recent[0])
@@ -80,7 +97,7 @@ func (c *chunkCache) keepReader(region string, ref Ref, r *Reader) {
 	}
 }
 
-func (c *chunkCache) touch(k string) {
+func (c *Cache[R]) touch(k string) {
 	kept := make([]string, 0, len(c.recent)+1)
 	for _, old := range c.recent {
 		if old != k {
@@ -91,8 +108,17 @@ func (c *chunkCache) touch(k string) {
 	c.recent = kept
 }
 
-// forget drops what a collection has deleted.
-func (c *chunkCache) forget(region string, ref Ref) {
+// ForgetChunks drops every chunk, and no reader.
+func (c *Cache[R]) ForgetChunks() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used = 0
+	clear(c.chunks)
+	c.order.Init()
+}
+
+// Forget drops what a collection has deleted.
+func (c *Cache[R]) Forget(region string, ref chunk.Ref) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := region + "/" + ref.String()
@@ -101,8 +127,8 @@ func (c *chunkCache) forget(region string, ref Ref) {
 	c.recent = c.recent[:len(c.recent)-1]
 }
 
-// forgetDomain drops all that is of a domain.
-func (c *chunkCache) forgetDomain(domain string) {
+// ForgetDomain drops all that is of a domain.
+func (c *Cache[R]) ForgetDomain(domain string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for key, e := range c.chunks {
