@@ -100,8 +100,11 @@ func cpuArg(accel string) string {
 }
 
 func diskArgs(id string, d vm.Disk, bootIndex int) []string {
-	node := object("driver", string(d.Format), "node-name", id, "read-only", d.ReadOnly, "discard", "unmap",
-		"file", file(d.Path, d.ReadOnly))
+	options := []any{"driver", string(d.Format), "node-name", id, "read-only", d.ReadOnly, "discard", "unmap", "file", file(d.Path, d.ReadOnly)}
+	if d.Base != nil {
+		options = append(options, "backing", below(*d.Base))
+	}
+	node := object(options...)
 	device := []any{"driver", "virtio-blk-pci", "id", "dev-" + id, "drive", id}
 	if d.Serial != "" {
 		device = append(device, "serial", d.Serial)
@@ -110,6 +113,23 @@ func diskArgs(id string, d vm.Disk, bootIndex int) []string {
 		device = append(device, "bootindex", bootIndex)
 	}
 	return []string{"-blockdev", node, "-device", object(device...)}
+}
+
+// Patience with the process that serves bases, in seconds. A guest whose disk hangs goes on when it is back, however late; one that
+// is told of an error remounts its disk read-only.
+const (
+	reconnectDelay = 24 * 60 * 60
+	openTimeout    = 30
+)
+
+// below is what a disk's file stands on. What its header names is not asked: it was written by a QEMU, which a guest may have
+// taken over.
+func below(b vm.Base) json.RawMessage {
+	if b.Path != "" {
+		return json.RawMessage(object("driver", "raw", "read-only", true, "file", json.RawMessage(object("driver", "file", "filename", b.Path, "read-only", true))))
+	}
+	return json.RawMessage(object("driver", "nbd", "read-only", true, "server", json.RawMessage(object("type", "unix", "path", b.Socket)), "export", b.Export,
+		"reconnect-delay", reconnectDelay, "open-timeout", openTimeout))
 }
 
 // nicArgs makes QEMU listen: the network's process connects, and connects again after it was restarted, whereas QEMU 7.2
