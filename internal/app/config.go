@@ -34,7 +34,7 @@ type Config struct {
 	Throttle    int           // times Azure's limits of requests; 0: DefaultThrottle; negative: none
 	AuditKeep   time.Duration // how long the activity log is kept; 0: audit.DefaultKeep; negative: for ever
 	ScrubRate   int           // MiB a second that a scrub reads; 0: no limit; negative: no scrub unless asked for
-	HydrateRate int           // MiB a second that are copied ahead of machines; 0: no limit
+	HydrateRate int           // MiB a second that are copied ahead of machines; 0: no limit; negative: none are
 	ReplicaRate int           // MiB a second that travel between regions; 0: no limit
 	Version     string
 	Log         *slog.Logger

@@ -61,7 +61,7 @@ an operator's socket in the data folder. Everything else is refused. Machines ou
 	f.IntVar(&cfg.MaxMachines, "max-machines", app.DefaultMachines, "machines that may run at once")
 	f.IntVar(&cfg.Throttle, "throttle", app.DefaultThrottle, "requests that a client may make, times Azure's limits; -1: any number")
 	f.IntVar(&cfg.ScrubRate, "scrub-rate", app.DefaultScrubRate, "MiB a second at which stored images are verified, once a day; 0: no limit; negative: only when asked for")
-	f.IntVar(&cfg.HydrateRate, "hydrate-rate", app.DefaultHydrateRate, "MiB a second at which what machines have not read of their images yet is copied to files; 0: no limit")
+	f.IntVar(&cfg.HydrateRate, "hydrate-rate", app.DefaultHydrateRate, "MiB a second at which what machines have not read of their images yet is copied to files; 0: no limit; negative: only what they read is")
 	f.IntVar(&cfg.ReplicaRate, "replica-rate", 0, "MiB a second that travel between regions, all together; 0: no limit")
 	f.StringVar(&logFormat, "log-format", "text", "text or json")
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")

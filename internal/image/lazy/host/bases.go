@@ -26,19 +26,19 @@ type Config struct {
 	Dir     string   // for the process's lock and log
 	Sockets string   // a private folder
 	Self    []string // argv prefix of the process; "--dir DIR" is added
-	Rate    int64    // bytes a second that are fetched in the background; 0: no limit
+	Rate    int64    // bytes a second that are fetched in the background; 0: no limit; negative: none
 	Log     *slog.Logger
 
-	idle time.Duration // of tests; 0: idleTime
+	heir time.Duration // of tests; 0: heirTime
 }
 
 const (
 	startLimit = 30 * time.Second
 	askLimit   = 30 * time.Second
 	lookTime   = 2 * time.Second
-	// idleTime is how long nobody must have been connected before the process is ended: longer than the pauses, of at most 16 s,
-	// between two attempts of a QEMU to connect again.
-	idleTime = 25 * time.Second
+	// heirTime is how long a process whose predecessor was killed waits for that one's clients: longer than the pauses, of at most
+	// 16 s, between two attempts of a QEMU to connect again.
+	heirTime = 25 * time.Second
 	// grantTime is for how long a machine may be about to connect to what Base gave.
 	grantTime = 3 * time.Minute
 )
@@ -66,8 +66,8 @@ func Open(c Config) (*Bases, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.idle == 0 {
-		c.idle = idleTime
+	if c.heir == 0 {
+		c.heir = heirTime
 	}
 	return &Bases{cfg: c, granted: map[string]grant{}}, os.MkdirAll(c.Dir, 0o700)
 }
@@ -158,7 +158,7 @@ func (b *Bases) look(ctx context.Context) error {
 		return err
 	}
 	b.tell(ctx, r)
-	if len(list) > 0 || r.Idle < b.cfg.idle {
+	if len(list) > 0 || r.Idle == 0 || r.Heir && r.Idle < b.cfg.heir {
 		return nil
 	}
 	expected, err := b.expected(ctx)

@@ -43,6 +43,7 @@ type process struct {
 	Process
 	set  *exports
 	keys *keys
+	heir bool
 	life context.Context
 
 	orders  sync.Mutex // one declaration, or end, at a time
@@ -65,6 +66,7 @@ func Serve(ctx context.Context, c Process) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("bases: %w", err)
 	}
+	_, left := os.Stat(identityFile(c.Dir))
 	self, err := proc.Identify(os.Getpid())
 	if err != nil {
 		return err
@@ -79,7 +81,7 @@ func Serve(ctx context.Context, c Process) error {
 	defer stop()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	p := &process{Process: c, keys: newKeys(), clients: map[net.Conn]struct{}{}, quiet: time.Now(), over: make(chan struct{}), life: ctx}
+	p := &process{Process: c, heir: left == nil, keys: newKeys(), clients: map[net.Conn]struct{}{}, quiet: time.Now(), over: make(chan struct{}), life: ctx}
 	outpost, err := image.NewOutpost(image.OutpostConfig{Buckets: c.Buckets, Regions: c.Regions, Log: c.Log, Keys: p.keys.find})
 	if err != nil {
 		return err
@@ -221,7 +223,7 @@ func (p *process) handle(c *proc.Call) {
 	if json.Unmarshal(c.Request, &q) != nil {
 		return
 	}
-	r := response{Version: controlVersion}
+	r := response{Version: controlVersion, Heir: p.heir}
 	var err error
 	switch q.Op {
 	case "declare":

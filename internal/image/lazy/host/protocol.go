@@ -38,7 +38,7 @@ type request struct {
 	// Of declare: all that is to be served, and the keys, by domain and id. What is not named any more is dropped.
 	Exports []export                     `json:"exports,omitempty"`
 	Keys    map[string]map[string][]byte `json:"keys,omitempty"`
-	Rate    int64                        `json:"rate,omitempty"` // bytes a second in the background; 0: no limit
+	Rate    int64                        `json:"rate,omitempty"` // bytes a second in the background; 0: no limit; negative: none
 
 	Seen uint64 `json:"seen,omitempty"` // of status: the latest fault that is known
 }
@@ -70,6 +70,7 @@ type response struct {
 	Exports map[string]State `json:"exports,omitempty"`
 	Faults  []fault          `json:"faults,omitempty"` // after request.Seen
 	Idle    time.Duration    `json:"idle,omitempty"`   // for how long nobody has been connected; 0: somebody is
+	Heir    bool             `json:"heir,omitempty"`   // the process before was killed: its clients may be about to come
 }
 
 // State is how far a base is.
