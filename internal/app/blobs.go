@@ -19,9 +19,7 @@ const dataFolder = "the data folder"
 
 // buckets says how a region's bucket is opened; each is opened once.
 func (a *App) buckets(ctx context.Context) (func(region string) (*blob.Bucket, error), error) {
-	open, place := func(region string) (*blob.Bucket, error) {
-		return fileblob.Open(filepath.Join(a.cfg.Data, "regions", region))
-	}, dataFolder
+	open, place := local(a.cfg.Data), dataFolder
 	if a.cfg.Blobs != "" {
 		c, err := s3blob.Parse(a.cfg.Blobs)
 		if err != nil {
@@ -36,6 +34,18 @@ func (a *App) buckets(ctx context.Context) (func(region string) (*blob.Bucket, e
 	if err := a.settle(ctx, place); err != nil {
 		return nil, err
 	}
+	return once(open), nil
+}
+
+// local opens the folders in which objects lie without --blobs.
+func local(data string) func(region string) (*blob.Bucket, error) {
+	return func(region string) (*blob.Bucket, error) {
+		return fileblob.Open(filepath.Join(data, "regions", region))
+	}
+}
+
+// once opens each bucket at its first use.
+func once(open func(region string) (*blob.Bucket, error)) func(region string) (*blob.Bucket, error) {
 	var mu sync.Mutex
 	opened := map[string]*blob.Bucket{}
 	return func(region string) (*blob.Bucket, error) {
@@ -49,7 +59,7 @@ func (a *App) buckets(ctx context.Context) (func(region string) (*blob.Bucket, e
 			opened[region] = b
 		}
 		return b, err
-	}, nil
+	}
 }
 
 // settled is the document that says where an installation's objects lie.

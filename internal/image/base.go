@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -14,11 +15,24 @@ import (
 	"vitrine/internal/blob"
 	"vitrine/internal/digest"
 	"vitrine/internal/image/chunk"
+	"vitrine/internal/image/lazy"
 )
 
-// basePath is DIR/cache/bases/<region>/<domain>/<id>.raw.
+// A Base is what a machine's overlay stands on: a read-only raw disk.
+type Base struct {
+	Path string // of the file, whole or to be
+	// While the file is not whole: the Unix socket, and the name, by which it is served meanwhile (NBD).
+	Socket, Export string
+}
+
+// BaseFile is where, below Bases, the base of a disk stands, whole or to be: <region>/<domain>/<id>.raw. While it is filled as
+// machines read, what package lazy keeps of it stands beside.
+func BaseFile(region string, ref Ref) string {
+	return filepath.Join(region, ref.Domain, ref.ID+".raw")
+}
+
 func (s *Store) basePath(region string, ref Ref) string {
-	return filepath.Join(s.baseDir(), region, ref.Domain, ref.ID+".raw")
+	return filepath.Join(s.baseDir(), BaseFile(region, ref))
 }
 
 // Base gives the path of a read-only sparse raw file with the disk's content, for an overlay to stand on. The first
@@ -143,14 +157,21 @@ type baseFile struct {
 	path string
 }
 
-// basesOf lists the base files of a region; other names in the folders are not ours to judge.
+// basesOf lists the bases of a region, whole or not; other names in the folders are not ours to judge.
 func (s *Store) basesOf(region string) []baseFile {
-	paths, err := filepath.Glob(filepath.Join(s.baseDir(), region, "*", "*.raw"))
-	if err != nil {
-		return nil // the pattern has no fault: region is a checked name
+	var paths []string
+	for _, suffix := range []string{"", ".part", ".map"} {
+		found, err := filepath.Glob(filepath.Join(s.baseDir(), region, "*", "*.raw"+suffix))
+		if err != nil {
+			return nil // the pattern has no fault: region is a checked name
+		}
+		for _, p := range found {
+			paths = append(paths, strings.TrimSuffix(p, suffix))
+		}
 	}
+	slices.Sort(paths)
 	var list []baseFile
-	for _, p := range paths {
+	for _, p := range slices.Compact(paths) {
 		ref := Ref{Domain: filepath.Base(filepath.Dir(p)), ID: strings.TrimSuffix(filepath.Base(p), ".raw")}
 		if _, err := digest.ParseHex(ref.ID); err == nil && chunk.CheckName("domain", ref.Domain) == nil {
 			list = append(list, baseFile{ref, p})
@@ -159,13 +180,16 @@ func (s *Store) basesOf(region string) []baseFile {
 	return list
 }
 
-// sizeOnDisk is what a sparse file takes; 0 if it is gone.
-func sizeOnDisk(path string) int64 {
-	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
-		return 0
+// sizeOnDisk is what a base takes, whole or not; 0 if it is gone.
+func sizeOnDisk(path string) (n int64) {
+	part, marks := lazy.Partial(path)
+	for _, p := range []string{path, part, marks} {
+		var st unix.Stat_t
+		if unix.Stat(p, &st) == nil {
+			n += st.Blocks * 512
+		}
 	}
-	return st.Blocks * 512
+	return n
 }
 
 func syncDir(dir string) error {

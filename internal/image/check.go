@@ -19,7 +19,7 @@ type Checked struct {
 // CheckManifest reads a manifest from the region itself, not from memory, and mends it if need be; with reseal it is
 // encrypted with the domain's present key if it is not. *CorruptError.
 func (s *Store) CheckManifest(ctx context.Context, region string, ref Ref, reseal bool) (*Reader, Checked, error) {
-	s.cache.forget(region, ref)
+	s.cache.Forget(region, ref)
 	before := s.mended.Load()
 	r, err := s.Open(ctx, region, ref)
 	if err != nil {

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"vitrine/internal/blob"
 	"vitrine/internal/digest"
+	"vitrine/internal/image/lazy"
 	"vitrine/internal/store"
 )
 
@@ -170,7 +170,7 @@ func (s *Store) unregisterOne(ctx context.Context, region, key string, c collect
 		return tx.Delete(key, d.ETag)
 	})
 	if why != "" && !c.dry {
-		s.cache.forget(region, ref)
+		s.cache.Forget(region, ref)
 	}
 	return why, err
 }
@@ -369,7 +369,7 @@ func (s *Store) collectBases(ctx context.Context, region string, c collection, r
 			r.tell(base.path, sizeOnDisk(base.path), "nothing pins its manifest, and no machine runs on it")
 			continue
 		}
-		if err := os.Remove(base.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := lazy.Remove(base.path); err != nil {
 			return err
 		}
 		r.Bases++

@@ -28,7 +28,7 @@ func (w *world) collect(t testing.TB, region string) Report {
 
 func (w *world) wantReadable(t testing.TB, region string, ref Ref, want []byte) {
 	t.Helper()
-	w.cache.forget(region, ref)
+	w.cache.Forget(region, ref)
 	r, err := w.Open(t.Context(), region, ref)
 	if err != nil {
 		t.Fatal(err)

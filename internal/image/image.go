@@ -34,6 +34,7 @@ import (
 	"vitrine/internal/image/extent"
 	"vitrine/internal/image/keyring"
 	"vitrine/internal/image/pace"
+	"vitrine/internal/image/recent"
 	"vitrine/internal/image/upload"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
@@ -93,10 +94,11 @@ type Store struct {
 	Config
 	*uploads
 	codec  *chunk.Codec
-	ring   *keyring.Ring // nil: no encryption
-	line   *pace.Limiter // between regions
+	ring   *keyring.Ring                                                    // nil: no encryption
+	handed func(ctx context.Context, domain, id string) (*chunk.Key, error) // of an Outpost, instead of ring
+	line   *pace.Limiter                                                    // between regions
 	mended atomic.Int64
-	cache  *chunkCache
+	cache  *recent.Cache[*Reader]
 	bases  singleflight.Group
 	life   context.Context
 	end    context.CancelFunc
@@ -120,7 +122,7 @@ func New(c Config) (*Store, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{Config: c, cache: newChunkCache(64 << 20), line: pace.New(c.Rate)}
+	s := &Store{Config: c, cache: recent.New[*Reader](64 << 20), line: pace.New(c.Rate)}
 	s.uploads = upload.New(s.uploadDir(), s.halfDir())
 	for _, dir := range []string{s.uploadDir(), s.baseDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -155,9 +157,12 @@ func (s *Store) bucket(region string) (*blob.Bucket, error) {
 	return s.Buckets(region)
 }
 
+// Bases is where bases stand in the folder of a Store.
+func Bases(dir string) string { return filepath.Join(dir, "cache", "bases") }
+
 // The layout of Dir.
 func (s *Store) uploadDir() string { return filepath.Join(s.Dir, "uploads") }
-func (s *Store) baseDir() string   { return filepath.Join(s.Dir, "cache", "bases") }
+func (s *Store) baseDir() string   { return Bases(s.Dir) }
 func (s *Store) halfDir() string   { return filepath.Join(s.Dir, "cache", "half") }
 
 // CorruptError says that stored bytes are not what their name promises.

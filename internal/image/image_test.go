@@ -2,7 +2,6 @@ package image
 
 import (
 	"bytes"
-	"container/list"
 	"context"
 	"errors"
 	"io"
@@ -217,9 +216,8 @@ func (w *world) replace(t *testing.T, key string, data []byte) {
 }
 
 func (w *world) forgetAll(ref Ref) {
-	w.cache.forget("eastus", ref)
-	w.cache.chunks, w.cache.used = map[string]*list.Element{}, 0
-	w.cache.order.Init()
+	w.cache.Forget("eastus", ref)
+	w.cache.ForgetChunks()
 }
 
 func (w *world) wantCorrupt(t *testing.T, ref Ref, key string) {

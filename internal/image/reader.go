@@ -34,7 +34,7 @@ func (s *Store) Open(ctx context.Context, region string, ref Ref) (*Reader, erro
 	if err != nil {
 		return nil, err
 	}
-	if r, ok := s.cache.reader(region, ref); ok {
+	if r, ok := s.cache.Reader(region, ref); ok {
 		return r, nil
 	}
 	m, err := s.loadManifest(ctx, b, region, ref)
@@ -45,7 +45,7 @@ func (s *Store) Open(ctx context.Context, region string, ref Ref) (*Reader, erro
 	if r.key, err = s.namingKey(ctx, m); err != nil {
 		return nil, err
 	}
-	s.cache.keepReader(region, ref, r)
+	s.cache.KeepReader(region, ref, r)
 	return r, nil
 }
 
@@ -169,7 +169,7 @@ func (r *Reader) chunk(e chunk.Entry, p []byte, skip int64) error {
 	object := chunk.Object(r.m.Domain, e.ID)
 	whole := len(p) == e.Length
 	if !whole {
-		if plain, ok := r.store.cache.get(r.region, object); ok {
+		if plain, ok := r.store.cache.Get(r.region, object); ok {
 			copy(p, plain[skip:])
 			return nil
 		}
@@ -183,7 +183,7 @@ func (r *Reader) chunk(e chunk.Entry, p []byte, skip int64) error {
 		return err
 	}
 	if !whole {
-		r.store.cache.put(r.region, object, plain)
+		r.store.cache.Put(r.region, object, plain)
 		copy(p, plain[skip:])
 	} else if &plain[0] != &p[0] {
 		copy(p, plain)

@@ -74,7 +74,7 @@ func (s *Store) wipe(ctx context.Context, domain string) (all Report, err error)
 	if err != nil || at.IsZero() {
 		return all, err
 	}
-	s.cache.forgetDomain(domain)
+	s.cache.ForgetDomain(domain)
 	regions, err := s.drop(ctx, domain)
 	if err != nil {
 		return all, fmt.Errorf("shred %s: %w", domain, err)

@@ -1,10 +1,11 @@
 // Package nbd shows a disk to a process at the other end of a stream, by the Network Block Device protocol.
 //
 // It owns the server's half of the fixed newstyle handshake and the simple replies, as the protocol's specification (doc/proto.md of
-// NetworkBlockDevice/nbd) has them; one client, one export, no TLS. It knows no files: a disk is an io.ReaderAt, and one that can be
+// NetworkBlockDevice/nbd) has them; one client a stream, no TLS. It knows no files: a disk is an io.ReaderAt, and one that can be
 // written a Sink beside it. What the client asks for is checked against the size; its data passes like this:
 //
-//	qemu-img in a sandbox ◀─ socket pair ─▶ Serve ─▶ Export.Reader, Export.Sink
+//	qemu-img in a sandbox ◀─ socket pair ─▶ Serve ─▶ Export.Reader, Export.Sink      one request after the other
+//	QEMU under a guest ◀─ Unix socket ─▶ ServeNamed ─▶ the named Export's Reader     many reads at a time
 package nbd
 
 import (
@@ -12,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"sync"
 )
 
 // Export is a disk to show.
@@ -35,6 +38,10 @@ const (
 
 	maxBlock = 32 << 20 // bytes of one request; what clients take for granted when nothing is said
 	maxName  = 4096     // bytes of an option
+
+	// Of ServeNamed: with these, a client can make us hold so many times as much, and no more.
+	maxReads = 16      // at a time
+	maxRead  = 4 << 20 // bytes of one
 )
 
 // Options and their replies.
@@ -43,6 +50,8 @@ const (
 
 	repAck, repInfo = 1, 3
 	repUnsupported  = 1<<31 | 1
+	repInvalid      = 1<<31 | 3
+	repUnknown      = 1<<31 | 6
 
 	infoExport, infoBlockSize = 0, 3
 )
@@ -51,7 +60,7 @@ const (
 const (
 	cmdRead, cmdWrite, cmdDisconnect, cmdFlush, cmdTrim, cmdZero = 0, 1, 2, 3, 4, 6
 
-	flagHas, flagReadOnly, flagFlush, flagTrim, flagZero = 1, 2, 4, 32, 64
+	flagHas, flagReadOnly, flagFlush, flagTrim, flagZero, flagMulti = 1, 2, 4, 32, 64, 256
 
 	errPermission, errIO, errInvalid, errNoSpace = 1, 5, 22, 28
 )
@@ -62,18 +71,36 @@ var ErrProtocol = errors.New("nbd: the client breaks the protocol")
 type server struct {
 	Export
 	conn   io.ReadWriter
-	buffer []byte
-	failed error // the first failure of Reader or Sink
+	find   func(name string) (Export, error) // nil: there is one export, whatever its name
+	buffer []byte                            // of requests one after the other
+
+	reads chan struct{} // taken by each read under way; nil: one request after the other
+	group sync.WaitGroup
+	pool  sync.Pool // of *[]byte
+
+	mu     sync.Mutex // of conn's writing half, and of
+	failed error      // the first failure of Reader or Sink
+	broken error      // the first failure to answer
 }
 
 // Serve answers a client until it leaves. It returns the first failure of the Reader or the Sink, if any, else ErrProtocol or
 // a failure of the stream; an end of the stream is none.
 func Serve(conn io.ReadWriter, e Export) error {
-	s := &server{Export: e, conn: conn}
+	return (&server{Export: e, conn: conn}).run()
+}
+
+// ServeNamed is Serve for a client that names its export, and reads only. find is asked once it has, and may take its time; its error
+// is the client's "unknown". Many reads are answered at a time, in the order in which they end.
+func ServeNamed(conn io.ReadWriter, find func(name string) (Export, error)) error {
+	return (&server{conn: conn, find: find, reads: make(chan struct{}, maxReads)}).run()
+}
+
+func (s *server) run() error {
 	err := s.handshake()
 	if err == nil {
 		err = s.serve()
 	}
+	s.group.Wait()
 	switch {
 	case s.failed != nil:
 		return s.failed
@@ -107,10 +134,11 @@ func (s *server) handshake() error {
 		if be.Uint64(h) != optionMagic || n > maxName {
 			return fmt.Errorf("%w: an option of %d bytes", ErrProtocol, n)
 		}
-		if _, err := s.read(int(n)); err != nil { // names: there is one export
+		data, err := s.read(int(n))
+		if err != nil {
 			return err
 		}
-		started, err := s.option(option)
+		started, err := s.option(option, data)
 		if err != nil || started {
 			return err
 		}
@@ -118,16 +146,26 @@ func (s *server) handshake() error {
 }
 
 // option answers one; true: the transmission begins.
-func (s *server) option(option uint32) (bool, error) {
+func (s *server) option(option uint32, data []byte) (bool, error) {
 	be := binary.BigEndian
 	switch option {
 	case optExportName:
+		if err := s.choose(data); err != nil { // the protocol has no answer but the end
+			return false, io.EOF
+		}
 		_, err := s.conn.Write(be.AppendUint16(be.AppendUint64(nil, uint64(s.Size)), s.flags()))
 		return true, err
 	case optInfo, optGo:
+		name, ok := exportName(data)
+		if !ok && s.find != nil {
+			return false, s.reply(option, repInvalid, nil)
+		}
+		if err := s.choose(name); err != nil {
+			return false, s.reply(option, repUnknown, nil)
+		}
 		export := be.AppendUint16(be.AppendUint64(be.AppendUint16(nil, infoExport), uint64(s.Size)), s.flags())
 		block := be.AppendUint16(nil, infoBlockSize)
-		for _, n := range []uint32{1, 4096, maxBlock} {
+		for _, n := range []uint32{1, 4096, s.most()} {
 			block = be.AppendUint32(block, n)
 		}
 		err := errors.Join(s.reply(option, repInfo, export), s.reply(option, repInfo, block), s.reply(option, repAck, nil))
@@ -138,7 +176,34 @@ func (s *server) option(option uint32) (bool, error) {
 	return false, s.reply(option, repUnsupported, nil)
 }
 
+// exportName reads the data of an optInfo or optGo.
+func exportName(data []byte) ([]byte, bool) {
+	if len(data) < 6 || uint64(binary.BigEndian.Uint32(data)) > uint64(len(data)-6) {
+		return nil, false
+	}
+	return data[4 : 4+binary.BigEndian.Uint32(data)], true
+}
+
+func (s *server) choose(name []byte) (err error) {
+	if s.find != nil {
+		s.Export, err = s.find(string(name))
+		s.Sink = nil
+	}
+	return err
+}
+
+// most is how many bytes one request may carry.
+func (s *server) most() uint32 {
+	if s.reads != nil {
+		return maxRead
+	}
+	return maxBlock
+}
+
 func (s *server) flags() uint16 {
+	if s.reads != nil {
+		return flagHas | flagReadOnly | flagMulti
+	}
 	if s.Sink == nil {
 		return flagHas | flagReadOnly
 	}
@@ -167,8 +232,14 @@ func (s *server) serve() error {
 			return nil
 		}
 		carries := command == cmdRead || command == cmdWrite
-		if carries && n > maxBlock {
+		if carries && n > s.most() {
 			return fmt.Errorf("%w: %d bytes at once", ErrProtocol, n)
+		}
+		if s.reads != nil && command == cmdRead {
+			if err := s.begin(h[8:16], off, n); err != nil {
+				return err
+			}
+			continue
 		}
 		if carries && int(n) > cap(s.buffer) {
 			s.buffer = make([]byte, n)
@@ -189,13 +260,44 @@ func (s *server) serve() error {
 	}
 }
 
-func (s *server) answer(cookie []byte, code uint32, command uint16, data []byte) error {
-	be := binary.BigEndian
-	b := append(be.AppendUint32(be.AppendUint32(nil, simpleMagic), code), cookie...)
-	if _, err := s.conn.Write(b); err != nil || code != 0 || command != cmdRead {
+// begin answers a read beside the others, once there is room for it.
+func (s *server) begin(cookie []byte, off uint64, n uint32) error {
+	s.reads <- struct{}{}
+	s.mu.Lock()
+	err := s.broken
+	s.mu.Unlock()
+	if err != nil {
+		<-s.reads
 		return err
 	}
-	_, err := s.conn.Write(data)
+	s.group.Go(func() {
+		defer func() { <-s.reads }()
+		buffer, ok := s.pool.Get().(*[]byte)
+		if !ok || cap(*buffer) < int(n) {
+			made := make([]byte, max(n, 1<<16))
+			buffer = &made
+		}
+		data := (*buffer)[:n]
+		err := s.answer(cookie, s.do(cmdRead, data, off, uint64(n)), cmdRead, data)
+		s.pool.Put(buffer)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.broken == nil {
+			s.broken = err
+		}
+	})
+	return nil
+}
+
+func (s *server) answer(cookie []byte, code uint32, command uint16, data []byte) error {
+	be := binary.BigEndian
+	b := net.Buffers{append(be.AppendUint32(be.AppendUint32(make([]byte, 0, 16), simpleMagic), code), cookie...)}
+	if code == 0 && command == cmdRead {
+		b = append(b, data)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := b.WriteTo(s.conn)
 	return err
 }
 
@@ -226,6 +328,8 @@ func (s *server) do(command uint16, data []byte, off, n uint64) uint32 {
 		return errInvalid
 	}
 	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.failed == nil {
 			s.failed = err
 		}

@@ -130,6 +130,104 @@ func TestExportName(t *testing.T) {
 	}
 }
 
+// named is a host of one export.
+func named(e Export) func(string) (Export, error) {
+	return func(name string) (Export, error) {
+		if name != "a/b" {
+			return Export{}, errors.New("no such export")
+		}
+		return e, nil
+	}
+}
+
+func naming(name string) string {
+	return string(be.AppendUint32(nil, uint32(len(name)))) + name + "\x00\x00"
+}
+
+func TestServeNamed(t *testing.T) {
+	for ask, want := range map[string]struct {
+		reply uint32
+		rest  string
+	}{
+		option(optGo, naming("a/c")) + option(optAbort, ""):                                          {repUnknown, ""},
+		option(optGo, "\x00\x00\x00\x09a/b"):                                                         {repInvalid, ""},
+		option(optInfo, naming("a/c")):                                                               {repUnknown, ""},
+		option(optGo, naming("a/b")) + request(cmdRead, 1, 3, "") + request(cmdDisconnect, 0, 0, ""): {repAck, answer(0, "123")},
+		option(optGo, naming("a/c")) + option(optGo, naming("a/b")) + request(cmdRead, 8, 3, "") + request(cmdDisconnect, 0, 0, ""): {repAck, answer(errInvalid, "")},
+		option(optGo, naming("a/b")) + request(cmdWrite, 1, 3, "abc") + request(cmdDisconnect, 0, 0, ""):                            {repAck, answer(errPermission, "")},
+		option(optGo, naming("a/b")) + request(cmdZero, 1, 3, "") + request(cmdFlush, 0, 0, "") + request(cmdDisconnect, 0, 0, ""):  {repAck, answer(errPermission, "") + answer(0, "")},
+	} {
+		s := &script{Reader: strings.NewReader(hello + ask)}
+		err := ServeNamed(s, named(Export{Size: 10, Reader: strings.NewReader("0123456789"), Sink: &memory{}}))
+		said := s.said.String()
+		if err != nil || !strings.HasSuffix(said, want.rest) || !strings.Contains(said, string(be.AppendUint32(nil, want.reply))) {
+			t.Errorf("%q: %q, %v", ask, said, err)
+		}
+	}
+	err := ServeNamed(&script{Reader: strings.NewReader(hello + option(optGo, naming("a/b")) + request(cmdRead, 0, maxRead+1, ""))}, named(Export{Size: 1 << 30, Reader: &memory{b: []byte{1}}}))
+	if !errors.Is(err, ErrProtocol) {
+		t.Errorf("a read of more than may be: %v", err)
+	}
+}
+
+// gate is a disk whose reads at offset 0 wait.
+type gate struct{ open chan struct{} }
+
+func (g gate) ReadAt(p []byte, off int64) (int, error) {
+	if off == 0 {
+		<-g.open
+	}
+	for i := range p {
+		p[i] = byte(off)
+	}
+	return len(p), nil
+}
+
+// A read that waits holds up no other, and each is answered under its own cookie.
+func TestReadsSideBySide(t *testing.T) {
+	ours, theirs := net.Pipe()
+	g := gate{make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() { ended <- ServeNamed(ours, named(Export{Size: 100, Reader: g})) }()
+	go func() {
+		_, _ = io.WriteString(theirs, hello+option(optExportName, "a/b"))
+		for _, off := range []uint64{0, 7, 8} {
+			r := []byte(request(cmdRead, off, 2, ""))
+			be.PutUint64(r[8:], off)
+			_, _ = theirs.Write(r)
+		}
+	}()
+	if _, err := io.ReadFull(theirs, make([]byte, 18+10)); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[byte]bool{}
+	for i := range 3 {
+		got := make([]byte, 18)
+		if _, err := io.ReadFull(theirs, got); err != nil {
+			t.Fatal(err)
+		}
+		if got[15] != got[16] || got[15] != got[17] || i < 2 && got[16] == 0 {
+			t.Errorf("answer %d: %x", i, got)
+		}
+		seen[got[16]] = true
+		if i == 1 {
+			close(g.open)
+		}
+	}
+	theirs.Close()
+	if err := <-ended; err != nil || len(seen) != 3 {
+		t.Errorf("%v, %v", seen, err)
+	}
+}
+
+func FuzzServeNamed(f *testing.F) {
+	f.Add([]byte(hello + option(optGo, naming("a/b")) + request(cmdRead, 0, 4, "") + request(cmdRead, 990, 4, "")))
+	f.Add([]byte(hello + option(optInfo, naming("x")) + option(optExportName, "a/b") + request(cmdZero, 0, 10, "")))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_ = ServeNamed(&script{Reader: bytes.NewReader(b)}, named(Export{Size: 1000, Reader: &memory{b: make([]byte, 1000)}}))
+	})
+}
+
 func FuzzServe(f *testing.F) {
 	f.Add([]byte(hello + option(optGo, "") + request(cmdWrite, 1, 2, "ab") + request(cmdRead, 0, 4, "")))
 	f.Add([]byte(hello + option(optInfo, "") + option(optExportName, "x") + request(cmdZero, 0, 10, "")))

@@ -1,0 +1,439 @@
+// Package lazy is the disk below a machine's overlay while its bytes still lie in the chunk store: what is read is fetched,
+// verified and kept in a sparse file, what is not is fetched in the background, and in the end the file is the disk.
+//
+// It owns that file, the map of what it has, their order on the disk, and who waits for whom. It does not know where chunks
+// come from, how they are verified, or who reads:
+//
+//	guest ── ReadAt ──┬─ in the file ─▶ pread
+//	                  └─ not yet ─▶ Fetch, once for all who wait ─▶ PATH.part ┐ then, every second: part synced, and only
+//	Hydrate ── while no guest waits, below a rate ─▶ Fetch ─▶ PATH.part      ─┘ after it the bits in PATH.map
+//	all there ─▶ part synced ─▶ renamed to PATH ─▶ map removed
+//
+// A bit in the map on the disk so always stands for bytes on the disk; what a crash loses is fetched again.
+package lazy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"vitrine/internal/digest"
+	"vitrine/internal/image/chunk"
+)
+
+// ErrGone is read from a base whose file was taken away, as shredding does.
+var ErrGone = errors.New("lazy: the base was taken away")
+
+// Config says what to serve.
+type Config struct {
+	Path    string        // of the finished file; PATH.part and PATH.map stand beside it until then
+	ID      digest.Digest // of the content; the map of another is not believed
+	Size    int64         // bytes
+	Entries []chunk.Entry // where data lies, ascending; the rest is zeros
+	// Fetch gives the bytes of an entry, verified. It may use dst, and is asked by several goroutines.
+	Fetch func(ctx context.Context, e chunk.Entry, dst []byte) ([]byte, error)
+	// Room says why the file must not grow by n bytes now; nil: there is always room.
+	Room func(n int) error
+	// Shift paces Hydrate; nil: nothing does.
+	Shift   *Shift
+	Workers int // fetches side by side for one read; 0: 2
+	Log     *slog.Logger
+
+	open func(path string) (file, error) // of tests
+}
+
+// file is what a base needs of one.
+type file interface {
+	io.ReaderAt
+	io.WriterAt
+	Sync() error
+	Close() error
+}
+
+// Status is how far a base is.
+type Status struct {
+	Chunks, Present int   // of the content; of them in the file
+	Bytes, Kept     int64 // the same in bytes
+	Done            bool  // PATH is there, and whole
+	Full            bool  // what is read cannot be kept for want of room
+	Faults          []Fault
+}
+
+// Fault is a chunk that could not be had.
+type Fault struct {
+	Offset int64 // in the disk
+	Err    error
+	At     time.Time // the latest time
+}
+
+// Base is one disk. It may be read by many goroutines.
+type Base struct {
+	Config
+	part  file
+	inode uint64
+	marks *marks // of what is in the file
+	life  context.Context
+	end   context.CancelFunc
+	tasks sync.WaitGroup
+
+	saving sync.Mutex // one save at a time
+
+	mu      sync.Mutex
+	flights map[int]*flight
+	spare   spare // chunks that the file has no room for
+	faults  map[int]Fault
+	kept    int64
+	last    int // entry behind the latest that a guest waited for
+	full    time.Time
+	done    bool
+	gone    bool
+}
+
+// flight is one fetch and those who wait for it.
+type flight struct {
+	done  chan struct{}
+	plain []byte
+	err   error
+}
+
+const (
+	partSuffix = ".part"
+	mapSuffix  = ".map"
+	saveTime   = time.Second
+	maxFaults  = 100 // that are remembered
+)
+
+// Partial names what stands beside PATH until it is there.
+func Partial(path string) (part, marks string) { return path + partSuffix, path + mapSuffix }
+
+// Create makes an empty base, unless there is one. The map of an earlier one is removed before: its bits are not for this file.
+func Create(path string, size int64) error {
+	part, marks := Partial(path)
+	if _, err := os.Lstat(part); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if err := os.Remove(marks); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), part); err != nil && !errors.Is(err, os.ErrExist) { // somebody else may have been faster
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// Remove takes a base away in whatever state; the map goes first, so that no crash leaves one without its file.
+func Remove(path string) error {
+	part, marks := Partial(path)
+	for _, p := range []string{marks, part, path} {
+		if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Open goes on with what Create made. Close it.
+func Open(c Config) (*Base, error) {
+	if c.Workers <= 0 {
+		c.Workers = 2
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Room == nil {
+		c.Room = func(int) error { return nil }
+	}
+	if c.open == nil {
+		c.open = func(path string) (file, error) { return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) }
+	}
+	b := &Base{Config: c, flights: map[int]*flight{}, faults: map[int]Fault{}}
+	part, marks := Partial(c.Path)
+	st, err := os.Lstat(part)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() != c.Size {
+		return nil, fmt.Errorf("lazy: %s is no file of %d bytes", part, c.Size)
+	}
+	b.inode = inodeOf(st)
+	if b.part, err = c.open(part); err != nil {
+		return nil, err
+	}
+	f, err := c.open(marks)
+	if err == nil {
+		b.marks, err = readMarks(f, b.identity(), len(c.Entries))
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.part.Close())
+	}
+	for i, e := range c.Entries {
+		if b.marks.has(i) {
+			b.kept += int64(e.Length)
+		}
+	}
+	b.life, b.end = context.WithCancel(context.Background())
+	b.tasks.Go(b.tend)
+	return b, nil
+}
+
+func (b *Base) identity() identity {
+	return identity{content: b.ID, size: b.Size, inode: b.inode, entries: len(b.Entries)}
+}
+
+// tend saves what has come since the last time.
+func (b *Base) tend() {
+	tick := time.NewTicker(saveTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := b.Save(); err != nil {
+				b.Log.Warn("the map of a base cannot be saved; what it lacks is fetched again after a restart", "base", b.Path, "error", err)
+			}
+		case <-b.life.Done():
+			return
+		}
+	}
+}
+
+// Save makes what was kept so far outlast a crash: bytes first, bits after.
+func (b *Base) Save() error {
+	b.saving.Lock()
+	defer b.saving.Unlock()
+	b.mu.Lock()
+	blocks := b.marks.dirty()
+	b.mu.Unlock()
+	if len(blocks) == 0 {
+		return nil
+	}
+	err := b.part.Sync()
+	if err == nil {
+		err = b.marks.write(blocks)
+	}
+	if err != nil {
+		b.mu.Lock()
+		b.marks.again(blocks)
+		b.mu.Unlock()
+	}
+	return err
+}
+
+// Close ends what is under way, saves and closes. Nobody may read any more.
+func (b *Base) Close() error {
+	b.end()
+	b.tasks.Wait()
+	b.mu.Lock()
+	done := b.done || b.gone
+	b.mu.Unlock()
+	var err error
+	if !done {
+		err = b.Save()
+	}
+	return errors.Join(err, b.part.Close(), b.marks.file.Close())
+}
+
+// Stop fetches nothing any more: reads that need a fetch fail.
+func (b *Base) Stop() { b.end() }
+
+// Stands says whether the base's file is still there, under one of its names.
+func (b *Base) Stands() bool {
+	part, _ := Partial(b.Path)
+	for _, path := range []string{part, b.Path, part, b.Path} { // it may be renamed between two looks
+		if st, err := os.Lstat(path); err == nil && inodeOf(st) == b.inode {
+			return true
+		}
+	}
+	return false
+}
+
+// Forget makes every read fail from now on with ErrGone, and fetches nothing any more.
+func (b *Base) Forget() {
+	b.mu.Lock()
+	b.gone = true
+	b.spare = spare{}
+	b.mu.Unlock()
+	b.end()
+}
+
+// Status tells how far it is.
+func (b *Base) Status() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := Status{Chunks: len(b.Entries), Present: b.marks.count, Kept: b.kept, Done: b.done, Full: !b.full.IsZero()}
+	for _, e := range b.Entries {
+		s.Bytes += int64(e.Length)
+	}
+	for _, f := range b.faults {
+		s.Faults = append(s.Faults, f)
+	}
+	return s
+}
+
+// ReadAt implements io.ReaderAt. What cannot be fetched is an error of the whole read.
+func (b *Base) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 || off >= b.Size {
+		return 0, io.EOF
+	}
+	var end error
+	if int64(len(p)) > b.Size-off {
+		p, end = p[:b.Size-off], io.EOF
+	}
+	b.tasks.Add(1)
+	defer b.tasks.Done()
+	missing, err := b.missing(off, int64(len(p)))
+	if err != nil {
+		return 0, err
+	}
+	got := make([][]byte, len(missing))
+	if err := b.wait(missing, got); err != nil {
+		return 0, err
+	}
+	if _, err := b.part.ReadAt(p, off); err != nil {
+		return 0, fmt.Errorf("lazy: %w", err)
+	}
+	for k, i := range missing {
+		e := b.Entries[i]
+		if got[k] != nil {
+			from := max(off, e.Offset)
+			copy(p[from-off:], got[k][from-e.Offset:])
+		}
+	}
+	return len(p), end
+}
+
+// missing lists the entries in a stretch that the file does not have.
+func (b *Base) missing(off, n int64) (list []int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gone {
+		return nil, ErrGone
+	}
+	if b.done {
+		return nil, nil
+	}
+	for i := find(b.Entries, off); i < len(b.Entries) && b.Entries[i].Offset < off+n; i++ {
+		if !b.marks.has(i) {
+			list = append(list, i)
+		}
+	}
+	return list, nil
+}
+
+// wait fetches entries for a guest.
+func (b *Base) wait(missing []int, got [][]byte) error {
+	switch len(missing) {
+	case 0:
+		return nil
+	case 1:
+		var err error
+		b.Shift.enter()
+		defer b.Shift.leave()
+		got[0], err = b.bring(missing[0], true)
+		return err
+	}
+	b.Shift.enter()
+	defer b.Shift.leave()
+	var g errgroup.Group
+	g.SetLimit(b.Workers)
+	for k, i := range missing {
+		g.Go(func() (err error) {
+			got[k], err = b.bring(i, true)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// bring gives the bytes of an entry, or nil when the file has them meanwhile.
+func (b *Base) bring(i int, guest bool) ([]byte, error) {
+	b.mu.Lock()
+	if guest {
+		b.last = i + 1
+	}
+	if b.marks.has(i) {
+		b.mu.Unlock()
+		return nil, nil
+	}
+	spare := b.spare.get(i)
+	if guest && spare != nil {
+		b.mu.Unlock()
+		return spare, nil
+	}
+	f := b.flights[i]
+	if f != nil {
+		b.mu.Unlock()
+		<-f.done
+		return f.plain, f.err
+	}
+	f = &flight{done: make(chan struct{}), plain: spare}
+	b.flights[i] = f
+	b.mu.Unlock()
+	kept := false
+	if spare == nil {
+		f.plain, f.err = b.Fetch(b.life, b.Entries[i], nil)
+	}
+	if f.err == nil {
+		kept = b.keep(i, f.plain)
+	}
+	b.land(i, f, kept)
+	return f.plain, f.err
+}
+
+// keep writes a chunk to its place. That it cannot is no failure: the chunk itself is there.
+func (b *Base) keep(i int, plain []byte) bool {
+	err := b.Room(len(plain))
+	if err == nil {
+		_, err = b.part.WriteAt(plain, b.Entries[i].Offset)
+	}
+	b.mu.Lock()
+	was := b.full
+	if b.full = (time.Time{}); err != nil {
+		b.full = time.Now()
+	}
+	b.mu.Unlock()
+	if err != nil && was.IsZero() {
+		b.Log.Warn("what guests read of a base cannot be kept", "base", b.Path, "error", err)
+	}
+	return err == nil
+}
+
+// land notes how a fetch ended and lets those go on who wait for it.
+func (b *Base) land(i int, f *flight, kept bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.flights, i)
+	switch {
+	case f.err != nil && !errors.Is(f.err, context.Canceled):
+		if len(b.faults) < maxFaults || !b.faults[i].At.IsZero() {
+			b.faults[i] = Fault{b.Entries[i].Offset, f.err, time.Now()}
+		}
+	case kept:
+		b.marks.set(i)
+		b.kept += int64(b.Entries[i].Length)
+		b.spare.drop(i)
+		delete(b.faults, i)
+	case f.err == nil && !b.gone:
+		b.spare.put(i, f.plain)
+		delete(b.faults, i)
+	}
+	close(f.done)
+}
