@@ -18,6 +18,13 @@ import (
 	"vitrine/internal/image/lazy"
 )
 
+// A Base is what a machine's overlay stands on: a read-only raw disk.
+type Base struct {
+	Path string // of the file, whole or to be
+	// While the file is not whole: the Unix socket, and the name, by which it is served meanwhile (NBD).
+	Socket, Export string
+}
+
 // BaseFile is where, below Bases, the base of a disk stands, whole or to be: <region>/<domain>/<id>.raw. While it is filled as
 // machines read, what package lazy keeps of it stands beside.
 func BaseFile(region string, ref Ref) string {

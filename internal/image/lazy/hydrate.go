@@ -16,8 +16,9 @@ import (
 
 const (
 	idleTime  = 10 * time.Millisecond // no guest has waited for so long when the background goes on
-	aheadMost = 16                    // entries that are fetched ahead of a guest before the row goes on
-	retryTime = 20 * time.Second      // after a round that could not fetch or keep everything, then twice as long each time
+	restTime  = 500 * time.Millisecond
+	aheadMost = 16               // entries that are fetched ahead of a guest before the row goes on
+	retryTime = 20 * time.Second // after a round that could not fetch or keep everything, then twice as long each time
 	retryMost = 10 * time.Minute
 )
 
@@ -30,7 +31,7 @@ type Shift struct {
 	last    time.Time // when a guest last stopped waiting
 }
 
-// SetRate bounds the background to so many bytes a second; 0: no limit.
+// SetRate bounds the background to so many bytes a second; 0: no limit; negative: it rests.
 func (s *Shift) SetRate(rate int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,9 +64,12 @@ func (s *Shift) turn(ctx context.Context, n int64) error {
 	if s == nil {
 		return ctx.Err()
 	}
-	s.mu.Lock()
-	line := s.line
-	s.mu.Unlock()
+	line, rests := s.state()
+	for ; rests; line, rests = s.state() {
+		if err := pause(ctx, restTime); err != nil {
+			return err
+		}
+	}
 	if err := line.Wait(ctx, n); err != nil {
 		return err
 	}
@@ -83,6 +87,12 @@ func (s *Shift) turn(ctx context.Context, n int64) error {
 			return err
 		}
 	}
+}
+
+func (s *Shift) state() (line *pace.Limiter, rests bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.line, s.rate < 0
 }
 
 func pause(ctx context.Context, d time.Duration) error {

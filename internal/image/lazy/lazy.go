@@ -251,6 +251,20 @@ func (b *Base) Close() error {
 	return errors.Join(err, b.part.Close(), b.marks.file.Close())
 }
 
+// Stop fetches nothing any more: reads that need a fetch fail.
+func (b *Base) Stop() { b.end() }
+
+// Stands says whether the base's file is still there, under one of its names.
+func (b *Base) Stands() bool {
+	part, _ := Partial(b.Path)
+	for _, path := range []string{part, b.Path, part, b.Path} { // it may be renamed between two looks
+		if st, err := os.Lstat(path); err == nil && inodeOf(st) == b.inode {
+			return true
+		}
+	}
+	return false
+}
+
 // Forget makes every read fail from now on with ErrGone, and fetches nothing any more.
 func (b *Base) Forget() {
 	b.mu.Lock()

@@ -538,8 +538,13 @@ func TestShift(t *testing.T) {
 	if d := time.Since(began); d < 600*time.Millisecond {
 		t.Errorf("a MiB at a MiB a second took %s", d)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	s.SetRate(-1)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.turn(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the background works where it should rest: %v", err)
+	}
+	s.SetRate(0)
 	if err := s.turn(ctx, 1); err == nil {
 		t.Error("a turn after the end")
 	}

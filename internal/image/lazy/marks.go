@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"sync"
 	"syscall"
 
 	"vitrine/internal/digest"
@@ -62,8 +61,7 @@ type marks struct {
 	bits   []byte // of all blocks, without head and checksums
 	count  int
 	behind map[int]struct{} // blocks whose bits are not on the disk
-	fresh  sync.Once
-	head   []byte // to be written with the first block; nil: it is there
+	head   []byte           // to be written with the first block; nil: it is there
 }
 
 // readMarks reads the map of d; one of something else, or none, is an empty one.
