@@ -34,6 +34,7 @@ type Config struct {
 	Throttle    int           // times Azure's limits of requests; 0: DefaultThrottle; negative: none
 	AuditKeep   time.Duration // how long the activity log is kept; 0: audit.DefaultKeep; negative: for ever
 	ScrubRate   int           // MiB a second that a scrub reads; 0: no limit; negative: no scrub unless asked for
+	HydrateRate int           // MiB a second that are copied ahead of machines; 0: no limit; negative: none are
 	ReplicaRate int           // MiB a second that travel between regions; 0: no limit
 	Version     string
 	Log         *slog.Logger
@@ -94,6 +95,9 @@ func allowed(flag string, texts []string) ([]web.Origin, error) {
 
 // DefaultScrubRate is how many MiB a second a scrub reads unless told otherwise.
 const DefaultScrubRate = 32
+
+// DefaultHydrateRate is how many MiB a second are copied from images ahead of their machines unless told otherwise.
+const DefaultHydrateRate = 64
 
 // DefaultMachines is how many machines run at once unless told otherwise.
 const DefaultMachines = 64

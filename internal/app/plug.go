@@ -13,6 +13,7 @@ import (
 	"vitrine/internal/provider/gallery"
 	"vitrine/internal/provider/machine"
 	"vitrine/internal/store"
+	"vitrine/internal/vm"
 )
 
 // principals shows the directory to provider/authorization.
@@ -85,6 +86,22 @@ type disks struct{ *disk.Provider }
 func (d disks) Create(tx store.Tx, n machine.NewDisk) error {
 	return d.Provider.Create(tx, disk.NewDisk{ID: n.ID, Location: n.Location, SKU: n.SKU, OSType: n.OSType, Generation: n.Generation,
 		ImageVersionID: n.ImageVersionID, Foreign: n.Foreign, LUN: n.LUN, SizeGB: n.SizeGB, Owner: n.Owner, Now: n.Now})
+}
+
+// Materialise implements machine.Disks.
+func (d disks) Materialise(ctx context.Context, id arm.ID) (vm.Disk, error) {
+	f, err := d.Provider.Materialise(ctx, id)
+	if err != nil {
+		return vm.Disk{}, err
+	}
+	v := vm.Disk{Path: f.Path, Format: vm.Format(f.Format)}
+	switch {
+	case f.Base.Socket != "":
+		v.Base = &vm.Base{Socket: f.Base.Socket, Export: f.Base.Export}
+	case f.Base.Path != "":
+		v.Base = &vm.Base{Path: f.Base.Path}
+	}
+	return v, nil
 }
 
 // Info implements machine.Disks.

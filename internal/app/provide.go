@@ -14,6 +14,7 @@ import (
 	"vitrine/internal/client"
 	"vitrine/internal/dataplane"
 	"vitrine/internal/image"
+	"vitrine/internal/image/lazy/host"
 	"vitrine/internal/image/scrub"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/authorization"
@@ -37,6 +38,7 @@ import (
 // rooms are the providers and back-ends that need more than registering.
 type rooms struct {
 	images   *image.Store
+	bases    *host.Bases // nil: bases are copied
 	scrubber *scrub.Scrubber
 	gallery  *gallery.Provider
 	disks    *disk.Provider
@@ -54,6 +56,9 @@ type rooms struct {
 func (a *App) tend(ctx context.Context, group *sync.WaitGroup) {
 	group.Go(func() { a.engine.Run(ctx, workers) })
 	group.Go(func() { a.rooms.machines.Run(ctx) })
+	if a.rooms.bases != nil {
+		group.Go(func() { a.rooms.bases.Run(ctx) })
+	}
 	group.Go(func() { a.every(ctx, 2*time.Second, "networks", a.rooms.networks.Reconcile) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "leftovers of disks", a.rooms.disks.Sweep) })
 	group.Go(func() { a.every(ctx, 10*time.Minute, "soft-deleted versions", a.rooms.gallery.Sweep) })
@@ -124,7 +129,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	outside := a.outside()
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}, Foreign: outside.Source})
 	r.gallery = galleries
-	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Overlay: r.overlay,
+	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Base: r.base, Overlay: r.overlay,
 		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: imports{r}, Now: a.cfg.Now})
 	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}, Blobs: imports{r}})
 	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Foreign: outside.Version, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
@@ -145,9 +150,12 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 func (a *App) openRooms(ctx context.Context) error {
 	r := &a.rooms
 	var err error
-	r.images, err = image.New(image.Config{Store: a.store, Dir: filepath.Join(a.cfg.Data, "image"), Now: a.cfg.Now, Buckets: a.buckets(),
+	r.images, err = image.New(image.Config{Store: a.store, Dir: imageDir(a.cfg.Data), Now: a.cfg.Now, Buckets: buckets(a.cfg.Data),
 		Sealer: a.sealer, Regions: regions(), Rate: int64(a.cfg.ReplicaRate) << 20, Log: a.cfg.Log})
 	if err != nil {
+		return err
+	}
+	if err := a.openBases(); err != nil {
 		return err
 	}
 	r.scrubber = scrub.New(scrub.Config{Images: r.images, Store: a.store, Rate: int64(a.cfg.ScrubRate) << 20, Log: a.cfg.Log, Now: a.cfg.Now})
@@ -197,7 +205,7 @@ func (a *App) self(command string) []string {
 }
 
 // buckets opens a region's bucket once.
-func (a *App) buckets() func(region string) (*blob.Bucket, error) {
+func buckets(data string) func(region string) (*blob.Bucket, error) {
 	var mu sync.Mutex
 	open := map[string]*blob.Bucket{}
 	return func(region string) (*blob.Bucket, error) {
@@ -206,7 +214,7 @@ func (a *App) buckets() func(region string) (*blob.Bucket, error) {
 		if b := open[region]; b != nil {
 			return b, nil
 		}
-		b, err := fileblob.Open(filepath.Join(a.cfg.Data, "regions", region))
+		b, err := fileblob.Open(filepath.Join(data, "regions", region))
 		if err == nil {
 			open[region] = b
 		}
@@ -217,7 +225,7 @@ func (a *App) buckets() func(region string) (*blob.Bucket, error) {
 func (r *rooms) overlay(ctx context.Context, base, path string, size int64) error {
 	d := vm.NewDisk{Path: path, Size: size, Base: base}
 	if base != "" {
-		d.BaseFormat = vm.Raw
+		d.BaseFormat, d.Later = vm.Raw, r.bases != nil
 	}
 	return r.runtime.CreateDisk(ctx, d)
 }

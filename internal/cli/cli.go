@@ -92,7 +92,7 @@ unmodified az, Terraform or SDK drives it, and its machines really boot, under Q
 	add("server", e.serve(), e.doctor(), e.ca())
 	add("operator", e.tenant(), e.subscription(), e.user(), e.app(), e.role(), e.access().Why(), e.access().WhoCan(), e.token(), e.activity().Command(), e.imagestore().Key())
 	add("use", e.env(), e.exec(), e.image().Command(e.imagestore().Collect(), e.imagestore().Bytes(), e.imagestore().Scrub()), e.vm(), e.access().SharedWithMe(), e.demo())
-	root.AddCommand(e.supervise(), e.netstack())
+	root.AddCommand(e.supervise(), e.netstack(), e.nbd())
 	return root
 }
 

@@ -61,6 +61,7 @@ an operator's socket in the data folder. Everything else is refused. Machines ou
 	f.IntVar(&cfg.MaxMachines, "max-machines", app.DefaultMachines, "machines that may run at once")
 	f.IntVar(&cfg.Throttle, "throttle", app.DefaultThrottle, "requests that a client may make, times Azure's limits; -1: any number")
 	f.IntVar(&cfg.ScrubRate, "scrub-rate", app.DefaultScrubRate, "MiB a second at which stored images are verified, once a day; 0: no limit; negative: only when asked for")
+	f.IntVar(&cfg.HydrateRate, "hydrate-rate", app.DefaultHydrateRate, "MiB a second at which what machines have not read of their images yet is copied to files; 0: no limit; negative: only what they read is")
 	f.IntVar(&cfg.ReplicaRate, "replica-rate", 0, "MiB a second that travel between regions, all together; 0: no limit")
 	f.StringVar(&logFormat, "log-format", "text", "text or json")
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
@@ -82,7 +83,7 @@ func logger(cmd *cobra.Command, format, level string) (*slog.Logger, error) {
 	return nil, usageError{fmt.Errorf("unknown log format %q; it is text or json", format)}
 }
 
-// supervise and netstack are processes of the server that outlive it.
+// supervise, netstack and nbd are processes of the server that outlive it.
 func (e *env) supervise() *cobra.Command {
 	var dir string
 	c := &cobra.Command{Use: "supervise", Hidden: true, Args: cobra.NoArgs,
@@ -96,5 +97,13 @@ func (e *env) netstack() *cobra.Command {
 	c := &cobra.Command{Use: "netstack", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return netstack.Run(cmd.Context(), dir) }}
 	c.Flags().StringVar(&dir, "dir", "", "the network's folder")
+	return c
+}
+
+func (e *env) nbd() *cobra.Command {
+	var dir string
+	c := &cobra.Command{Use: "nbd", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return app.ServeBases(cmd.Context(), dir) }}
+	c.Flags().StringVar(&dir, "dir", "", "the process's folder")
 	return c
 }

@@ -65,6 +65,15 @@ type Disk struct {
 	Format   Format `json:"format"`
 	ReadOnly bool   `json:"readOnly,omitempty"`
 	Serial   string `json:"serial,omitempty"` // at most 20 of A-Z a-z 0-9 . _ -
+	Base     *Base  `json:"base,omitempty"`   // what lies below a qcow2 file; nil: what its header names
+}
+
+// Base is a read-only raw disk below a qcow2 file: a file, or what is served by NBD on a Unix socket, then the machine waits for a
+// server that is away.
+type Base struct {
+	Path   string `json:"path,omitempty"` // of the file; empty: it is served
+	Socket string `json:"socket,omitempty"`
+	Export string `json:"export,omitempty"`
 }
 
 // NIC is one end of the wire between a machine and its virtual network.
@@ -108,6 +117,7 @@ type NewDisk struct {
 	Size       int64  // bytes, a multiple of 512; zero: the size of Base
 	Base       string // read-only image below it, absolute; empty: a blank disk
 	BaseFormat Format // required with Base
+	Later      bool   // Base need not be there yet, and is told again at each start (Disk.Base); Size is required
 }
 
 // Runtime runs machines. Its methods may be called from many goroutines and may be repeated.
@@ -192,6 +202,22 @@ func (d Disk) validate() error {
 		return fmt.Errorf("vm: disk format %q is neither %q nor %q", d.Format, Raw, QCOW2)
 	case !isSerial(d.Serial):
 		return fmt.Errorf("vm: disk serial %q has other characters than A-Z a-z 0-9 . _ - or more than 20", d.Serial)
+	case d.Base != nil && d.Format != QCOW2:
+		return fmt.Errorf("vm: disk %s of format %q has no base", d.Path, d.Format)
+	case d.Base != nil:
+		return d.Base.validate()
+	}
+	return nil
+}
+
+func (b Base) validate() error {
+	switch served := b.Socket != "" || b.Export != ""; {
+	case served == (b.Path != ""):
+		return errors.New("vm: a base is either a file or served")
+	case !served && !cleanPath(b.Path):
+		return fmt.Errorf("vm: base path %q is not absolute and plain", b.Path)
+	case served && (!cleanPath(b.Socket) || b.Export == ""):
+		return fmt.Errorf("vm: base socket %q is not absolute and plain, or its export has no name", b.Socket)
 	}
 	return nil
 }
@@ -220,6 +246,8 @@ func (d NewDisk) Validate() error {
 		return fmt.Errorf("vm: base path %q is not absolute and plain", d.Base)
 	case d.Base != "" && d.BaseFormat != Raw && d.BaseFormat != QCOW2:
 		return fmt.Errorf("vm: base format %q is neither %q nor %q", d.BaseFormat, Raw, QCOW2)
+	case d.Later && d.Size == 0:
+		return fmt.Errorf("vm: disk %s has no size, and its base is not there to tell", d.Path)
 	}
 	return nil
 }

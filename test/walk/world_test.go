@@ -124,11 +124,11 @@ func (w *world) nothingLeft(after string) {
 	}
 }
 
-// machines lists the processes of machines: supervisors and QEMU. A network that is there may have its process.
+// machines lists the processes of machines: supervisors and QEMU. A network that is there may have its process, and so may bases.
 func (s *server) machines() map[int]string {
 	found := s.strays()
 	for pid, line := range found {
-		if strings.Contains(line, " netstack ") {
+		if strings.Contains(line, " netstack ") || strings.Contains(line, " nbd ") {
 			delete(found, pid)
 		}
 	}

@@ -40,7 +40,10 @@ type Config struct {
 	Foreign  Foreign // nil: no shared or community galleries here
 	Seal     Sealer
 	Dir      string // the data folder; disks/<uniqueId>/ below it holds overlays
-	// Overlay makes a copy-on-write file at path, sizeBytes large, on the read-only raw file base; base empty: on nothing.
+	// Base gives what a disk stands on; nil: a file into which all of it is copied first.
+	Base func(ctx context.Context, region string, ref image.Ref) (image.Base, error)
+	// Overlay makes a copy-on-write file at path, sizeBytes large, on the read-only raw file base, which need not be there yet; base
+	// empty: on nothing.
 	Overlay func(ctx context.Context, base, path string, sizeBytes int64) error
 	// Grow makes such a file larger; nil: disks cannot grow once a machine has written to them.
 	Grow func(ctx context.Context, path string, sizeBytes int64) error

@@ -238,8 +238,9 @@ func TestSweep(t *testing.T) {
 	w.done("PUT", disks+"empty", `{"location":"eastus","properties":{"diskSizeGB":4,"creationData":{"createOption":"Empty"}}}`)
 	id, err := arm.ParseID(disks + "empty")
 	w.must(err)
-	kept, _, err = w.disks.Materialise(context.Background(), id)
+	file, err := w.disks.Materialise(context.Background(), id)
 	w.must(err)
+	kept = file.Path
 	check := func(grants bool, uploads int, folder bool) {
 		t.Helper()
 		w.must(w.disks.Sweep(context.Background()))

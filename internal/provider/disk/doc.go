@@ -8,5 +8,5 @@
 //	                              endGetAccess ─▶ footer checked, packed into the tenant's domain, pinned ─▶ Unattached
 //	PUT FromImage, Copy ─▶ the same manifest, pinned by the new disk's ID: no byte is copied
 //	PUT Copy of a disk on which a machine ran ─▶ Freeze: overlay over chunks ─▶ a manifest of its own
-//	Materialise ─▶ read-only base of the manifest + DIR/disks/<uniqueId>/disk.qcow2, the overlay that a machine writes to
+//	Materialise ─▶ Base of the manifest + DIR/disks/<uniqueId>/disk.qcow2, the overlay that a machine writes to
 package disk

@@ -40,10 +40,10 @@ func (w *world) id(name string) arm.ID {
 // writes does what a machine does that runs on a disk; it gives the path of the overlay.
 func (w *world) writes(id arm.ID, sizeGB int64, data map[int64][]byte) string {
 	w.Helper()
-	path, _, err := w.disks.Materialise(context.Background(), id)
+	file, err := w.disks.Materialise(context.Background(), id)
 	w.must(err)
-	w.must(qcow2test.Write(path, sizeGB<<30, data))
-	return path
+	w.must(qcow2test.Write(file.Path, sizeGB<<30, data))
+	return file.Path
 }
 
 // holds freezes a disk and compares how it begins.

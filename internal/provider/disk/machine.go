@@ -199,31 +199,45 @@ func (p *Provider) Delete(tx store.Tx, disk arm.ID) error {
 	return p.forget(tx, d)
 }
 
+// File is what a machine runs on.
+type File struct {
+	Path   string
+	Format string
+	Base   image.Base // what lies below it; no Path: nothing
+}
+
 // Materialise gives the file that a machine runs on: an overlay over the read-only base of the disk's content. The file
-// is made at the first call and kept; calls may be repeated, not overlap.
-func (p *Provider) Materialise(ctx context.Context, disk arm.ID) (path, format string, err error) {
+// is made at the first call and kept; where its base is now, is told by each. Calls may be repeated, not overlap.
+func (p *Provider) Materialise(ctx context.Context, disk arm.ID) (File, error) {
 	d, err := p.mark(ctx, disk)
 	if err != nil {
-		return "", "", fmt.Errorf("materialise %s: %w", disk, err)
+		return File{}, fmt.Errorf("materialise %s: %w", disk, err)
 	}
-	path = p.overlayPath(d.Properties.UniqueID)
-	if _, err := os.Stat(path); err == nil {
-		return path, "qcow2", p.grow(ctx, d, path)
-	}
-	base := ""
+	f := File{Path: p.overlayPath(d.Properties.UniqueID), Format: "qcow2"}
 	if m := d.Properties.Manifest; m != nil {
-		if base, err = p.Images.Base(ctx, d.Location, *m); err != nil {
-			return "", "", err
+		if f.Base, err = p.base(ctx, d.Location, *m); err != nil {
+			return File{}, err
 		}
 	}
-	half := path + ".half"
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), removeFile(half)); err != nil {
-		return "", "", err
+	if _, err := os.Stat(f.Path); err == nil {
+		return f, p.grow(ctx, d, f.Path)
 	}
-	if err := p.Overlay(ctx, base, half, d.Properties.DiskSizeBytes); err != nil {
-		return "", "", fmt.Errorf("overlay of %s: %w", disk, err)
+	half := f.Path + ".half"
+	if err := errors.Join(os.MkdirAll(filepath.Dir(f.Path), 0o700), removeFile(half)); err != nil {
+		return File{}, err
 	}
-	return path, "qcow2", os.Rename(half, path)
+	if err := p.Overlay(ctx, f.Base.Path, half, d.Properties.DiskSizeBytes); err != nil {
+		return File{}, fmt.Errorf("overlay of %s: %w", disk, err)
+	}
+	return f, os.Rename(half, f.Path)
+}
+
+func (p *Provider) base(ctx context.Context, region string, ref image.Ref) (image.Base, error) {
+	if p.Base != nil {
+		return p.Base(ctx, region, ref)
+	}
+	path, err := p.Images.Base(ctx, region, ref)
+	return image.Base{Path: path}, err
 }
 
 // grow makes the file of a disk larger that was resized since.

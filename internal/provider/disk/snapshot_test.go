@@ -279,7 +279,7 @@ func TestResize(t *testing.T) {
 	}
 	w.done("PATCH", disks+"m", `{"properties":{"diskSizeGB":2}}`)
 	for range 2 {
-		_, _, err := w.disks.Materialise(ctx, w.id("m"))
+		_, err := w.disks.Materialise(ctx, w.id("m"))
 		w.must(err)
 	}
 	if len(w.grown) != 1 || w.grown[0] != fmt.Sprint(path, " ", 2<<30) {

@@ -267,12 +267,12 @@ func TestMachineDisks(t *testing.T) {
 	w.refuse(err, 409, "OperationNotAllowed", vm.String(), "")
 	var paths []string
 	for range 2 {
-		path, format, err := w.disks.Materialise(context.Background(), id)
+		file, err := w.disks.Materialise(context.Background(), id)
 		w.must(err)
-		if format != "qcow2" {
-			t.Error(format)
+		if file.Format != "qcow2" {
+			t.Error(file.Format)
 		}
-		paths = append(paths, path)
+		paths = append(paths, file.Path)
 	}
 	if paths[0] != paths[1] {
 		t.Error(paths)

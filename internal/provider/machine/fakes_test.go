@@ -142,13 +142,13 @@ func (f *fakeDisks) path(id arm.ID) string {
 	return filepath.Join(f.dir, strings.ReplaceAll(id.Key(), "/", "_"))
 }
 
-func (f *fakeDisks) Materialise(_ context.Context, disk arm.ID) (string, string, error) {
+func (f *fakeDisks) Materialise(_ context.Context, disk arm.ID) (vm.Disk, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fail != nil {
-		return "", "", f.fail
+		return vm.Disk{}, f.fail
 	}
-	return f.path(disk), "qcow2", os.WriteFile(f.path(disk), nil, 0o600)
+	return vm.Disk{Path: f.path(disk), Format: vm.QCOW2}, os.WriteFile(f.path(disk), nil, 0o600)
 }
 
 func (f *fakeDisks) Info(tx store.Tx, disk arm.ID) (DiskInfo, error) {

@@ -45,8 +45,8 @@ type Disks interface {
 	// SetRunning tells whether the machine holds a host (Attached) or is deallocated (Reserved).
 	SetRunning(tx store.Tx, disk arm.ID, running bool) error
 	Delete(tx store.Tx, disk arm.ID) error
-	// Materialise makes the disk's file if need be; format is a vm.Format.
-	Materialise(ctx context.Context, disk arm.ID) (path, format string, err error)
+	// Materialise makes the disk's file if need be, and tells what lies below it now: ask before each start.
+	Materialise(ctx context.Context, disk arm.ID) (vm.Disk, error)
 	// Info answers store.ErrNotFound for a disk that does not exist.
 	Info(tx store.Tx, disk arm.ID) (DiskInfo, error)
 	// Discard removes the files of a disk whose document was deleted; of one that was not, nothing.

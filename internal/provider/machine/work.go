@@ -74,15 +74,15 @@ type update func(context.Context, func(store.Tx) error) error
 func (p *Provider) files(ctx context.Context, m *resource) ([]vm.Disk, error) {
 	var list []vm.Disk
 	for _, d := range m.Properties.disks() {
-		path, format, err := p.Disks.Materialise(ctx, d.id)
+		file, err := p.Disks.Materialise(ctx, d.id)
 		if err != nil {
 			return nil, fmt.Errorf("disk %s: %w", d.id, err)
 		}
-		serial := "os"
+		file.Serial = "os"
 		if d.lun != osDisk {
-			serial = fmt.Sprintf("lun%d", d.lun)
+			file.Serial = fmt.Sprintf("lun%d", d.lun)
 		}
-		list = append(list, vm.Disk{Path: path, Format: vm.Format(format), Serial: serial})
+		list = append(list, file)
 	}
 	return list, nil
 }

@@ -250,7 +250,7 @@ func (r *Runtime) CreateDisk(ctx context.Context, d vm.NewDisk) error {
 	}
 	defer r.mu.Unlock()
 	size := d.Size
-	if d.Base != "" {
+	if d.Base != "" && !d.Later {
 		st, err := os.Stat(d.Base)
 		if err != nil {
 			return fmt.Errorf("base of %s: %w", d.Path, err)

@@ -100,8 +100,12 @@ func cpuArg(accel string) string {
 }
 
 func diskArgs(id string, d vm.Disk, bootIndex int) []string {
-	node := object("driver", string(d.Format), "node-name", id, "read-only", d.ReadOnly, "discard", "unmap",
-		"file", file(d.Path, d.ReadOnly))
+	options := []any{"driver", string(d.Format), "node-name", id, "read-only", d.ReadOnly, "discard", "unmap", "file", file(d.Path, d.ReadOnly)}
+	var nodes []string
+	if d.Base != nil { // a node of its own: beside options in place of one, QEMU still opens what the header names
+		nodes = append(nodes, "-blockdev", below("base-"+id, *d.Base))
+		options = append(options, "backing", "base-"+id)
+	}
 	device := []any{"driver", "virtio-blk-pci", "id", "dev-" + id, "drive", id}
 	if d.Serial != "" {
 		device = append(device, "serial", d.Serial)
@@ -109,7 +113,24 @@ func diskArgs(id string, d vm.Disk, bootIndex int) []string {
 	if bootIndex >= 0 {
 		device = append(device, "bootindex", bootIndex)
 	}
-	return []string{"-blockdev", node, "-device", object(device...)}
+	return append(nodes, "-blockdev", object(options...), "-device", object(device...))
+}
+
+// Patience with the process that serves bases, in seconds. A guest whose disk hangs goes on when it is back, however late; one that
+// is told of an error remounts its disk read-only.
+const (
+	reconnectDelay = 24 * 60 * 60
+	openTimeout    = 30
+)
+
+// below is what a disk's file stands on. What its header names is not asked: it was written by a QEMU, which a guest may have
+// taken over.
+func below(node string, b vm.Base) string {
+	if b.Path != "" {
+		return object("driver", "raw", "node-name", node, "read-only", true, "file", json.RawMessage(object("driver", "file", "filename", b.Path, "read-only", true)))
+	}
+	return object("driver", "nbd", "node-name", node, "read-only", true, "server", json.RawMessage(object("type", "unix", "path", b.Socket)), "export", b.Export,
+		"reconnect-delay", reconnectDelay, "open-timeout", openTimeout)
 }
 
 // nicArgs makes QEMU listen: the network's process connects, and connects again after it was restarted, whereas QEMU 7.2

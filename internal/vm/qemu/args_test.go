@@ -24,7 +24,11 @@ func TestArgs(t *testing.T) {
 			Disks: []vm.Disk{{Path: "/data/os, with \"all\".raw", Format: vm.Raw},
 				{Path: "/data/data.qcow2", Format: vm.QCOW2, ReadOnly: true, Serial: "lun0"}},
 			NICs: []vm.NIC{{ID: "1", MAC: "52:54:00:00:00:01"}, {ID: "2", MAC: "52:54:00:00:00:02"}}}}
-	for name, l := range map[string]Launch{"small": small, "big": big} {
+	based := small
+	based.Machine.Seed, based.Machine.NICs = "", nil
+	based.Machine.Disks = []vm.Disk{{Path: "/data/disks/os.qcow2", Format: vm.QCOW2, Base: &vm.Base{Socket: "/data/run/nbd.sock", Export: "eastus/t/0"}},
+		{Path: "/data/disks/data.qcow2", Format: vm.QCOW2, Base: &vm.Base{Path: "/data/bases/1,2.raw"}}}
+	for name, l := range map[string]Launch{"small": small, "big": big, "based": based} {
 		t.Run(name, func(t *testing.T) {
 			got := lines(Args(l))
 			golden := filepath.Join("testdata", name+".args")

@@ -242,6 +242,13 @@ func createDisk(t *testing.T, s Subject) {
 	if err := s.Runtime.CreateDisk(ctx, missing); err == nil {
 		t.Error("an overlay on nothing was made")
 	}
+	missing.Later = true
+	if err := s.Runtime.CreateDisk(ctx, missing); err == nil {
+		t.Error("an overlay without a size was made")
+	}
+	missing.Size = 1 << 30
+	must(t, s.Runtime.CreateDisk(ctx, missing))
+	must(t, s.Runtime.GrowDisk(ctx, missing.Path, 2<<30))
 	if err := s.Runtime.CreateDisk(ctx, vm.NewDisk{Path: overlay.Path + "2", Base: base, Size: 1 << 20}); err == nil {
 		t.Error("an overlay without the base's format was made")
 	}

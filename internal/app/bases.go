@@ -1,0 +1,51 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"vitrine/internal/image"
+	"vitrine/internal/image/lazy/host"
+	"vitrine/internal/vm"
+)
+
+// basesDir is where the process that serves bases keeps its lock and its log. Not in DATA/image, which is for bytes.
+func basesDir(data string) string { return filepath.Join(data, "nbd") }
+
+// openBases has machines run on images whose bytes are not copied yet. A runtime that an installation brings gets whole files.
+func (a *App) openBases() (err error) {
+	if a.cfg.Machines != nil {
+		return nil
+	}
+	sockets, err := vm.SocketDir(a.cfg.Data)
+	if err != nil {
+		return err
+	}
+	a.rooms.bases, err = host.Open(host.Config{Images: a.rooms.images, Dir: basesDir(a.cfg.Data), Sockets: sockets, Self: a.self("nbd"),
+		Rate: int64(a.cfg.HydrateRate) << 20, Log: a.cfg.Log})
+	return err
+}
+
+// base implements disk.Config.Base.
+func (r *rooms) base(ctx context.Context, region string, ref image.Ref) (image.Base, error) {
+	if r.bases != nil {
+		return r.bases.Base(ctx, region, ref)
+	}
+	path, err := r.images.Base(ctx, region, ref)
+	return image.Base{Path: path}, err
+}
+
+// ServeBases is the process that serves bases; dir is its folder.
+func ServeBases(ctx context.Context, dir string) error {
+	data := filepath.Dir(filepath.Clean(dir))
+	sockets, err := vm.SocketDir(data)
+	if err != nil {
+		return err
+	}
+	return host.Serve(ctx, host.Process{Dir: dir, Sockets: sockets, Bases: image.Bases(imageDir(data)), Buckets: buckets(data), Regions: regions(),
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+}
+
+func imageDir(data string) string { return filepath.Join(data, "image") }

@@ -1,0 +1,204 @@
+package walk
+
+import (
+	"crypto/md5"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// lazyWalk is a machine that boots from an image of which nothing is copied.
+type lazyWalk struct {
+	*crash // for its ways to deploy
+	sum    string
+}
+
+// payloadSize is what lies in the guest's root file system, to be read long after the boot.
+const payloadSize = 40 << 20
+
+// TestLazyBoot: a machine is created without a byte of its image being copied, boots by SSH, and reads on while the process that
+// serves its disk, and the server, are killed; in the end the base is a file, which the next machine uses at once.
+func TestLazyBoot(t *testing.T) {
+	need(t, have("qemu-system-x86_64") && have("ssh") && have("ssh-keygen"), "QEMU or ssh is not installed")
+	need(t, have("debugfs"), "debugfs is not installed (Debian: e2fsprogs)")
+	t.Parallel()
+	l := &lazyWalk{crash: &crash{world: prepareBy(t, true, (*world).groupByARM)}}
+	l.sshKey()
+	l.fatten()
+	l.restart("--hydrate-rate", "-1")
+	l.deploy(l.groupID(), "first", "start")
+	part, whole := l.bases()
+	if len(part) != 1 || len(whole) != 0 {
+		t.Fatalf("bases that are not whole %v, whole %v", part, whole)
+	}
+	guest := l.access("fabrikam", vmID(l.world, "first"), l.publicIP(l.groupID(), "first"), "azureuser")
+	guest.answers("hostname")
+	if n := l.kept(part[0]); n == 0 || n > payloadSize { // its own 23 MB, and not the payload
+		t.Errorf("%d bytes were copied by the time the guest answered", n)
+	}
+	l.readsOn(guest, part[0])
+	l.restart("--hydrate-rate", "0")
+	l.await("the base to be whole", bootLimit/3, func() bool {
+		part, whole = l.bases()
+		return len(part) == 0 && len(whole) == 1
+	})
+	l.deploy(l.groupID(), "second", "start2")
+	for name, plain := range map[string]bool{"first": false, "second": true} {
+		line := l.qemu(name)
+		if strings.Contains(line, whole[0]) != plain || strings.Contains(line, `"driver":"nbd"`) == plain {
+			t.Errorf("the machine %s: %s", name, line)
+		}
+	}
+	if said := guest.run("md5sum /payload"); !strings.HasPrefix(said.out, l.sum) {
+		t.Errorf("after the base became a file: %+v", said)
+	}
+	l.access("fabrikam", vmID(l.world, "second"), l.publicIP(l.groupID(), "second"), "azureuser").answers("hostname")
+	for _, name := range []string{"first", "second"} {
+		l.do("fabrikam", http.MethodDelete, vmID(l.world, name), "2024-11-01", nil, nil)
+	}
+	l.await("the process that serves bases to end", time.Minute, func() bool { return len(l.serving()) == 0 })
+}
+
+// fatten publishes the guest with a large file in its root file system.
+func (l *lazyWalk) fatten() {
+	l.t.Helper()
+	dir := l.t.TempDir()
+	raw, payload := filepath.Join(dir, "fat.raw"), filepath.Join(dir, "payload")
+	content := make([]byte, payloadSize)
+	r := rand.NewChaCha8([32]byte{1})
+	_, _ = r.Read(content)
+	l.sum = fmt.Sprintf("%x", md5.Sum(content))
+	if err := os.WriteFile(payload, content, 0o644); err != nil {
+		l.t.Fatal(err)
+	}
+	if out, err := exec.Command("qemu-img", "convert", "-O", "raw", guest(l.t), raw).CombinedOutput(); err != nil {
+		l.t.Fatalf("qemu-img: %v\n%s", err, out)
+	}
+	out, err := exec.Command("debugfs", "-w", "-R", "write "+payload+" payload", fmt.Sprintf("%s?offset=%d", raw, rootOffset(l.t, raw))).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "error") {
+		l.t.Fatalf("debugfs: %v\n%s", err, out)
+	}
+	l.version = l.image + "/versions/2.0.0"
+	l.publish(raw, l.version)
+}
+
+// rootOffset finds the partition named root in a GPT.
+func rootOffset(t *testing.T, raw string) uint64 {
+	t.Helper()
+	f, err := os.Open(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	table := make([]byte, 128*128)
+	if _, err := f.ReadAt(table, 1024); err != nil {
+		t.Fatal(err)
+	}
+	for ; len(table) > 0; table = table[128:] {
+		if strings.HasPrefix(string(table[56:]), "r\x00o\x00o\x00t\x00\x00") {
+			return binary.LittleEndian.Uint64(table[32:]) * 512
+		}
+	}
+	t.Fatal("no partition is named root")
+	return 0
+}
+
+// restart runs the server with other arguments.
+func (l *lazyWalk) restart(args ...string) {
+	l.t.Helper()
+	l.stop()
+	l.args = args
+	l.run()
+}
+
+func (l *lazyWalk) bases() (part, whole []string) {
+	l.t.Helper()
+	for suffix, list := range map[string]*[]string{".raw.part": &part, ".raw": &whole} {
+		var err error
+		if *list, err = filepath.Glob(filepath.Join(l.data, "image", "cache", "bases", "*", "*", "*"+suffix)); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return part, whole
+}
+
+// kept is how many bytes of a sparse file are there.
+func (l *lazyWalk) kept(path string) int64 {
+	l.t.Helper()
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		l.t.Fatal(err)
+	}
+	return st.Blocks * 512
+}
+
+// serving lists the process that serves bases.
+func (l *lazyWalk) serving() (pids []int) {
+	for pid, line := range l.strays() {
+		if strings.Contains(line, " nbd ") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// qemu is the command line of a machine's QEMU.
+func (l *lazyWalk) qemu(name string) string {
+	l.t.Helper()
+	for _, line := range l.strays() {
+		if strings.Contains(line, "guest="+name+" ") {
+			return line
+		}
+	}
+	l.t.Fatalf("%s has no QEMU: %v", name, l.strays())
+	return ""
+}
+
+// readsOn has the guest read what nobody has read yet, and meanwhile kills the process that serves it, then that and the server.
+func (l *lazyWalk) readsOn(guest guestAccess, part string) {
+	l.t.Helper()
+	before := l.kept(part)
+	guest.answers("(md5sum /payload >/tmp/sum 2>&1; echo ended >>/tmp/sum) >/dev/null 2>&1 </dev/null &")
+	more := func(n int64) {
+		l.t.Helper()
+		l.awaitEvery(5*time.Millisecond, "the guest to read", bootLimit/3, func() bool { return l.kept(part) >= before+n })
+	}
+	kill := func() int {
+		l.t.Helper()
+		pids := l.serving()
+		if len(pids) != 1 {
+			l.t.Fatalf("processes that serve bases: %v", pids)
+		}
+		if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+			l.t.Fatal(err)
+		}
+		return pids[0]
+	}
+	more(2 << 20)
+	old := kill()
+	l.await("another process to serve the base", time.Minute, func() bool { pids := l.serving(); return len(pids) == 1 && pids[0] != old })
+	more(8 << 20)
+	l.kill()
+	kill()
+	l.await("the killed process to be gone", time.Minute, func() bool { return len(l.serving()) == 0 })
+	if n := l.kept(part) - before; n > payloadSize*9/10 {
+		l.t.Errorf("the guest had read %d bytes of %d before the server was killed", n, payloadSize)
+	}
+	l.run()
+	var said result
+	l.awaitEvery(time.Second, "the guest to end its reading", bootLimit, func() bool {
+		said = guest.run("cat /tmp/sum")
+		return said.code == 0 && strings.Contains(said.out, "ended")
+	})
+	if !strings.HasPrefix(said.out, l.sum) {
+		l.t.Errorf("the guest read %q, want %s", said.out, l.sum)
+	}
+}
