@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"vitrine/test/harness"
 )
 
 // lazyWalk is a machine that boots from an image of which nothing is copied.
@@ -27,8 +29,8 @@ const payloadSize = 40 << 20
 // TestLazyBoot: a machine is created without a byte of its image being copied, boots by SSH, and reads on while the process that
 // serves its disk, and the server, are killed; in the end the base is a file, which the next machine uses at once.
 func TestLazyBoot(t *testing.T) {
-	need(t, have("qemu-system-x86_64") && have("ssh") && have("ssh-keygen"), "QEMU or ssh is not installed")
-	need(t, have("debugfs"), "debugfs is not installed (Debian: e2fsprogs)")
+	harness.Need(t, have("qemu-system-x86_64") && have("ssh") && have("ssh-keygen"), "QEMU or ssh is not installed")
+	harness.Need(t, have("debugfs"), "debugfs is not installed (Debian: e2fsprogs)")
 	t.Parallel()
 	l := &lazyWalk{crash: &crash{world: prepareBy(t, true, (*world).groupByARM)}}
 	l.sshKey()
@@ -79,7 +81,7 @@ func (l *lazyWalk) fatten() {
 	if err := os.WriteFile(payload, content, 0o644); err != nil {
 		l.t.Fatal(err)
 	}
-	if out, err := exec.Command("qemu-img", "convert", "-O", "raw", guest(l.t), raw).CombinedOutput(); err != nil {
+	if out, err := exec.Command("qemu-img", "convert", "-O", "raw", harness.Guest(l.t), raw).CombinedOutput(); err != nil {
 		l.t.Fatalf("qemu-img: %v\n%s", err, out)
 	}
 	out, err := exec.Command("debugfs", "-w", "-R", "write "+payload+" payload", fmt.Sprintf("%s?offset=%d", raw, rootOffset(l.t, raw))).CombinedOutput()
