@@ -131,7 +131,12 @@ func Of(tx store.Tx, tenant string) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	out := Account{Tenant: strings.ToLower(tenant), Used: a.Used, Limit: a.Limit, Own: a.Limit != nil || a.Unlimited}
+	return a.of(tx, tenant)
+}
+
+// of is the account as others see it, with the limit that holds now.
+func (a account) of(tx store.Tx, tenant string) (out Account, err error) {
+	out = Account{Tenant: strings.ToLower(tenant), Used: a.Used, Limit: a.Limit, Own: a.Limit != nil || a.Unlimited}
 	if !out.Own {
 		out.Limit, err = Default(tx)
 	}
@@ -215,8 +220,12 @@ func (e entry) pay(tx store.Tx, more int64) error {
 	if more == 0 {
 		return nil
 	}
+	a, err := loadAccount(tx, e.Tenant)
+	if err != nil {
+		return err
+	}
 	if more > 0 {
-		now, err := Of(tx, e.Tenant)
+		now, err := a.of(tx, e.Tenant)
 		if err != nil {
 			return err
 		}
@@ -228,10 +237,6 @@ func (e entry) pay(tx store.Tx, more int64) error {
 			now.Limit = &most
 			return refuse(&Exceeded{now, more})
 		}
-	}
-	a, err := loadAccount(tx, e.Tenant)
-	if err != nil {
-		return err
 	}
 	a.Used += more
 	return save(tx, tenantKind, tenantKey(e.Tenant), a.etag, a)
