@@ -190,6 +190,10 @@ func TestApplicationVersion(t *testing.T) {
 	w.done(inA, "PATCH", appVerA, `{"properties":{"publishingProfile":{"excludeFromLatest":true,"targetRegions":[{"name":"eastus","regionalReplicaCount":3},{"name":"Japan East"}]}}}`)
 	w.pinned("westus2", 0)
 	w.pinned("japaneast", 2)
+	w.done(inA, "PUT", appVerA, `{"location":"eastus","properties":{"publishingProfile":{"source":{"mediaLink":"`+zipURI+`"},"excludeFromLatest":true}}}`) // az 2.45
+	if got := fmt.Sprint(at(w.get(inA, appVerA), "properties.publishingProfile")); !strings.Contains(got, "manageActions:map[install:i remove:r update:u]") || !strings.Contains(got, "packageFileName:f.zip") || !strings.Contains(got, confURI) || !strings.Contains(got, "Japan East") {
+		t.Errorf("what was not said is lost: %s", got)
+	}
 	w.done(inA, "PUT", appVerA, appVersion(zipURI+"?sig=expired", `,"replicaCount":2`, `,"safetyProfile":{"allowDeletionOfReplicatedLocations":false}`))
 	_, err = w.do(inA, "PATCH", appVerA, `{"properties":{"publishingProfile":{"targetRegions":[{"name":"eastus"}]}}}`)
 	w.refuse(err, 409, "OperationNotAllowed", "'japaneast'", onApp+"targetRegions")

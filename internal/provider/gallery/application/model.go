@@ -70,7 +70,7 @@ func (v *Version) Bytes() (n int64) {
 // Publishing says what a version is, and where it can be used.
 type Publishing struct {
 	Source            *Source                `json:"source" arm:"required"`
-	Actions           *Actions               `json:"manageActions" arm:"required"`
+	Actions           *Actions               `json:"manageActions"` // required of a new version; az 2.45 leaves it out of an update
 	Settings          *Settings              `json:"settings"`
 	Advanced          map[string]string      `json:"advancedSettings"`
 	EnableHealthCheck *bool                  `json:"enableHealthCheck"`
