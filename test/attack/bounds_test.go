@@ -130,6 +130,8 @@ func innerRows() []row {
 		by("SSRF by DNS rebinding", "go test internal/web TestFetchRebinding", "web", "TestFetchRebinding"),
 		by("not yet valid", "a token whose nbf is in the future: go test internal/token TestLifetime", "token", "TestLifetime"),
 		by("forged with the right key", "issuer, tenant and version that disagree: go test internal/token TestAttacks", "token", "TestAttacks"),
+		by("SSRF by a package's link", "a VM application whose mediaLink leads elsewhere: go test internal/dataplane/account TestOpenBlob", "dataplane/account", "TestOpenBlob"),
+		by("another's package", "a mediaLink that the caller may not read: go test internal/provider/gallery TestApplicationSourceRights", "provider/gallery", "TestApplicationSourceRights"),
 		by("SSRF by redirect", "go test internal/web TestFetch", "web", "TestFetch"),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +16,17 @@ import (
 func TestApplications(t *testing.T) {
 	harness.Az(t)
 	s := harness.Start(t, harness.Config{})
+	t.Run("debian", func(t *testing.T) {
+		t.Parallel()
+		olderApplications(t, s)
+	})
+	t.Run("az", func(t *testing.T) {
+		t.Parallel()
+		newerApplications(t, s)
+	})
+}
+
+func newerApplications(t *testing.T, s *harness.Server) {
 	p, dir := newSide(t, s, "apps"), t.TempDir()
 	for name, data := range map[string][]byte{"app.zip": bytes.Repeat([]byte("package"), 100_000), "app.page": bytes.Repeat([]byte("page"), 1024), "app.conf": []byte("a=b"),
 		"template.json": []byte(fmt.Sprintf(applicationTemplate, "https://appsacct.blob.core.windows.net/packages/app.zip"))} {
@@ -46,6 +58,37 @@ func TestApplications(t *testing.T) {
 	do("version", applicationVersions())
 	do("changes", applicationChanges())
 	do("end", applicationEnd())
+}
+
+// olderApplications is what Debian 12's az does with applications: it speaks other api-versions, through another library.
+func olderApplications(t *testing.T, s *harness.Server) {
+	path, err := exec.LookPath("az")
+	if err != nil {
+		t.Skip("not tested: no az is on PATH")
+	}
+	if out, err := exec.Command(path, "version", "--query", `"azure-cli"`, "-o", "tsv").Output(); strings.TrimSpace(string(out)) != "2.45.0" {
+		t.Skipf("not tested: the az on PATH is not Debian 12's 2.45.0 (%v)", err)
+	}
+	p := &side{Shell: s.ShellOf(t, "olderapps", path)}
+	s.Vitrine(t, &p.tenant, "tenant", "create", "olderapps")
+	p.Login(t, p.tenant.AppID, p.tenant.Password, p.tenant.TenantID)
+	p.Setenv("AZURE_STORAGE_ACCOUNT", "olderacct")
+	file := filepath.Join(t.TempDir(), "app.zip")
+	if err := os.WriteFile(file, []byte("package"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const link = "https://olderacct.blob.core.windows.net/packages/app.zip"
+	p.Walk(t, "debian", []step{
+		{Args: "group create -n rg -l eastus"}, {Args: "storage account create -n olderacct -g rg -l eastus --sku Standard_LRS"},
+		{Args: "storage container create -n packages --auth-mode key"}, {Args: "storage blob upload -c packages -n app.zip -f " + file + " --no-progress --auth-mode key"},
+		{Args: "sig create -g rg -r shop"},
+		{Args: "sig gallery-application create -g rg -r shop -n app --os-type Linux", Want: want{"supportedOsType": "Linux"}},
+		{Args: "sig gallery-application version create" + inShop + " -n 1.0.0 --package-file-link " + link + " --install-command i --remove-command r --config-file-name c", Want: want{"provisioningState": "Succeeded", "publishingProfile.source.mediaLink": link, "publishingProfile.settings.configFileName": "c"}},
+		{Args: "sig gallery-application version update" + inShop + " -n 1.0.0 --package-file-link " + link + " --exclude-from true", Want: want{"publishingProfile.excludeFromLatest": "true"}},
+		{Args: "sig gallery-application version list" + inShop, Want: want{"": "len:1"}},
+		{Args: "sig gallery-application version delete" + inShop + " -n 1.0.0 --yes"}, {Args: "sig gallery-application delete -g rg -r shop -n app --yes"},
+		{Args: "sig gallery-application list -g rg -r shop", Want: want{"": "len:0"}},
+	}, map[string]string{})
 }
 
 const inShop = " -g rg -r shop --application-name app"

@@ -190,6 +190,10 @@ func TestApplicationVersion(t *testing.T) {
 	w.done(inA, "PATCH", appVerA, `{"properties":{"publishingProfile":{"excludeFromLatest":true,"targetRegions":[{"name":"eastus","regionalReplicaCount":3},{"name":"Japan East"}]}}}`)
 	w.pinned("westus2", 0)
 	w.pinned("japaneast", 2)
+	w.done(inA, "PUT", appVerA, `{"location":"eastus","properties":{"publishingProfile":{"source":{"mediaLink":"`+zipURI+`"},"excludeFromLatest":true}}}`) // az 2.45
+	if got := fmt.Sprint(at(w.get(inA, appVerA), "properties.publishingProfile")); !strings.Contains(got, "manageActions:map[install:i remove:r update:u]") || !strings.Contains(got, "packageFileName:f.zip") || !strings.Contains(got, confURI) || !strings.Contains(got, "Japan East") {
+		t.Errorf("what was not said is lost: %s", got)
+	}
 	w.done(inA, "PUT", appVerA, appVersion(zipURI+"?sig=expired", `,"replicaCount":2`, `,"safetyProfile":{"allowDeletionOfReplicatedLocations":false}`))
 	_, err = w.do(inA, "PATCH", appVerA, `{"properties":{"publishingProfile":{"targetRegions":[{"name":"eastus"}]}}}`)
 	w.refuse(err, 409, "OperationNotAllowed", "'japaneast'", onApp+"targetRegions")
@@ -450,5 +454,57 @@ func TestApplicationActions(t *testing.T) {
 	for path, action := range map[string]string{appA: "galleries/applications/read", appVerA: "galleries/applications/versions/read", appA + "/versions": "galleries/applications/versions/read"} {
 		_, err := w.do(inA, "GET", path, "")
 		w.refuse(err, 403, "AuthorizationFailed", "'Microsoft.Compute/"+action+"'", "")
+	}
+}
+
+// Progress moves with the bytes; a package that is there already travels and is stored once; a tenant's gallery has it in its own
+// domain, whosever the blob is.
+func TestApplicationProgress(t *testing.T) {
+	w := newWorld(t)
+	gate := make(chan struct{})
+	w.gates["westus2"] = gate
+	w.shelf()
+	r, err := w.do(inA, "PUT", appVerA, appVersion(zipURI+signature, `,"targetRegions":[{"name":"eastus"},{"name":"westus2"}]`, ""))
+	w.must(err)
+	w.until("eastus", func() bool {
+		return strings.Contains(fmt.Sprint(w.status(appVerA)), "progress:100 region:East US state:Completed")
+	})
+	if s := fmt.Sprint(w.status(appVerA)); !strings.Contains(s, "aggregatedState:InProgress") || !strings.Contains(s, "progress:0 region:West US 2 state:Replicating") {
+		t.Error(s)
+	}
+	for range w.objects("eastus") - 3 { // less the manifest, and two in the workers' hands
+		gate <- struct{}{}
+	}
+	w.until("progress", func() bool {
+		s := fmt.Sprint(w.status(appVerA))
+		return strings.Contains(s, "region:West US 2 state:Replicating") && !strings.Contains(s, "progress:0 ")
+	})
+	close(gate)
+	if o := w.wait(r); o.Status != operation.Succeeded {
+		t.Fatal(o.Error)
+	}
+	before := w.objects("eastus") + w.objects("westus2")
+	w.done(inA, "PUT", appA+"/versions/1.0.1", appVersion(zipURI+signature, `,"targetRegions":[{"name":"eastus"},{"name":"westus2"}]`, ""))
+	if after := w.objects("eastus") + w.objects("westus2"); after != before {
+		t.Errorf("%d objects before, %d after the same package again", before, after)
+	}
+	w.done(inB, "PUT", groupB+compute+"galleries/theirs", `{"location":"eastus"}`)
+	w.must(errOf(w.do(inB, "PUT", groupB+compute+"galleries/theirs/applications/app", app)))
+	theirs := groupB + compute + "galleries/theirs/applications/app/versions/1.0.0"
+	w.done(inB, "PUT", theirs, appVersion(zipURI+signature, "", ""))
+	w.must(w.view(func(tx store.Tx) error {
+		for path, want := range map[string]string{appVerA: tenantA, theirs: tenantB} {
+			v, err := control.Find[application.Version](tx, path)
+			if err != nil {
+				return err
+			}
+			if got := v.Properties.Content[0].Ref.Domain; got != want {
+				t.Errorf("%s is in the domain %s", path, got)
+			}
+		}
+		return nil
+	}))
+	if after := w.objects("eastus") + w.objects("westus2"); after <= before {
+		t.Error("another tenant's bytes were used")
 	}
 }

@@ -25,6 +25,12 @@ var whole = map[string]string{
 		"storageProfile":{"source":{"id":"` + versionA + `"},"osDiskImage":{"hostCaching":"None","source":{"id":"` + diskA + `"}},"dataDiskImages":[{"lun":1,"hostCaching":"None","source":{"storageAccountId":"` + acctA + `","uri":"` + vhdURI + `"}}]},
 		"safetyProfile":{"allowDeletionOfReplicatedLocations":true,"blockDeletionBeforeEndOfLife":false,"reportedForPolicyViolation":true},"restore":false,
 		"securityProfile":{"uefiSettings":{"signatureTemplateNames":["NoSignatureTemplate"],"additionalSignatures":{"pk":{"type":"x509","value":["AAAA"]},"kek":[],"db":[{"type":"sha256","value":["AAAA"]}],"dbx":null}}}}}`,
+	appA: `{"name":"app","location":"eastus","tags":{"a":"b"},"properties":{"supportedOSType":"Linux","description":"d","eula":"e","privacyStatementUri":"p","releaseNoteUri":"r","endOfLifeDate":"2099-01-01",
+		"customActions":[{"name":"a","script":"s","description":"d","parameters":[{"name":"p","type":"String","required":true,"defaultValue":"v","description":"d"}]}]}}`,
+	appVerA: `{"location":"eastus","properties":{"publishingProfile":{"source":{"mediaLink":"` + zipURI + signature + `","defaultConfigurationLink":"` + confURI + `"},"manageActions":{"install":"i","remove":"r","update":"u"},
+		"settings":{"packageFileName":"f","configFileName":"c","scriptBehaviorAfterReboot":"None"},"advancedSettings":{"k":"v"},"enableHealthCheck":true,"customActions":[{"name":"a","script":"s","parameters":[{"name":"p","type":"LogOutputBlob"}]}],
+		"targetRegions":[{"name":"eastus","regionalReplicaCount":1,"storageAccountType":"Standard_LRS","excludeFromLatest":false,"additionalReplicaSets":[],"encryption":{}}],"replicaCount":1,"endOfLifeDate":"2099-01-01",
+		"storageAccountType":"Standard_LRS","storageAccountStrategy":"","replicationMode":"Full","targetExtendedLocations":[]},"safetyProfile":{"allowDeletionOfReplicatedLocations":true}}}`,
 }
 
 // odd are values that stand where others belong.
@@ -68,8 +74,9 @@ func TestHostileBodies(t *testing.T) {
 	w.shop()
 	w.stock()
 	w.done(inA, "PUT", versionA, version(""))
+	w.shelf()
 	rapid.Check(t, func(r *rapid.T) {
-		path := rapid.SampledFrom([]string{galleryA, galleryA + "/images/h", definitionA + "/versions/8.0.0", versionA, definitionA}).Draw(r, "path")
+		path := rapid.SampledFrom([]string{galleryA, galleryA + "/images/h", definitionA + "/versions/8.0.0", versionA, definitionA, appA, appVerA}).Draw(r, "path")
 		text := whole[path]
 		switch path {
 		case versionA:
@@ -109,6 +116,9 @@ func TestHostileBodies(t *testing.T) {
 			w.done(inA, "DELETE", path+"?bypassSoftDelete=true", "")
 		}
 	}
+	if r, err := w.do(inA, "DELETE", appVerA, ""); err == nil && r.Status == 202 {
+		w.wait(r)
+	}
 	w.pinned("eastus", 1) // the disk
 }
 
@@ -117,6 +127,7 @@ func TestManyFaults(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.shop()
+	w.shelf()
 	many := func(one string) string { return strings.TrimSuffix(strings.Repeat(one+",", 20000), ",") }
 	for _, body := range []string{
 		version(`,"publishingProfile":{"targetRegions":[` + many(`{"name":"atlantis"}`) + `]}`),
@@ -126,13 +137,24 @@ func TestManyFaults(t *testing.T) {
 		version(`,"securityProfile":{"uefiSettings":{"signatureTemplateNames":[` + many(`"x"`) + `]}}`),
 		version(`,"publishingProfile":{"targetRegions":[` + many(`{"name":7}`) + `]}`),
 	} {
-		_, err := w.do(inA, "PUT", versionA, body)
-		e, ok := errors.AsType[*arm.Error](err)
-		if !ok {
-			t.Fatal(err)
-		}
-		if raw, err := json.Marshal(e); err != nil || len(raw) > 1<<17 {
-			t.Errorf("an answer of %d bytes to %.120s", len(raw), body)
-		}
+		w.bounded(versionA, body)
+	}
+	actions := strings.TrimSuffix(strings.Repeat(`{"name":"?","parameters":[`+strings.TrimSuffix(strings.Repeat(`{"name":"p","type":"LogOutputBlob","defaultValue":"x"},`, 99), ",")+`]},`, 99), ",")
+	w.bounded(appA, `{"location":"eastus","properties":{"supportedOSType":"Linux","customActions":[`+many(`{"name":"?"}`)+`]}}`)
+	w.bounded(appA, `{"location":"eastus","properties":{"supportedOSType":"Linux","customActions":[`+actions+`]}}`)
+	w.bounded(appVerA, appVersion(zipURI, `,"customActions":[`+actions+`]`, ""))
+	w.bounded(appVerA, appVersion(zipURI, `,"targetRegions":[`+many(`{"name":"atlantis"}`)+`]`, ""))
+}
+
+// bounded wants a refusal of bounded size.
+func (w *world) bounded(path, body string) {
+	w.Helper()
+	_, err := w.do(inA, "PUT", path, body)
+	e, ok := errors.AsType[*arm.Error](err)
+	if !ok {
+		w.Fatal(err)
+	}
+	if raw, err := json.Marshal(e); err != nil || len(raw) > 1<<17 {
+		w.Errorf("an answer of %d bytes to %.120s", len(raw), body)
 	}
 }

@@ -107,3 +107,30 @@ func TestQuotaRace(t *testing.T) {
 	}
 	w.holds(tenantA, 4)
 }
+
+// The files of an application's version count once in each of its regions, by their bytes.
+func TestQuotaOfApplications(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.shelf()
+	used := func(want int64) {
+		t.Helper()
+		var a quota.Account
+		w.must(w.view(func(tx store.Tx) (err error) { a, err = quota.Of(tx, tenantA); return err }))
+		if a.Used != want {
+			t.Errorf("%d bytes, want %d", a.Used, want)
+		}
+	}
+	w.files[bigURI] = file{content: []byte("x"), size: 1 << 30}
+	w.limit(tenantA, 1)
+	size := int64(len(w.files[zipURI].content))
+	w.done(inA, "PUT", appVerA, appVersion(zipURI, `,"targetRegions":[{"name":"eastus"},{"name":"westus2"}]`, ""))
+	used(2 * size)
+	_, err := w.do(inA, "PUT", appA+"/versions/2.0.0", appVersion(bigURI, "", ""))
+	w.refuse(err, 409, "QuotaExceeded", "stored bytes of the tenant", "")
+	w.absentVersion(appA + "/versions/2.0.0")
+	w.done(inA, "PATCH", appVerA, `{"properties":{"publishingProfile":{"targetRegions":[{"name":"eastus"}]}}}`)
+	used(size)
+	w.done(inA, "DELETE", appVerA, "")
+	used(0)
+}

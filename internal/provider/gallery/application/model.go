@@ -59,10 +59,18 @@ type Version struct {
 	Regions map[string]*catalog.Region `json:"regions" arm:"private"` // by location name
 }
 
+// Bytes implements control.Holding: the files, once in each region. Replicas in one region are one copy.
+func (v *Version) Bytes() (n int64) {
+	for _, c := range v.Content {
+		n += c.Size
+	}
+	return n * int64(max(1, len(v.Regions)))
+}
+
 // Publishing says what a version is, and where it can be used.
 type Publishing struct {
 	Source            *Source                `json:"source" arm:"required"`
-	Actions           *Actions               `json:"manageActions" arm:"required"`
+	Actions           *Actions               `json:"manageActions"` // required of a new version; az 2.45 leaves it out of an update
 	Settings          *Settings              `json:"settings"`
 	Advanced          map[string]string      `json:"advancedSettings"`
 	EnableHealthCheck *bool                  `json:"enableHealthCheck"`

@@ -112,7 +112,9 @@ func validateVersion(r *VersionResource) []*arm.Error {
 	}
 	var faults []*arm.Error
 	faults = append(faults, checkSource(p.Source)...)
-	faults = append(faults, checkActions(p.Actions)...)
+	if p.Actions != nil || len(r.Properties.Content) == 0 { // a version that was taken has content
+		faults = append(faults, checkActions(p.Actions)...)
+	}
 	faults = append(faults, checkSettings(p)...)
 	faults = append(faults, checkCustom(ofPublishing+"customActions", p.CustomActions)...)
 	if f := catalog.CheckDate(ofPublishing+"endOfLifeDate", p.EndOfLifeDate); f != nil {

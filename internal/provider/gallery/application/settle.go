@@ -149,6 +149,9 @@ func (p *Publishing) keep(was *Publishing, v arm.Version) {
 // unchanged compares what may not change: of the links all but the signatures, the commands, the names of files. What is not
 // said is as before.
 func unchanged(p, was *Publishing) error {
+	if p.Actions == nil {
+		p.Actions = was.Actions
+	}
 	if p.Settings == nil {
 		p.Settings = was.Settings
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/blob"
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
@@ -171,8 +172,12 @@ func (w *publication) region(ctx context.Context, name string) error {
 	}
 	w.run.Log().Error("replication failed", "region", name, "error", err)
 	details := "The region's storage did not take the package."
-	if damaged := (*image.CorruptError)(nil); errors.As(err, &damaged) {
+	var damaged *image.CorruptError
+	switch {
+	case errors.As(err, &damaged):
 		details = "The package is damaged in its source region."
+	case blob.IsFull(err):
+		details = "The region's storage is full."
 	}
 	return w.record(ctx, name, catalog.Region{State: catalog.Failed, Progress: state.Progress, Details: details})
 }
