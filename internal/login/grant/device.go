@@ -10,6 +10,7 @@ import (
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/limit"
+	"vitrine/internal/login/scope"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -55,7 +56,7 @@ func (g *Grants) Wait(ctx context.Context, q Request) (Waiting, error) {
 	if !app.PublicClient && len(app.Native) == 0 {
 		return Waiting{}, noCredential(q) // Entra's answer where public client flows are not enabled
 	}
-	if _, err := parseAsked(q.Version, q.Form["resource"], q.Form["scope"]); err != nil {
+	if _, err := scope.Parse(q.Version, q.Form["resource"], q.Form["scope"]); err != nil {
 		return Waiting{}, err
 	}
 	if q.Tenant.ID != "" {
@@ -179,7 +180,7 @@ func (g *Grants) deviceCode(ctx context.Context, q Request) (Reply, error) {
 	case d.Account == Account{}:
 		return Reply{}, aadsts.Fail(400, "authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")
 	}
-	a, err := parseAsked(q.Version, d.Resource, d.Scope)
+	a, err := scope.Parse(q.Version, d.Resource, d.Scope)
 	if err != nil {
 		return Reply{}, err
 	}
