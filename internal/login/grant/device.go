@@ -32,7 +32,8 @@ type Device struct {
 	Tenant   string        `json:"tenant,omitempty"` // empty: the person's home
 	Resource string        `json:"resource,omitempty"`
 	Scope    string        `json:"scope,omitempty"`
-	Asked    time.Time     `json:"asked,omitzero"` // when the device asked last
+	Source   string        `json:"source,omitempty"` // the address that asked for the code
+	Asked    time.Time     `json:"asked,omitzero"`   // when the device asked last
 	Interval time.Duration `json:"interval"`
 	Account  Account       `json:"account,omitzero"`
 	Declined bool          `json:"declined,omitempty"`
@@ -69,7 +70,7 @@ func (g *Grants) Wait(ctx context.Context, q Request) (Waiting, error) {
 	}
 	g.devices.Count(q.site())
 	w := Waiting{DeviceCode: token.NewSecret(), UserCode: newUserCode(), Life: deviceLife, Interval: deviceInterval}
-	d := Device{Client: app.AppID, Tenant: q.Tenant.ID, Resource: q.Form["resource"], Scope: q.Form["scope"], Interval: deviceInterval}
+	d := Device{Client: app.AppID, Tenant: q.Tenant.ID, Resource: q.Form["resource"], Scope: q.Form["scope"], Source: q.Source, Interval: deviceInterval}
 	return w, g.Store.Update(ctx, func(tx store.Tx) error {
 		if err := token.KeepBriefly(tx, userCodeRoom, w.UserCode, d, g.Now().Add(deviceLife)); err != nil {
 			return err
