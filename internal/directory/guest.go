@@ -59,6 +59,11 @@ func (d *Directory) InviteIn(tx store.Tx, tenantID, name, displayName string) (U
 	return u, record.Write(tx, store.Document{Key: userKey(t.ID, u.ObjectID), Kind: KindUser, Terms: u.terms()}, u)
 }
 
+// LeadIn says where a guest who accepts is sent.
+func (d *Directory) LeadIn(tx store.Tx, guest User, address string) error {
+	return d.changeUser(tx, guest.TenantID, guest.ObjectID, func(g *User) { g.Redirect = address })
+}
+
 // PresenceIn returns the object of a signed-in person in a tenant: the user itself at home, else the guest that was made for
 // it, or ErrUserNotFound.
 func (d *Directory) PresenceIn(tx store.Tx, tenantID string, home User) (User, error) {

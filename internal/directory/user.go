@@ -63,9 +63,10 @@ type Profile struct {
 
 // Guesthood ties a guest to the user who signs in.
 type Guesthood struct {
-	HomeTenant   string    `json:"homeTenant,omitempty"` // empty for members
-	HomeObject   string    `json:"homeObject,omitempty"` // empty until the person accepted, if they did not exist when invited
-	Invited      string    `json:"invited,omitempty"`    // the name that was invited, lower case
+	HomeTenant   string    `json:"homeTenant,omitempty"`        // empty for members
+	HomeObject   string    `json:"homeObject,omitempty"`        // empty until the person accepted
+	Invited      string    `json:"invited,omitempty"`           // the name that was invited, lower case
+	Redirect     string    `json:"inviteRedirectUrl,omitempty"` // where who accepts is sent
 	State        string    `json:"externalUserState,omitempty"`
 	StateChanged time.Time `json:"externalUserStateChanged,omitzero"`
 }

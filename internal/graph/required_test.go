@@ -53,6 +53,9 @@ func TestChangesAreDoneOrRefused(t *testing.T) {
 	w := newWorld(t)
 	guest := w.must("admin", "POST", "/v1.0/invitations", `{"invitedUserEmailAddress":"x@fabrikam.onmicrosoft.com","inviteRedirectUrl":"https://x.example"}`, 201)
 	w.id["guest"] = str(guest.body["invitedUser"].(map[string]any)["id"])
+	if to := str(guest.body["inviteRedeemUrl"]); !strings.HasSuffix(to, "/redeem?login_hint=x%40fabrikam.onmicrosoft.com") {
+		t.Errorf("inviteRedeemUrl %q", to)
+	}
 	w.id["group"] = str(w.must("admin", "POST", "/v1.0/groups", `{"displayName":"g","mailEnabled":false,"mailNickname":"g","securityEnabled":true}`, 201).body["id"])
 	w.id["app"] = str(w.must("admin", "POST", "/v1.0/applications", `{"displayName":"a"}`, 201).body["id"])
 	for _, tc := range []struct {

@@ -300,7 +300,12 @@ func (d *door) invite(c *rest.Call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	redeem := "https://login.microsoftonline.com/" + c.Who.TenantID + "/oauth2/v2.0/authorize?login_hint=" + url.QueryEscape(email)
+	if u.State == directory.PendingAcceptance {
+		if err := d.Directory.LeadIn(c.Tx, u, redirect); err != nil {
+			return rest.Answer{}, err
+		}
+	}
+	redeem := "https://login.microsoftonline.com/" + c.Who.TenantID + "/redeem?login_hint=" + url.QueryEscape(email)
 	return rest.Answer{Status: http.StatusCreated, Context: "invitations", Location: "invitations/" + u.ObjectID,
 		Entity: entity.New(entity.Kind{Name: "invitation"}, map[string]any{"id": u.ObjectID, "invitedUserEmailAddress": email, "invitedUserDisplayName": entity.Text(name),
 			"inviteRedirectUrl": redirect, "inviteRedeemUrl": redeem, "invitedUserType": directory.Guest, "sendInvitationMessage": false, "resetRedemption": false, "status": u.State,

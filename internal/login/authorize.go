@@ -107,6 +107,9 @@ func (d *door) authorize(c call, version int) error {
 			return err
 		}
 	}
+	if done, err := d.invited(&v, account); err != nil || done {
+		return d.back(v, err)
+	}
 	person, err := d.grants.Present(c.r.Context(), account, v.tenant.ID, v.app)
 	if f, ok := errors.AsType[*aadsts.Failure](err); ok { // the session is of somebody who cannot go on: let another sign in
 		if v.prompts("none") { // the application does not hear who it is
@@ -118,14 +121,14 @@ func (d *door) authorize(c call, version int) error {
 		return err
 	}
 	if done, err := d.allow(&v, person); err != nil || done {
-		return err
+		return d.refuse(v, err)
 	}
 	sp, err := d.Directory.Principal(c.r.Context(), v.tenant.ID, v.app.AppID)
 	if err == nil {
 		_, err = d.grants.Admitted(c.r.Context(), sp, person)
 	}
 	if err != nil && !errors.Is(err, directory.ErrPrincipalNotFound) { // Microsoft's own have none
-		return err
+		return d.refuse(v, err)
 	}
 	code, err := d.grants.Authorize(c.r.Context(), grant.Code{Client: v.app.AppID, Tenant: v.tenant.ID, Account: account,
 		Redirect: v.redirect, Named: v.query["redirect_uri"] != "", Kind: v.kind,
@@ -229,6 +232,31 @@ func (d *door) back(v visit, err error) error {
 		fields = append(fields, page.Field{Name: "error_subcode", Value: "cancel"})
 	}
 	return d.answer(v, fields)
+}
+
+// invited asks a guest who has not accepted yet. The application of a silent request hears that somebody must be asked.
+func (d *door) invited(v *visit, account grant.Account) (done bool, err error) {
+	if v.prompts("none") {
+		_, waits, err := d.grants.Invited(v.r.Context(), account, v.tenant.ID)
+		if err == nil && waits {
+			err = aadsts.Fail(http.StatusBadRequest, "interaction_required", 0, "The signed in user has not accepted the invitation of the tenant '%s' yet.", v.tenant.ID)
+		}
+		return false, err
+	}
+	return d.welcome(v.call, v.posted, account, v.tenant, page.Invitation{}, v.redirect)
+}
+
+// refuse says on a page what stands in the way, or tells the application, if its request shows no page (OpenID Connect Core, 3.1.2.6). It does
+// not hear by that who the person is.
+func (d *door) refuse(v visit, err error) error {
+	f, ok := errors.AsType[*aadsts.Failure](err)
+	switch {
+	case !ok || !v.prompts("none"):
+		return err
+	case f.Code == 50105:
+		return d.back(v, aadsts.Fail(f.Status, "access_denied", 50105, "The signed in user is not assigned to a role for the application '%s'(%s).", v.app.AppID, v.app.DisplayName))
+	}
+	return d.back(v, f)
 }
 
 // answer sends the browser back to the application, in the response mode that it chose.

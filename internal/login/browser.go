@@ -33,6 +33,8 @@ func (d *door) browse(rest string) func(call) error {
 		return func(c call) error { return d.authorize(c, 2) }
 	case "adminconsent", "v2.0/adminconsent":
 		return d.adminConsent
+	case "redeem":
+		return d.redeem
 	case "oauth2/deviceauth":
 		return d.deviceAuth
 	case "oauth2/logout", "oauth2/v2.0/logout":

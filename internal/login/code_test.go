@@ -277,8 +277,11 @@ func TestDeviceCode(t *testing.T) {
 		t.Fatal(b.page)
 	}
 	b.fill("act", "code", "code", strings.ToLower(user[:4])+"-"+user[4:])
-	if b.signIn(p.alice); !strings.Contains(b.page, "Are you signing in to Microsoft Azure CLI?") || !strings.Contains(b.page, p.alice.UserPrincipalName) {
-		t.Fatal(b.page)
+	b.signIn(p.alice)
+	for _, want := range []string{"Are you signing in to Microsoft Azure CLI?", p.alice.UserPrincipalName, "Published by</dt><dd>this server: it is built in", "asked for from</dt><dd><code>192.0.2.1</code>"} {
+		if !strings.Contains(b.page, want) {
+			t.Fatalf("the page lacks %q:\n%s", want, b.page)
+		}
 	}
 	p.at = p.at.Add(10 * time.Second)
 	checkError(t, "not confirmed", p.world, poll(device), 400, "authorization_pending", 70016, "")
@@ -295,6 +298,18 @@ func TestDeviceCode(t *testing.T) {
 	p.at = p.at.Add(15 * time.Minute)
 	checkError(t, "expired", p.world, poll(device), 400, "expired_token", 70019, "")
 	checkError(t, "not a public client", p.world, p.post("/"+tenant1+"/oauth2/v2.0/devicecode", url.Values{"client_id": {p.app.AppID}, "scope": {"openid"}}), 401, "invalid_client", 7000218, "")
+}
+
+// An application may call itself as it likes: the page says who published it.
+func TestDeviceOfAnImpostor(t *testing.T) {
+	p := newPeople(t)
+	p.change(p.public, func(a *directory.Application) { a.DisplayName = "Microsoft Azure CLI" })
+	user := p.post("/organizations/oauth2/v2.0/devicecode", url.Values{"client_id": {p.public.AppID}, "scope": {"openid"}}).text("user_code")
+	b := p.browser()
+	b.get("/common/oauth2/deviceauth?user_code=" + user)
+	if b.signIn(p.boss); !strings.Contains(b.page, "Published by</dt><dd>tenant 1<br><code>"+tenant1+"</code>") {
+		t.Error(b.page)
+	}
 }
 
 // Guessing is held up at the source and holds nobody else up.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 
+	"vitrine/internal/directory"
+	"vitrine/internal/directory/consent"
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/grant"
 	"vitrine/internal/login/page"
@@ -68,6 +70,10 @@ func (d *door) adminConsent(c call) error {
 		return err
 	}
 	v.query["prompt"], v.query["response_mode"] = "", ""
+	if v.app.TenantID == directory.MicrosoftServices { // there is nothing to accept, and nobody published it
+		return aadsts.Fail(http.StatusBadRequest, "invalid_client", 65002, "Consent between first party application '%s' and first party resource '%s' must be configured via "+
+			"preauthorization - applications owned and operated by Microsoft must get approval from the API owner before requesting tokens for that API.", v.app.AppID, consent.GraphApp)
+	}
 	if err := v.readPosted(); err != nil {
 		return err
 	}
@@ -79,6 +85,9 @@ func (d *door) adminConsent(c call) error {
 		if v.tenant, err = d.Directory.Tenant(c.r.Context(), account.Tenant); err != nil {
 			return err
 		}
+	}
+	if done, err := d.invited(&v, account); err != nil || done {
+		return d.back(v, err)
 	}
 	person, err := d.grants.Present(c.r.Context(), account, v.tenant.ID, v.app)
 	if f, ok := errors.AsType[*aadsts.Failure](err); ok {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"vitrine/internal/directory"
+	"vitrine/internal/store"
 )
 
 // The published how-to: an administrator of tenant 2 opens the address, signs in, accepts, and the service principal is there.
@@ -154,6 +155,7 @@ func TestAuthorizePageErrors(t *testing.T) {
 		{"loopback of a web application", authorizeURL(tenant2, 1, "client_id", p.app.AppID, "redirect_uri", "http://localhost:1"), "AADSTS50011"},
 		{"loopback with another host", authorizeURL(tenant2, 1, "client_id", azCLI, "redirect_uri", "http://localhost.evil.example:1"), "AADSTS50011"},
 		{"loopback with a user", authorizeURL(tenant2, 1, "client_id", azCLI, "redirect_uri", "http://localhost:1@evil.example"), "AADSTS50011"},
+		{"consent to a client that nobody published", "/" + tenant2 + "/adminconsent?client_id=" + azCLI + "&redirect_uri=http://localhost:8400", "AADSTS65002"},
 		{"twice", authorizeURL(tenant2, 1, "client_id", p.app.AppID) + "&redirect_uri=https://evil.example", "AADSTS9002313"},
 	} {
 		b := p.browser()
@@ -200,6 +202,40 @@ func TestSilentRequestOfAStranger(t *testing.T) {
 	}
 	if q := b.sent(b.get(authorizeURL(tenant2, 2, "client_id", p.app.AppID, "scope", "openid", "prompt", "none")), callback); q.Get("code") == "" {
 		t.Errorf("where bob is: %v", q)
+	}
+}
+
+// What keeps a person or an application out is an answer too, where the request shows no page.
+func TestSilentRequestIsAnswered(t *testing.T) {
+	p := newPeople(t)
+	b := p.browser()
+	silent := authorizeURL(tenant2, 2, "client_id", p.app.AppID, "scope", "openid", "prompt", "none")
+	b.get(authorizeURL(tenant2, 2, "client_id", p.app.AppID, "scope", "openid"))
+	b.sent(b.signIn(p.bob), callback)
+	keepOut := func(change func(*directory.ServicePrincipal)) {
+		p.update(func(tx store.Tx) error {
+			_, err := p.dir.ChangePrincipalIn(tx, tenant2, p.app.AppID, func(s *directory.ServicePrincipal) error { change(s); return nil })
+			return err
+		})
+	}
+	keepOut(func(s *directory.ServicePrincipal) { s.AssignmentRequired = true })
+	q := b.sent(b.get(silent), callback)
+	if q.Get("error") != "access_denied" || !strings.HasPrefix(q.Get("error_description"), "AADSTS50105: ") || q.Get("state") != "s t&a<te" || strings.Contains(q.Encode(), "bob") {
+		t.Errorf("not assigned: %v", q)
+	}
+	if got := b.get(authorizeURL(tenant2, 2, "client_id", p.app.AppID, "scope", "openid")); got.status != http.StatusBadRequest || !strings.Contains(b.page, "AADSTS50105") {
+		t.Errorf("not assigned, not silent: %d %s", got.status, b.page)
+	}
+	keepOut(func(s *directory.ServicePrincipal) { s.AccountEnabled = false })
+	if q := b.sent(b.get(silent), callback); q.Get("error") != "unauthorized_client" || !strings.HasPrefix(q.Get("error_description"), "AADSTS7000112: ") {
+		t.Errorf("disabled: %v", q)
+	}
+	keepOut(func(s *directory.ServicePrincipal) { s.AccountEnabled = true })
+	p.change(p.app, func(a *directory.Application) {
+		a.Requires = []directory.RequiredResource{{ResourceAppID: nobody, ResourceAccess: []directory.ResourceAccess{{ID: nobody, Type: "Role"}}}}
+	})
+	if q := b.sent(b.get(authorizeURL(tenant2, 1, "client_id", p.app.AppID, "prompt", "none")), callback); q.Get("error") == "" || !strings.HasPrefix(q.Get("error_description"), "AADSTS650052: ") {
+		t.Errorf("without its resource: %v", q)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"vitrine/internal/audit"
+	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/grant"
 	"vitrine/internal/login/page"
@@ -69,11 +70,11 @@ func (d *door) deviceAuth(c call) error {
 			return err
 		}
 		return comeBack(c, url.Values{"user_code": {aadsts.Clip(f["code"])}})
-	case f["act"] == "code", f["act"] == "accept", f["act"] == "deny":
+	case f["act"] != "":
 		if !ok {
 			return d.show(c, http.StatusOK, page.SignIn{App: "a device", Token: csrfToken(c)})
 		}
-		return d.decide(c, account, f["code"], f["act"])
+		return d.decide(c, account, f)
 	}
 	code := c.r.URL.Query().Get("user_code")
 	if code == "" {
@@ -82,7 +83,7 @@ func (d *door) deviceAuth(c call) error {
 	if !ok {
 		return d.show(c, http.StatusOK, page.SignIn{App: "a device", Token: csrfToken(c)})
 	}
-	return d.decide(c, account, code, "code")
+	return d.decide(c, account, form{"code": code})
 }
 
 // findDevice shows the form again when nothing waits for a code.
@@ -96,7 +97,8 @@ func (d *door) findDevice(c call, code string) (waiting grant.Device, found bool
 }
 
 // decide asks the signed-in person, or takes their answer.
-func (d *door) decide(c call, account grant.Account, code, act string) error {
+func (d *door) decide(c call, account grant.Account, f form) error {
+	code := f["code"]
 	waiting, found, err := d.findDevice(c, code)
 	if err != nil || !found {
 		return err
@@ -112,23 +114,45 @@ func (d *door) decide(c call, account grant.Account, code, act string) error {
 	if err != nil {
 		return err
 	}
+	if waiting.Tenant != "" {
+		tenant, err := d.Directory.Tenant(c.r.Context(), waiting.Tenant)
+		if err != nil {
+			return err
+		}
+		if done, err := d.welcome(c, f, account, tenant, page.Invitation{Code: aadsts.Clip(code)}); err != nil || done {
+			return err
+		}
+	}
 	e := d.event(c, account.Tenant, "Microsoft.Entra/signIns/deviceCode/action")
 	e.Resource, e.Type = "/applications/"+app.AppID, "Microsoft.Entra/applications"
 	e.Caller = audit.Caller{Tenant: account.Tenant, ObjectID: account.Object, AppID: app.AppID, Name: home.UserPrincipalName, Kind: "User"}
-	switch act {
+	switch f["act"] {
 	case "accept":
 		err = d.grants.Decide(c.r.Context(), code, account, true, d.telling(e))
 	case "deny":
 		e.Status, e.Code = audit.Failed, "authorization_declined"
 		err = d.grants.Decide(c.r.Context(), code, account, false, d.telling(e))
 	default:
-		return d.show(c, http.StatusOK, page.Confirm{App: app.DisplayName, Person: home.UserPrincipalName, Code: aadsts.Clip(code), Token: csrfToken(c)})
+		p := page.Confirm{App: app.DisplayName, PublisherID: app.TenantID, Source: waiting.Source, Person: home.UserPrincipalName, Code: aadsts.Clip(code), Token: csrfToken(c)}
+		if p.Publisher, err = d.publisher(c, app); err != nil {
+			return err
+		}
+		return d.show(c, http.StatusOK, p)
 	}
 	if err != nil {
 		return err
 	}
-	if act == "deny" {
+	if f["act"] == "deny" {
 		return d.show(c, http.StatusOK, page.Message{Title: "You declined", Text: "Nobody was signed in. You may close this window."})
 	}
 	return d.show(c, http.StatusOK, page.Message{Title: "You have signed in to " + app.DisplayName + " on your device", Text: "You may now close this window."})
+}
+
+// publisher names who registered an application. Anybody may call theirs as they like, so that its name alone proves nothing.
+func (d *door) publisher(c call, app directory.Application) (string, error) {
+	if app.TenantID == directory.MicrosoftServices {
+		return "this server: it is built in", nil
+	}
+	t, err := d.Directory.Tenant(c.r.Context(), app.TenantID)
+	return t.Name, err
 }

@@ -19,7 +19,7 @@ const (
 	azCLI    = directory.AzureCLI
 )
 
-// people are those of the tests: alice of tenant 1, a guest of tenant 2; boss and bob of tenant 2.
+// people are those of the tests: alice of tenant 1, a guest of tenant 2 who has accepted; boss and bob of tenant 2.
 type people struct {
 	*world
 	alice, boss, bob, guest directory.User
@@ -32,7 +32,10 @@ func newPeople(t *testing.T) *people {
 	p.boss = p.addUser(tenant2, "boss@tenant2.onmicrosoft.com", directory.GlobalAdministrator)
 	p.bob = p.addUser(tenant2, "bob@tenant2.onmicrosoft.com", "")
 	p.update(func(tx store.Tx) (err error) {
-		p.guest, err = p.dir.InviteIn(tx, tenant2, p.alice.UserPrincipalName, "Alice from outside")
+		if _, err = p.dir.InviteIn(tx, tenant2, p.alice.UserPrincipalName, "Alice from outside"); err != nil {
+			return err
+		}
+		p.guest, err = p.dir.RedeemIn(tx, tenant2, p.alice)
 		return err
 	})
 	for _, app := range []directory.Application{p.app, p.single, p.absent} {

@@ -9,6 +9,7 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/scope"
 	"vitrine/internal/token"
 )
 
@@ -62,7 +63,7 @@ func (q Request) wantedResource() (string, error) {
 		return "", aadsts.MissingParameter("scope")
 	}
 	// MSAL for Go sends "openid offline_access profile" here too, and Entra gives the token: there is nobody whom they could be about.
-	scopes := slices.DeleteFunc(strings.Fields(q.Form["scope"]), openIDScope)
+	scopes := slices.DeleteFunc(strings.Fields(q.Form["scope"]), scope.IsOpenID)
 	switch {
 	case len(scopes) == 0:
 		scopes = []string{q.Form["scope"]}

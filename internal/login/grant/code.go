@@ -12,6 +12,7 @@ import (
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/redirect"
+	"vitrine/internal/login/scope"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -61,7 +62,7 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 		return Reply{}, err
 	}
 	var c Code
-	var wanted asked
+	var wanted scope.Asked
 	var family, refresh string
 	err = g.Store.Update(ctx, func(tx store.Tx) error {
 		family, refresh = "", ""
@@ -102,15 +103,15 @@ func (g *Grants) authorizationCode(ctx context.Context, q Request) (Reply, error
 }
 
 // asked is what a code is redeemed for: what it was made for, unless the one who redeems it says something else.
-func (c Code) asked(q Request) (asked, error) {
-	resource, scope := c.Resource, c.Scope
+func (c Code) asked(q Request) (scope.Asked, error) {
+	resource, wanted := c.Resource, c.Scope
 	if q.Version == 1 && q.Form["resource"] != "" {
 		resource = q.Form["resource"]
 	}
 	if q.Version == 2 && q.Form["scope"] != "" {
-		scope = q.Form["scope"]
+		wanted = q.Form["scope"]
 	}
-	return parseAsked(q.Version, resource, scope)
+	return scope.Parse(q.Version, resource, wanted)
 }
 
 // proveCode proves the client of a code. What the code was made for decides, never what the one who redeems it says: a code that

@@ -13,6 +13,7 @@ import (
 	"vitrine/internal/directory"
 	"vitrine/internal/directory/consent"
 	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/scope"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -70,7 +71,7 @@ func (a Ask) GraphRoles() bool {
 // Ask looks up what a request for a resource or scopes at a tenant needs.
 func (g *Grants) Ask(ctx context.Context, app directory.Application, by Person, tenant directory.Tenant, wish Wish) (Ask, error) {
 	a := Ask{App: app, Tenant: tenant, Present: true, Enabled: true}
-	wanted, err := parseAsked(wish.Version, wish.Resource, wish.Scope)
+	wanted, err := scope.Parse(wish.Version, wish.Resource, wish.Scope)
 	if err != nil {
 		return a, err
 	}
@@ -100,7 +101,7 @@ func (g *Grants) Ask(ctx context.Context, app directory.Application, by Person, 
 	for _, name := range names {
 		a.Wants = append(a.Wants, scopeWant(offer, name))
 	}
-	if !wanted.whole() {
+	if !wanted.Whole() {
 		return a, nil
 	}
 	err = g.addRequired(ctx, &a)
@@ -176,18 +177,18 @@ func noService(name string, tenant directory.Tenant) error {
 }
 
 // wanted finds the resource of a request and the scopes that it needs there. A scope that the resource does not have: 650053.
-func (g *Grants) wanted(ctx context.Context, app directory.Application, tenant directory.Tenant, a asked) (offer consent.Principal, names []string, err error) {
-	r, _, err := g.resource(ctx, tenant.ID, a.resource)
+func (g *Grants) wanted(ctx context.Context, app directory.Application, tenant directory.Tenant, a scope.Asked) (offer consent.Principal, names []string, err error) {
+	r, _, err := g.resource(ctx, tenant.ID, a.Resource)
 	if err != nil {
 		if _, ok := errors.AsType[*aadsts.Failure](err); ok && r.AppID != "" {
-			err = noService(a.resource, tenant)
+			err = noService(a.Resource, tenant)
 		}
 		return offer, nil, err
 	}
 	if offer, err = g.offer(ctx, tenant.ID, r); err != nil {
 		return offer, nil, err
 	}
-	names, unknown := a.scopesAt(offer, app)
+	names, unknown := scopesAt(a, offer, app)
 	if unknown != "" {
 		return offer, nil, aadsts.Fail(400, "invalid_client", 650053, "The application '%s' asked for scope '%s' that doesn't exist on the resource '%s'. Contact the app vendor.",
 			app.DisplayName, aadsts.Clip(unknown), offer.AppID)
@@ -204,26 +205,19 @@ func (g *Grants) offer(ctx context.Context, tenantID string, r token.Resource) (
 	return offer, err
 }
 
-// whole says that a request names no single scopes, so that it means what the registration lists.
-func (a asked) whole() bool {
-	return !slices.ContainsFunc(a.scopes, func(s string) bool { _, right := splitScope(s); return right != ".default" })
-}
-
-const impersonation = "user_impersonation"
-
 // scopesAt are the delegated permissions that a request needs, in the resource's spelling: those it names, else those of the resource that the
 // registration lists. Resource Manager and Storage have one. unknown is one that the resource has not.
-func (a asked) scopesAt(offer consent.Principal, app directory.Application) (names []string, unknown string) {
+func scopesAt(a scope.Asked, offer consent.Principal, app directory.Application) (names []string, unknown string) {
 	if offer.AppID == consent.ARMApp || offer.AppID == consent.StorageApp {
-		return []string{impersonation}, ""
+		return []string{scope.Impersonation}, ""
 	}
 	add := func(name string) {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	for _, s := range a.scopes {
-		_, right := splitScope(s)
+	for _, s := range a.Scopes {
+		_, right := scope.Split(s)
 		if right == ".default" {
 			continue
 		}
@@ -235,7 +229,7 @@ func (a asked) scopesAt(offer consent.Principal, app directory.Application) (nam
 	}
 	for _, r := range app.Requires {
 		for _, one := range r.ResourceAccess {
-			if w := requiredWant(offer, one); a.whole() && strings.EqualFold(r.ResourceAppID, offer.AppID) && w.Scope != "" {
+			if w := requiredWant(offer, one); a.Whole() && strings.EqualFold(r.ResourceAppID, offer.AppID) && w.Scope != "" {
 				add(w.Scope)
 			}
 		}
@@ -245,7 +239,7 @@ func (a asked) scopesAt(offer consent.Principal, app directory.Application) (nam
 	case offer.AppID == consent.GraphApp:
 		add(consent.ReadSelf)
 	default:
-		add(impersonation)
+		add(scope.Impersonation)
 	}
 	return names, ""
 }
@@ -257,7 +251,7 @@ func offered(offer consent.Principal, name string) (string, bool) {
 			return s.Value, true
 		}
 	}
-	return impersonation, strings.EqualFold(name, impersonation) && !offer.Builtin
+	return scope.Impersonation, strings.EqualFold(name, scope.Impersonation) && !offer.Builtin
 }
 
 // basic are the scopes that signing in means, and that need no consent.
@@ -289,7 +283,7 @@ func (g *Grants) allowed(ctx context.Context, tenantID, clientID, personID strin
 // and nobody allowed is refused: 65001.
 func (g *Grants) scopes(ctx context.Context, s sign, clientID string) ([]string, error) {
 	if firstParty(s.app) {
-		return s.asked.rights(s.app), nil
+		return s.asked.Rights(s.app), nil
 	}
 	offer, names, err := g.wanted(ctx, s.app, s.q.Tenant, s.asked)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/limit"
+	"vitrine/internal/login/scope"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -31,7 +32,8 @@ type Device struct {
 	Tenant   string        `json:"tenant,omitempty"` // empty: the person's home
 	Resource string        `json:"resource,omitempty"`
 	Scope    string        `json:"scope,omitempty"`
-	Asked    time.Time     `json:"asked,omitzero"` // when the device asked last
+	Source   string        `json:"source,omitempty"` // the address that asked for the code
+	Asked    time.Time     `json:"asked,omitzero"`   // when the device asked last
 	Interval time.Duration `json:"interval"`
 	Account  Account       `json:"account,omitzero"`
 	Declined bool          `json:"declined,omitempty"`
@@ -55,7 +57,7 @@ func (g *Grants) Wait(ctx context.Context, q Request) (Waiting, error) {
 	if !app.PublicClient && len(app.Native) == 0 {
 		return Waiting{}, noCredential(q) // Entra's answer where public client flows are not enabled
 	}
-	if _, err := parseAsked(q.Version, q.Form["resource"], q.Form["scope"]); err != nil {
+	if _, err := scope.Parse(q.Version, q.Form["resource"], q.Form["scope"]); err != nil {
 		return Waiting{}, err
 	}
 	if q.Tenant.ID != "" {
@@ -68,7 +70,7 @@ func (g *Grants) Wait(ctx context.Context, q Request) (Waiting, error) {
 	}
 	g.devices.Count(q.site())
 	w := Waiting{DeviceCode: token.NewSecret(), UserCode: newUserCode(), Life: deviceLife, Interval: deviceInterval}
-	d := Device{Client: app.AppID, Tenant: q.Tenant.ID, Resource: q.Form["resource"], Scope: q.Form["scope"], Interval: deviceInterval}
+	d := Device{Client: app.AppID, Tenant: q.Tenant.ID, Resource: q.Form["resource"], Scope: q.Form["scope"], Source: q.Source, Interval: deviceInterval}
 	return w, g.Store.Update(ctx, func(tx store.Tx) error {
 		if err := token.KeepBriefly(tx, userCodeRoom, w.UserCode, d, g.Now().Add(deviceLife)); err != nil {
 			return err
@@ -179,7 +181,7 @@ func (g *Grants) deviceCode(ctx context.Context, q Request) (Reply, error) {
 	case d.Account == Account{}:
 		return Reply{}, aadsts.Fail(400, "authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")
 	}
-	a, err := parseAsked(q.Version, d.Resource, d.Scope)
+	a, err := scope.Parse(q.Version, d.Resource, d.Scope)
 	if err != nil {
 		return Reply{}, err
 	}

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/limit"
+	"vitrine/internal/login/scope"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -157,7 +157,7 @@ type sign struct {
 	app      directory.Application
 	acr      string // how the client proved itself
 	person   Person // in the tenant of the token
-	asked    asked
+	asked    scope.Asked
 	scopes   []string // what the client may do for the person at the resource
 	roles    []string // app roles of the person at the resource
 	ownRoles []string // and at the client
@@ -179,11 +179,11 @@ func (g *Grants) issue(ctx context.Context, s sign) (Reply, error) {
 	if err != nil {
 		return r, fmt.Errorf("login: issue a token: %w", err)
 	}
-	r.Scope = s.asked.granted(user.Scope)
-	if s.asked.offline {
+	r.Scope = s.asked.Granted(user.Scope)
+	if s.asked.Offline {
 		r.Refresh = s.refresh
 	}
-	if s.asked.openid || s.q.Version == 1 {
+	if s.asked.OpenID || s.q.Version == 1 {
 		if r.IDToken, err = g.Tokens.IssueID(ctx, token.IDRequest{TenantID: s.person.TenantID, AppID: s.app.AppID, ObjectID: s.person.ObjectID,
 			Nonce: s.nonce, Version: s.q.Version, User: user, Roles: s.ownRoles}); err != nil {
 			return r, fmt.Errorf("login: issue an ID token: %w", err)
@@ -203,108 +203,4 @@ func clientInfo(p Person) string {
 		return ""
 	}
 	return base64.RawURLEncoding.EncodeToString(doc)
-}
-
-// asked is what a person's client wants, read from scope or resource.
-type asked struct {
-	resource string   // its name, without what follows the last slash of a scope
-	scopes   []string // as they were asked for, without the OpenID ones
-	openid   bool
-	offline  bool
-	extra    []string // the OpenID scopes
-}
-
-// parseAsked reads what is wanted. Version 1 names one resource; version 2 has scopes, all of one resource.
-func parseAsked(version int, resource, scope string) (asked, error) {
-	a := asked{resource: resource, openid: version == 1, offline: version == 1}
-	if version == 1 {
-		if a.resource == "" {
-			a.resource = graphResource
-		}
-		return a, nil
-	}
-	for _, s := range strings.Fields(scope) {
-		if openIDScope(s) {
-			a.openid = a.openid || !strings.EqualFold(s, "offline_access")
-			a.offline = a.offline || strings.EqualFold(s, "offline_access")
-			a.extra = append(a.extra, strings.ToLower(s))
-			continue
-		}
-		of, _ := splitScope(s)
-		if a.resource != "" && !strings.EqualFold(of, a.resource) {
-			return a, aadsts.Fail(400, "invalid_scope", 28000, "Provided value for the input parameter scope is not valid because it "+
-				"contains more than one resource. Scope %s is not valid.", aadsts.Clip(scope))
-		}
-		a.resource = of
-		a.scopes = append(a.scopes, s)
-	}
-	if a.resource == "" {
-		a.resource = graphResource
-	}
-	return a, nil
-}
-
-// openIDScope says whether a scope is one of OpenID Connect's own, which are of no resource.
-func openIDScope(s string) bool {
-	switch strings.ToLower(s) {
-	case "openid", "profile", "email", "offline_access":
-		return true
-	}
-	return false
-}
-
-// graphResource is meant by a scope that names no resource.
-const graphResource = "https://graph.microsoft.com"
-
-// splitScope takes "https://host//user_impersonation" and "User.Read" apart.
-func splitScope(s string) (resource, right string) {
-	i := strings.LastIndex(s, "/")
-	if i < 0 {
-		return graphResource, s
-	}
-	return s[:i], s[i+1:]
-}
-
-// rights are the delegated permissions of Microsoft's own clients, which nobody need consent to.
-func (a asked) rights(app directory.Application) []string {
-	r, _ := token.ParseResource(a.resource)
-	var named []string
-	for _, s := range a.scopes {
-		if _, right := splitScope(s); right != ".default" && !slices.Contains(named, right) {
-			named = append(named, right)
-		}
-	}
-	switch {
-	case r.API == token.ARM || r.API == token.Storage:
-		return []string{impersonation}
-	case len(named) > 0:
-		return named
-	case r.API == token.Graph && app.AppID == directory.AzureCLI:
-		return []string{"AuditLog.Read.All", "Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All",
-			"DelegatedPermissionGrant.ReadWrite.All", "Directory.AccessAsUser.All", "Group.ReadWrite.All", "User.ReadWrite.All"}
-	}
-	return []string{impersonation}
-}
-
-// words are the scopes that ask for the same once more.
-func (a asked) words() string {
-	scopes := a.scopes
-	if len(scopes) == 0 {
-		scopes = []string{a.resource + "/.default"}
-	}
-	return strings.Join(slices.Concat(scopes, a.extra), " ")
-}
-
-// granted is the member scope of the reply. MSAL looks tokens up by it, so what was asked for must be in it, word for word.
-func (a asked) granted(rights string) string {
-	var out []string
-	for _, right := range strings.Fields(rights) {
-		out = append(out, a.resource+"/"+right)
-	}
-	for _, s := range slices.Concat(a.scopes, a.extra) {
-		if !slices.Contains(out, s) && s != "offline_access" {
-			out = append(out, s)
-		}
-	}
-	return strings.Join(out, " ")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/scope"
 	"vitrine/internal/store"
 )
 
@@ -19,7 +20,7 @@ func (g *Grants) password(ctx context.Context, q Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	a, err := parseAsked(q.Version, q.Form["resource"], q.Form["scope"])
+	a, err := scope.Parse(q.Version, q.Form["resource"], q.Form["scope"])
 	if err != nil {
 		return Reply{}, err
 	}

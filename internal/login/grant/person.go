@@ -3,7 +3,6 @@ package grant
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -178,14 +177,18 @@ func (g *Grants) Home(ctx context.Context, a Account) (directory.User, error) {
 	return u, nil
 }
 
-// Present gives the person that an account is in a tenant. A guest who comes for the first time accepts the invitation by it.
+// Present gives the person that an account is in a tenant: not a guest who has not accepted the invitation.
 // app is named in the refusal.
 func (g *Grants) Present(ctx context.Context, a Account, tenantID string, app directory.Application) (Person, error) {
 	home, err := g.Home(ctx, a)
 	if err != nil {
 		return Person{}, err
 	}
-	u, err := g.presence(ctx, tenantID, home)
+	var u directory.User
+	err = g.Store.View(ctx, func(tx store.Tx) error {
+		u, err = g.Directory.PresenceIn(tx, tenantID, home)
+		return err
+	})
 	if errors.Is(err, directory.ErrUserNotFound) {
 		return Person{}, aadsts.Fail(400, "invalid_grant", 50020, "User account '%s' from identity provider '%s' does not exist in tenant '%s' and cannot "+
 			"access the application '%s'(%s) in that tenant. The account needs to be added as an external user in the tenant first. Sign "+
@@ -198,25 +201,10 @@ func (g *Grants) Present(ctx context.Context, a Account, tenantID string, app di
 	if !u.AccountEnabled {
 		return Person{}, aadsts.Fail(400, "invalid_grant", 50057, "The user account is disabled.")
 	}
+	if pending(u) {
+		return Person{}, notAccepted(home, tenantID)
+	}
 	return personOf(u, home), nil
-}
-
-func (g *Grants) presence(ctx context.Context, tenantID string, home directory.User) (u directory.User, err error) {
-	err = g.Store.View(ctx, func(tx store.Tx) error {
-		u, err = g.Directory.PresenceIn(tx, tenantID, home)
-		return err
-	})
-	if err != nil || u.UserType != directory.Guest || u.HomeObject != "" {
-		return u, err
-	}
-	err = g.Store.Update(ctx, func(tx store.Tx) error {
-		u, err = g.Directory.RedeemIn(tx, tenantID, home)
-		return err
-	})
-	if err != nil {
-		return u, fmt.Errorf("login: accept an invitation: %w", err)
-	}
-	return u, nil
 }
 
 // tenantFor is where a grant of a person acts: the tenant that the path names, or the person's home.

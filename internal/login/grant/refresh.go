@@ -7,6 +7,7 @@ import (
 
 	"vitrine/internal/directory"
 	"vitrine/internal/login/aadsts"
+	"vitrine/internal/login/scope"
 	"vitrine/internal/store"
 	"vitrine/internal/token"
 )
@@ -27,13 +28,13 @@ type refresh struct {
 }
 
 // begin starts a family for a person at a client, with its first refresh token.
-func (g *Grants) begin(tx store.Tx, app directory.Application, acr string, a Account, wanted asked) (family, secret string, err error) {
+func (g *Grants) begin(tx store.Tx, app directory.Application, acr string, a Account, wanted scope.Asked) (family, secret string, err error) {
 	family, err = token.Begin(tx, token.Session{Client: app.AppID, HomeTenant: a.Tenant, HomeObject: a.Object, Begun: g.Now().UTC()}, g.Now().Add(familyLife))
 	if err != nil {
 		return "", "", err
 	}
 	secret = token.NewSecret()
-	return family, secret, token.Keep(tx, refreshRoom, secret, refresh{Client: app.AppID, Family: family, Account: a, ACR: acr, Scope: wanted.words()}, g.Now().Add(familyLife))
+	return family, secret, token.Keep(tx, refreshRoom, secret, refresh{Client: app.AppID, Family: family, Account: a, ACR: acr, Scope: wanted.Words()}, g.Now().Add(familyLife))
 }
 
 // refreshToken rotates a refresh token: the old one is spent. One that is sent again later, or from elsewhere, shows that two
@@ -74,7 +75,7 @@ func (g *Grants) refreshToken(ctx context.Context, q Request) (Reply, error) {
 		g.Log.WarnContext(ctx, "refresh token reused", "client", app.AppID, "tenant", r.Account.Tenant, "object", r.Account.Object, "source", q.Source)
 		return Reply{}, revoked(token.ErrUnknownSecret)
 	}
-	wanted.asked.openid, wanted.asked.offline = true, true
+	wanted.asked.OpenID, wanted.asked.Offline = true, true
 	return g.issue(ctx, wanted)
 }
 
@@ -109,15 +110,15 @@ func (g *Grants) rotate(ctx context.Context, source, secret, next string) (reuse
 }
 
 // asked is what a refresh token is used for: what the request names, else what the person signed in for (RFC 6749, 6).
-func (r refresh) asked(q Request) (asked, error) {
+func (r refresh) asked(q Request) (scope.Asked, error) {
 	if q.Form["scope"] != "" && q.Version == 2 || q.Form["resource"] != "" && q.Version == 1 {
-		return parseAsked(q.Version, q.Form["resource"], q.Form["scope"])
+		return scope.Parse(q.Version, q.Form["resource"], q.Form["scope"])
 	}
-	began, err := parseAsked(2, "", r.Scope)
+	began, err := scope.Parse(2, "", r.Scope)
 	if err != nil || q.Version == 2 {
 		return began, err
 	}
-	return parseAsked(1, began.resource, "")
+	return scope.Parse(1, began.Resource, "")
 }
 
 // proveRefresh lets a client without a secret renew only what it got as a public one. What began with a proof needs one each time
@@ -178,7 +179,7 @@ func (g *Grants) admit(ctx context.Context, s *sign, account Account, tenantID s
 	if s.scopes, err = g.scopes(ctx, *s, sp.ObjectID); err != nil {
 		return err
 	}
-	if s.resource, s.version, err = g.resource(ctx, tenantID, s.asked.resource); err != nil {
+	if s.resource, s.version, err = g.resource(ctx, tenantID, s.asked.Resource); err != nil {
 		return err
 	}
 	return g.rolesOf(ctx, s, sp)

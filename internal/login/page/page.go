@@ -60,8 +60,21 @@ type Right struct {
 // Device asks for the code that a device shows.
 type Device struct{ Code, Fault, Token string }
 
-// Confirm asks whether a device may sign in as the person.
-type Confirm struct{ App, Person, Code, Token string }
+// Confirm asks whether a device may sign in as the person. It says who published the application, whose name anybody may choose, and from
+// which address the code was asked for.
+type Confirm struct {
+	App, Publisher, PublisherID string
+	Source                      string
+	Person, Code, Token         string
+}
+
+// Invitation asks a guest who comes to an organization for the first time.
+type Invitation struct {
+	Tenant, TenantID, Person string
+	To                       string // where accepting leads, if elsewhere
+	Code                     string // of a device, if one asks
+	Token                    string
+}
 
 // Failure shows why there is nothing else to see.
 type Failure struct{ Title, Sentence, Correlation, Trace, Time string }
@@ -92,6 +105,8 @@ func Render(v any, to ...string) (Drawn, error) {
 		name = "device"
 	case Confirm:
 		name = "confirm"
+	case Invitation:
+		name = "invitation"
 	case Failure:
 		name = "failure"
 	case Message:
