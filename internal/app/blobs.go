@@ -11,6 +11,7 @@ import (
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/fileblob"
 	"vitrine/internal/blob/s3blob"
+	"vitrine/internal/image/packs"
 	"vitrine/internal/store"
 )
 
@@ -29,7 +30,9 @@ func (a *App) buckets(ctx context.Context) (func(region string) (*blob.Bucket, e
 		if err != nil {
 			return nil, fmt.Errorf("--blobs: %w", err)
 		}
-		open, place = func(region string) (*blob.Bucket, error) { return server.Bucket(region), nil }, "s3://"+c.Bucket+"/"+c.Prefix
+		open, place = func(region string) (*blob.Bucket, error) {
+			return packs.New(packs.Config{Bucket: server.Bucket(region), Store: a.store, Region: region, Now: a.cfg.Now})
+		}, "s3://"+c.Bucket+"/"+c.Prefix
 	}
 	if err := a.settle(ctx, place); err != nil {
 		return nil, err

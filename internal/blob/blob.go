@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Limits that hold for every back-end.
@@ -77,6 +79,26 @@ type Batch interface {
 	Discard()
 }
 
+// Deleter is a back-end that deletes many objects for less than each by itself.
+type Deleter interface {
+	// DeleteMany removes objects; those that do not exist are no error. On an error some may be left.
+	DeleteMany(ctx context.Context, keys []string) error
+}
+
+// Tidier is a back-end that keeps several objects in one of its own, so that deleting frees room only later.
+type Tidier interface {
+	// Tidy frees the room that deleted objects under prefix left, where that pays, and what was written before a time and never became
+	// an object. Dry, it changes nothing and says what it would do.
+	Tidy(ctx context.Context, prefix string, before time.Time, dry bool) ([]Tidied, error)
+}
+
+// Tidied is an object of a back-end's own that Tidy took away.
+type Tidied struct {
+	Key   string
+	Bytes int64 // that are free by that
+	Why   string
+}
+
 // Bucket is a set of objects as callers see it.
 type Bucket struct{ d Driver }
 
@@ -133,6 +155,35 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	return b.d.Delete(ctx, key)
+}
+
+// deletes is how many objects are deleted at a time: a server far away answers late.
+const deletes = 8
+
+// DeleteMany removes objects; those that do not exist are no error. On an error some may be left.
+func (b *Bucket) DeleteMany(ctx context.Context, keys []string) error {
+	for _, key := range keys {
+		if err := CheckKey(key); err != nil {
+			return err
+		}
+	}
+	if d, ok := b.d.(Deleter); ok {
+		return d.DeleteMany(ctx, keys)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(deletes)
+	for _, key := range keys {
+		g.Go(func() error { return b.d.Delete(ctx, key) })
+	}
+	return g.Wait()
+}
+
+// Tidy lets a back-end that is a Tidier free room; for the others there is nothing to do.
+func (b *Bucket) Tidy(ctx context.Context, prefix string, before time.Time, dry bool) ([]Tidied, error) {
+	if t, ok := b.d.(Tidier); ok {
+		return t.Tidy(ctx, prefix, before, dry)
+	}
+	return nil, nil
 }
 
 // List returns one page: at most limit (1 to 10,000) objects whose keys begin with prefix and are greater than after.

@@ -21,6 +21,8 @@ type Report struct {
 	Bytes     int64 // stored bytes of these objects
 	Bases     int   // base files removed
 	Kept      int   // objects that stay
+	Packs     int   // objects in which the bucket gathered such, and that went or were rewritten
+	PackBytes int64 // that are free by that
 
 	Freed []Freed // of a Plan: what it would free, the first maxFreed of them
 }
@@ -99,8 +101,27 @@ func (s *Store) collect(ctx context.Context, region string, c collection) (Repor
 			return r, fmt.Errorf("collect %s/%s: %w", region, domain, err)
 		}
 	}
+	if err := tidy(ctx, b, c, &r); err != nil {
+		return r, fmt.Errorf("collect %s: %w", region, err)
+	}
 	err = s.collectBases(ctx, region, c, &r)
 	return r, err
+}
+
+// tidy frees the room of what was deleted where the bucket gathers several objects in one.
+func tidy(ctx context.Context, b *blob.Bucket, c collection, r *Report) error {
+	prefix := "chunks/"
+	if c.domain != "" {
+		prefix += c.domain + "/"
+	}
+	list, err := b.Tidy(ctx, prefix, c.before, c.dry)
+	for _, t := range list {
+		r.Packs, r.PackBytes = r.Packs+1, r.PackBytes+t.Bytes
+		if c.dry {
+			r.tell(t.Key, t.Bytes, t.Why)
+		}
+	}
+	return err
 }
 
 // unregister makes every manifest that is old and without pins stop counting. A dry run says which those are.

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"vitrine/internal/blob"
 	"vitrine/internal/image/keyring"
 	"vitrine/internal/store"
@@ -42,7 +40,6 @@ type sweep struct {
 const (
 	sweepTime = 10 * time.Second // how long one sweep may take
 	skew      = 10 * time.Second // how far the clocks of two servers may differ
-	deletes   = 8                // at a time: an object store answers late
 )
 
 // errSwept tells a writer that what it found may be gone, errWritten a collector that what it found may be needed.
@@ -140,17 +137,12 @@ func (s *Store) finishSweep(ctx context.Context, p place, e epoch) error {
 
 // runSweep deletes what an announced sweep lists, and ends it. On an error the announcement stays, for quiet to finish.
 func (s *Store) runSweep(ctx context.Context, p place, b *blob.Bucket, e epoch) (epoch, error) {
-	g, deleting := errgroup.WithContext(ctx)
-	g.SetLimit(deletes)
-	for _, key := range e.Sweep.Keys {
-		g.Go(func() error {
-			if s.Now().After(e.Sweep.Until) {
-				return fmt.Errorf("sweep of %s/%s: %w", p.region, p.domain, context.DeadlineExceeded)
-			}
-			return b.Delete(deleting, key)
-		})
+	if s.Now().After(e.Sweep.Until) {
+		return e, fmt.Errorf("sweep of %s/%s: %w", p.region, p.domain, context.DeadlineExceeded)
 	}
-	if err := g.Wait(); err != nil {
+	ending, cancel := context.WithTimeout(ctx, e.Sweep.Until.Sub(s.Now()))
+	defer cancel()
+	if err := b.DeleteMany(ending, e.Sweep.Keys); err != nil {
 		return e, err
 	}
 	var after epoch

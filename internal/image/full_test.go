@@ -51,7 +51,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t, noGrace, func(c *Config) { c.Dir = filepath.Join(root, "image") })
-	w.buckets["eastus"] = bucket
+	w.buckets["eastus"] = laid(t, bucket, w.Store.Store, "eastus")
 	var refs []Ref
 	for seed := uint64(60); ; seed++ {
 		d := disk(seed, 6<<20)

@@ -368,7 +368,7 @@ func TestFilesFromEndToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	w.buckets["eastus"] = b
+	w.buckets["eastus"] = laid(t, b, w.Store.Store, "eastus")
 	want := disk(9, 6<<20)
 	ref := w.pack(t, "eastus", want)
 	r, err := w.Open(t.Context(), "eastus", ref)

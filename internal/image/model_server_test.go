@@ -76,8 +76,15 @@ func (d steppedBucket) Replace(ctx context.Context, key string, data []byte) err
 	return d.s.step("replace "+key, func() error { return d.b.Replace(ctx, key, data) })
 }
 
-func (d steppedBucket) Get(ctx context.Context, key string, _, _ int64) (data []byte, err error) {
-	err = d.s.step("get "+key, func() error { data, err = d.b.Get(ctx, key); return err })
+func (d steppedBucket) Get(ctx context.Context, key string, offset, length int64) (data []byte, err error) {
+	err = d.s.step("get "+key, func() error {
+		if length < 0 {
+			data, err = d.b.Get(ctx, key)
+		} else {
+			data, err = d.b.GetRange(ctx, key, offset, length)
+		}
+		return err
+	})
 	return data, err
 }
 
@@ -124,10 +131,12 @@ func (b *steppedBatch) Discard() { b.keys, b.data = nil, nil }
 func (m *sim) server(name string) *server {
 	s := &server{sim: m, name: name}
 	var err error
-	s.Store, err = New(Config{Dir: m.dir, Store: store.New(steppedStore{m.store, s}), Workers: 1, Sealer: m.sealer, Regions: []string{"eastus", "westus"},
-		Grace: time.Nanosecond, Buckets: func(region string) (*blob.Bucket, error) {
-			return blob.New(steppedBucket{m.buckets[region], s}), nil
-		}})
+	docs, buckets := store.New(steppedStore{m.store, s}), map[string]*blob.Bucket{}
+	for region, b := range m.buckets {
+		buckets[region] = laid(m.t, blob.New(steppedBucket{b, s}), docs, region)
+	}
+	s.Store, err = New(Config{Dir: m.dir, Store: docs, Workers: 1, Sealer: m.sealer, Regions: []string{"eastus", "westus"},
+		Grace: time.Nanosecond, Buckets: func(region string) (*blob.Bucket, error) { return buckets[region], nil }})
 	if err != nil {
 		m.t.Fatal(err)
 	}

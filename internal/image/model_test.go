@@ -230,13 +230,23 @@ func (m *sim) pinned() (list []Pinned) {
 
 // check looks for every object of every pinned manifest.
 func (m *sim) check(c *call) {
+	views := m.views() // what a server that knows nothing yet would see
 	for _, p := range m.pinned() {
 		for _, object := range m.objects(p) {
-			if _, err := m.buckets[p.Region].Stat(m.t.Context(), object); err != nil {
+			if _, err := views[p.Region].Stat(m.t.Context(), object); err != nil {
 				m.t.Errorf("after %s of %s: %s needs %s in %s: %v", c.what, c.who, p.Holder, object, p.Region, err)
 			}
 		}
 	}
+}
+
+// views gives the buckets without steps.
+func (m *sim) views() map[string]*blob.Bucket {
+	views := map[string]*blob.Bucket{}
+	for region, b := range m.buckets {
+		views[region] = laid(m.t, b, m.store, region)
+	}
+	return views
 }
 
 // objects lists the keys that a manifest needs; it reads each manifest once.
@@ -262,8 +272,9 @@ func (m *sim) objects(p Pinned) []string {
 
 // outside is a server whose steps need no turn.
 func (m *sim) outside() *Store {
+	views := m.views()
 	s, err := New(Config{Dir: m.dir, Store: m.store, Workers: 1, Sealer: m.sealer, Grace: time.Nanosecond,
-		Buckets: func(region string) (*blob.Bucket, error) { return m.buckets[region], nil }})
+		Buckets: func(region string) (*blob.Bucket, error) { return views[region], nil }})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -309,7 +320,11 @@ func (m *sim) settle() {
 			m.t.Errorf("%s has become something else", p.Ref)
 		}
 	}
-	for region, b := range m.buckets {
+	for region, b := range m.views() {
+		waste, err := b.Tidy(m.t.Context(), "chunks/", time.Now(), true)
+		if err != nil || len(waste) > 0 {
+			m.t.Errorf("packs in %s: %v, %v", region, waste, err)
+		}
 		for i, err := range b.All(m.t.Context(), "") {
 			if err != nil {
 				m.t.Fatal(err)

@@ -5,16 +5,42 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/memblob"
+	"vitrine/internal/image/packs"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
 	"vitrine/internal/store/memstore"
 )
 
 const dom = "tenant-1"
+
+// packed says that chunks are gathered in packs. Every test runs both ways.
+var packed bool
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if packed = true; code == 0 {
+		code = m.Run()
+	}
+	os.Exit(code)
+}
+
+// laid gives the bucket that an image store sees over b.
+func laid(t testing.TB, b *blob.Bucket, docs *store.Store, region string) *blob.Bucket {
+	t.Helper()
+	if !packed {
+		return b
+	}
+	b, err := packs.New(packs.Config{Bucket: b, Store: docs, Region: region, Target: 1 << 20, MinLive: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
 
 // world is a Store with its buckets in memory.
 type world struct {
@@ -37,6 +63,9 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	}}
 	for _, f := range change {
 		f(&c)
+	}
+	for region, b := range w.buckets {
+		w.buckets[region] = laid(t, b, c.Store, region)
 	}
 	s, err := New(c)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"vitrine/internal/blob/memblob"
 	"vitrine/internal/image"
 	"vitrine/internal/image/chunk"
+	"vitrine/internal/image/packs"
 	"vitrine/internal/image/scrub"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
@@ -30,8 +32,27 @@ type world struct {
 func newWorld(t *testing.T, sealed bool, rate int64) *world {
 	t.Helper()
 	w := &world{docs: store.New(memstore.Open()), buckets: map[string]*blob.Bucket{"eastus": memblob.New(), "westus": memblob.New()}}
+	if packed {
+		for region, b := range w.buckets {
+			var err error
+			if w.buckets[region], err = packs.New(packs.Config{Bucket: b, Store: w.docs, Region: region, Target: 1 << 20}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	w.open(t, sealed, rate)
 	return w
+}
+
+// packed says that chunks are gathered in packs. Every test runs both ways.
+var packed bool
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if packed = true; code == 0 {
+		code = m.Run()
+	}
+	os.Exit(code)
 }
 
 // open starts a server on what is there.

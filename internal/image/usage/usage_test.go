@@ -9,6 +9,7 @@ import (
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/memblob"
 	"vitrine/internal/image"
+	"vitrine/internal/image/packs"
 	"vitrine/internal/image/usage"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
@@ -24,9 +25,21 @@ func noise(seed uint64, n int) []byte {
 	return b
 }
 
-// The sums are held against what a collection really frees, version by version.
+// The sums are held against what a collection really frees, version by version, whether chunks are objects or gathered in packs.
 func TestSumsAreTrue(t *testing.T) {
-	docs, bucket := store.New(memstore.Open()), memblob.New()
+	t.Run("objects", func(t *testing.T) { sumsAreTrue(t, store.New(memstore.Open()), memblob.New()) })
+	t.Run("packs", func(t *testing.T) {
+		docs := store.New(memstore.Open())
+		b, err := packs.New(packs.Config{Bucket: memblob.New(), Store: docs, Region: "eastus", Target: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sumsAreTrue(t, docs, b)
+	})
+}
+
+func sumsAreTrue(t *testing.T, docs *store.Store, bucket *blob.Bucket) {
+	t.Helper()
 	sealer, err := seal.New(make([]byte, seal.KeySize))
 	if err != nil {
 		t.Fatal(err)
