@@ -94,8 +94,9 @@ func (a *App) collectOlder(ctx context.Context, grace time.Duration) (client.Col
 			return all, err
 		}
 		all.Manifests, all.Objects, all.Bytes, all.Kept = all.Manifests+report.Manifests, all.Objects+report.Objects, all.Bytes+report.Bytes, all.Kept+report.Kept
-		if report.Manifests+report.Objects > 0 {
-			a.cfg.Log.Info("collected", "region", l.Name, "manifests", report.Manifests, "objects", report.Objects, "bytes", report.Bytes)
+		all.Packs, all.PackBytes = all.Packs+report.Packs, all.PackBytes+report.PackBytes
+		if report.Manifests+report.Objects+report.Packs > 0 {
+			a.cfg.Log.Info("collected", "region", l.Name, "manifests", report.Manifests, "objects", report.Objects, "bytes", report.Bytes, "packs", report.Packs)
 		}
 	}
 	return all, nil

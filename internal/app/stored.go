@@ -51,6 +51,7 @@ func (s stored) Plan(ctx context.Context, grace time.Duration) (client.CollectPl
 		}
 		all.Manifests, all.Objects, all.Bytes = all.Manifests+r.Manifests, all.Objects+r.Objects, all.Bytes+r.Bytes
 		all.Kept, all.Bases = all.Kept+r.Kept, all.Bases+r.Bases
+		all.Packs, all.PackBytes = all.Packs+r.Packs, all.PackBytes+r.PackBytes
 		for _, f := range r.Freed {
 			all.Freed = append(all.Freed, client.FreedItem{What: f.What, Region: region, Bytes: f.Bytes, Why: f.Why})
 		}

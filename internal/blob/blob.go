@@ -99,6 +99,14 @@ type Tidied struct {
 	Why   string
 }
 
+type itself struct{}
+
+// Itself asks reads under the context that it gives for bytes as they lie, not as a back-end may have read them before: to verify them.
+func Itself(ctx context.Context) context.Context { return context.WithValue(ctx, itself{}, true) }
+
+// WantsItself says whether a context is one of Itself's.
+func WantsItself(ctx context.Context) bool { return ctx.Value(itself{}) != nil }
+
 // Bucket is a set of objects as callers see it.
 type Bucket struct{ d Driver }
 

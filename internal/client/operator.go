@@ -124,9 +124,11 @@ type (
 	// Collected is what that freed.
 	Collected struct {
 		Manifests int   `json:"manifests"`
-		Objects   int   `json:"objects"` // deleted
-		Bytes     int64 `json:"bytes"`   // of these
-		Kept      int   `json:"kept"`    // objects that stay
+		Objects   int   `json:"objects"`             // deleted
+		Bytes     int64 `json:"bytes"`               // of these
+		Kept      int   `json:"kept"`                // objects that stay
+		Packs     int   `json:"packs,omitempty"`     // pack objects that were deleted or rewritten
+		PackBytes int64 `json:"packBytes,omitempty"` // by which the object store has shrunk
 	}
 	// Operation is long-running work that has not ended.
 	Operation struct {

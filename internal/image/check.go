@@ -42,7 +42,7 @@ func (r *Reader) Entries() []chunk.Entry { return r.m.Distinct() }
 
 // Check is CheckManifest for a chunk.
 func (r *Reader) Check(ctx context.Context, e chunk.Entry, reseal bool) (Checked, error) {
-	frame, mended, err := r.sound(ctx, e)
+	frame, mended, err := r.sound(blob.Itself(ctx), e)
 	c := Checked{Bytes: int64(len(frame)), Mended: mended}
 	if err != nil || !reseal {
 		return c, err

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -285,7 +286,7 @@ func TestReplicate(t *testing.T) {
 	if ok, err := w.Has(t.Context(), "westus", ref); !ok || err != nil {
 		t.Errorf("Has = %v, %v", ok, err)
 	}
-	if err := w.Replicate(t.Context(), Ref{Domain: dom, ID: ref.ID[:63] + "0", Size: 512}, "eastus", "westus", nil); !errors.Is(err, ErrNotFound) {
+	if err := w.Replicate(t.Context(), Ref{Domain: dom, ID: strings.Repeat("0", 64), Size: 512}, "eastus", "westus", nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Replicate of nothing = %v", err)
 	}
 }

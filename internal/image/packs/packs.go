@@ -53,6 +53,7 @@ type driver struct {
 	mu     sync.Mutex
 	places map[string]*place // by domain
 	batch  int64             // counts batches: what was looked up before the last one began is looked up again
+	ahead  ahead
 }
 
 // New gives the bucket that gathers chunks in packs.
@@ -75,7 +76,7 @@ func New(c Config) (*blob.Bucket, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return blob.New(&driver{Config: c, places: map[string]*place{}}), nil
+	return blob.New(&driver{Config: c, places: map[string]*place{}, ahead: ahead{runs: map[string]following{}}}), nil
 }
 
 const chunkPrefix = "chunks/"
@@ -186,7 +187,7 @@ func (d *driver) within(ctx context.Context, key string, at spot, offset, length
 	if offset > int64(at.length) || length > int64(at.length)-offset {
 		return nil, fmt.Errorf("%w: %d bytes from %d of %q, which has %d", blob.ErrRange, length, offset, key, at.length)
 	}
-	data, err := d.Bucket.GetRange(ctx, at.pack.key, int64(at.offset)+offset, length)
+	data, err := d.read(ctx, at.pack, int64(at.offset)+offset, length)
 	if err != nil {
 		return nil, fmt.Errorf("%s in %s: %w", key, at.pack.key, err)
 	}

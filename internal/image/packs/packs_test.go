@@ -11,12 +11,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/cryptotest"
 	"time"
 
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/memblob"
+	"vitrine/internal/blob/s3blob"
+	"vitrine/internal/blob/s3blob/s3test"
 	"vitrine/internal/digest"
 	"vitrine/internal/image/chunk"
 	"vitrine/internal/store"
@@ -36,7 +40,12 @@ type world struct {
 
 func newWorld(t *testing.T, servers int, change ...func(*Config)) *world {
 	t.Helper()
-	w := &world{t: t, raw: memblob.New(), docs: store.New(memstore.Open()), clock: time.Now()}
+	return newWorldOn(t, memblob.New(), servers, change...)
+}
+
+func newWorldOn(t *testing.T, raw *blob.Bucket, servers int, change ...func(*Config)) *world {
+	t.Helper()
+	w := &world{t: t, raw: raw, docs: store.New(memstore.Open()), clock: time.Now()}
 	for range servers {
 		c := Config{Bucket: w.raw, Store: w.docs, Region: "eastus", Target: 4096, Now: func() time.Time { return w.clock }}
 		for _, f := range change {
@@ -118,7 +127,19 @@ func (w *world) want(b *blob.Bucket, all map[string][]byte) {
 }
 
 func TestGathers(t *testing.T) {
-	w := newWorld(t, 2)
+	t.Run("memory", func(t *testing.T) { gathers(t, memblob.New()) })
+	t.Run("server", func(t *testing.T) {
+		server, err := s3blob.Dial(t.Context(), s3test.Start(t, "images").Config("images"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		gathers(t, server.Bucket("eastus"))
+	})
+}
+
+func gathers(t *testing.T, raw *blob.Bucket) {
+	t.Helper()
+	w := newWorldOn(t, raw, 2)
 	a, b := w.servers[0], w.servers[1]
 	all := map[string][]byte{}
 	for n := range 100 {
@@ -446,5 +467,81 @@ func TestGoldenPack(t *testing.T) {
 		if _, _, err := open(want[:n]); err == nil {
 			t.Errorf("%d bytes of it are a pack", n)
 		}
+	}
+}
+
+// counter counts what is read of packs.
+type counter struct {
+	*blob.Bucket
+	gets  atomic.Int64
+	bytes atomic.Int64
+}
+
+func (c *counter) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	data, err := c.Bucket.GetRange(ctx, key, offset, length)
+	c.gets.Add(1)
+	c.bytes.Add(int64(len(data)))
+	return data, err
+}
+
+// From front to back, by several at a time, costs few requests; here and there costs one each, and no byte more; what is verified is read anew.
+func TestReadAhead(t *testing.T) {
+	const n, size = 400, 10_000
+	var below *counter
+	w := newWorld(t, 1, func(c *Config) {
+		below = &counter{Bucket: c.Bucket}
+		c.Bucket, c.Target = blob.New(below), 4<<20
+	})
+	b, all := w.servers[0], map[string][]byte{}
+	batch, err := b.Batch(t.Context())
+	w.must(err)
+	for i := range n {
+		all[key(i)] = bytes.Repeat([]byte{byte(i), byte(i >> 8)}, size/2)
+		w.must(batch.Put(t.Context(), key(i), all[key(i)]))
+	}
+	w.must(batch.Commit(t.Context()))
+	get := func(ctx context.Context, i int) {
+		t.Helper()
+		got, err := b.Get(ctx, key(i))
+		if err != nil || !bytes.Equal(got, all[key(i)]) {
+			t.Errorf("chunk %d: %v", i, err)
+		}
+		clear(got) // whoever got it may do with it what it likes
+	}
+	for range 2 {
+		below.gets.Store(0)
+		next := make(chan int)
+		var readers sync.WaitGroup
+		for range 4 {
+			readers.Go(func() {
+				for i := range next {
+					get(t.Context(), i)
+				}
+			})
+		}
+		for i := range n {
+			next <- i
+		}
+		close(next)
+		readers.Wait()
+		if gets := below.gets.Load(); gets > 40 {
+			t.Errorf("%d requests for 4 MB in a row", gets)
+		}
+	}
+	w.later()
+	below.gets.Store(0)
+	below.bytes.Store(0)
+	for i := range 20 {
+		get(t.Context(), i*n/2%n+(i*37)%(n/2)) // to and fro
+	}
+	if gets, read := below.gets.Load(), below.bytes.Load(); gets != 20 || read != 20*size {
+		t.Errorf("%d requests and %d bytes for 20 chunks here and there", gets, read)
+	}
+	below.gets.Store(0)
+	for i := range 50 {
+		get(blob.Itself(t.Context()), i)
+	}
+	if gets := below.gets.Load(); gets != 50 {
+		t.Errorf("%d requests to verify 50", gets)
 	}
 }
