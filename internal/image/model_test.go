@@ -386,6 +386,9 @@ func TestModel(t *testing.T) {
 	if os.Getenv("VITRINE_FULL") != "" {
 		runs = 3000
 	}
+	if packed { // each step takes longer, and packs has interleavings of its own
+		runs /= 3
+	}
 	if testing.Short() {
 		runs = 50
 	}

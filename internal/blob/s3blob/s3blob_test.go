@@ -2,6 +2,7 @@ package s3blob
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -327,6 +328,41 @@ func TestDial(t *testing.T) {
 	}
 	if _, err := Dial(t.Context(), good); err != nil {
 		t.Error(err)
+	}
+}
+
+// TLS with an authority of the operator's own, and no other.
+func TestAuthority(t *testing.T) {
+	h := httptest.NewTLSServer(fake(t))
+	defer h.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := "s3://bucket/tls?endpoint=" + strings.TrimPrefix(h.URL, "https://") + "&credentials=" + credentialsFile(t)
+	strange, err := Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Dial(t.Context(), strange); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("an unknown authority: %v", err)
+	}
+	known, err := Parse(address + "&ca=" + ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Dial(t.Context(), known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{"", "x", strings.Repeat("y", 1<<20)} {
+		key := fmt.Sprintf("k%d", len(data))
+		if _, err := s.Bucket("").Put(t.Context(), key, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Bucket("").Get(t.Context(), key); err != nil || string(got) != data {
+			t.Errorf("Get(%s) = %d bytes, %v", key, len(got), err)
+		}
 	}
 }
 

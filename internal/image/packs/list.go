@@ -23,6 +23,9 @@ func (d *driver) List(ctx context.Context, prefix, after string, limit int) ([]b
 	}
 	w := walk{prefix: prefix, after: after, limit: limit}
 	for _, domain := range domains {
+		if chunkPrefix+domain+"/~" <= after { // '~' follows all that ids are made of
+			continue
+		}
 		p := d.place(domain)
 		if err := p.refresh(ctx); err != nil {
 			return nil, err
@@ -98,7 +101,7 @@ func (w *walk) place(p *place) {
 	for n := range p.at {
 		begin := chunkPrefix + p.domain + "/" + hex.EncodeToString([]byte{byte(n)}) + "/"
 		if !strings.HasPrefix(begin, w.prefix) && !strings.HasPrefix(w.prefix, begin) || begin+"~" <= w.after {
-			continue // '~' follows all that ids are made of
+			continue
 		}
 		ids := make([]digest.Digest, 0, len(p.at[n]))
 		for id := range p.at[n] {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"vitrine/internal/blob"
+	"vitrine/internal/blob/blobtest"
 	"vitrine/internal/blob/memblob"
 	"vitrine/internal/blob/s3blob"
 	"vitrine/internal/blob/s3blob/s3test"
@@ -188,6 +189,11 @@ func gathers(t *testing.T, raw *blob.Bucket) {
 		t.Errorf("left: %v", left)
 	}
 	w.want(a, nil)
+}
+
+// What is no chunk goes through.
+func TestOtherKeys(t *testing.T) {
+	blobtest.Run(t, func(t *testing.T) *blob.Bucket { return newWorld(t, 1).servers[0] })
 }
 
 // Chunks that are objects of their own, from before there were packs, stay readable, and can be deleted.
