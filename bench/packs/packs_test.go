@@ -220,7 +220,7 @@ func (f *frames) flush(b *testing.B) {
 
 func BenchmarkFrames(b *testing.B) {
 	var ways []*frames
-	for _, size := range []int{0, 256 << 10, 512 << 10, 1 << 20} {
+	for _, size := range []int{0, 128 << 10, 256 << 10, 512 << 10, 1 << 20} {
 		enc, err1 := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(max(chunk.Max, size)))
 		dec, err2 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 		if err := errors.Join(err1, err2); err != nil {
