@@ -64,9 +64,9 @@ type place struct {
 	names map[string]string
 }
 
-func newPlace(t *testing.T, s *harness.Server, name string) *place {
+func newPlace(t *testing.T, s *harness.Server, name, az string) *place {
 	t.Helper()
-	p := &place{Shell: s.Shell(t, name)}
+	p := &place{Shell: s.ShellOf(t, name, az)}
 	var tenant client.Tenant
 	s.Vitrine(t, &tenant, "tenant", "create", name)
 	p.Login(t, tenant.AppID, tenant.Password, tenant.TenantID)
@@ -83,12 +83,22 @@ func newPlace(t *testing.T, s *harness.Server, name string) *place {
 }
 
 func TestAz(t *testing.T) {
-	harness.Az(t)
+	az := harness.Az(t)
 	s := harness.Start(t, harness.Config{})
-	for name, steps := range map[string][]step{"groups": groups, "scopes": scopes, "generic": generic, "tags": tagging} {
+	t.Run("registering", func(t *testing.T) { // by az itself, after the first try; az network is one of the groups that 2.45 crashes in
+		t.Parallel()
+		p := newPlace(t, s, "registering", az)
+		p.Walk(t, "registering", registering, p.names)
+	})
+	for name, steps := range map[string][]step{"groups": groups, "scopes": scopes, "generic": generic, "tags": tagging, "seldom": seldom} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, s, name)
+			p := newPlace(t, s, name, az)
+			p.Walk(t, name, steps, p.names)
+		})
+		t.Run("debian/"+name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, s, "debian-"+name, harness.Older(t))
 			p.Walk(t, name, steps, p.names)
 		})
 	}
@@ -137,7 +147,7 @@ var scopes = []step{
 	{Args: "deployment sub what-if -l westus -n d -f {wide} --no-pretty-print", Want: want{"changes": "len:2", "changes.0.resourceId": "{sub}/resourceGroups/made", "changes.0.changeType": "Create", "changes.1.changeType": "Create"}},
 	{Args: "deployment sub create -l westus -n d -f {wide}", Want: want{"location": "westus", "properties.outputs.where.value": "made", "id": "{sub}/providers/Microsoft.Resources/deployments/d"}},
 	{Args: "deployment sub what-if -l westus -n d -f {wide} --no-pretty-print", Want: want{"changes.0.changeType": "NoChange", "changes.1.changeType": "NoChange"}},
-	{Args: "deployment sub create -l eastus -n d -f {wide}", Exit: 1, Says: "already consumed"}, // which is what az makes of a refusal here,
+	{Args: "deployment sub create -l eastus -n d -f {wide}", Exit: 1}, // 2.74 hides the reason: "The content for this response was already consumed"
 	{Args: "deployment sub list", Want: want{"": "len:1"}},
 	{Args: "deployment sub show -n d", Want: want{"properties.provisioningState": "Succeeded"}},
 	{Args: "deployment operation sub list -n d", Want: want{"": "len:2"}},
@@ -148,7 +158,7 @@ var scopes = []step{
 	{Args: "deployment sub list", Want: want{"": "len:0"}},
 	{Args: "deployment tenant what-if -l westus -n t -f {empty}", Exit: 1, Says: "AuthorizationFailed"},
 	{Args: "rest --method post --url {arm}/providers/Microsoft.Authorization/elevateAccess?api-version=2016-07-01"},
-	{Args: "role assignment create --assignee-object-id {adminObject} --assignee-principal-type ServicePrincipal --role Owner --scope /"},
+	{Args: ownRoot},
 	{Args: "deployment tenant validate -l westus -n t -f {empty}", Want: want{"properties.provisioningState": "Succeeded"}},
 	{Args: "deployment tenant what-if -l westus -n t -f {empty} --no-pretty-print", Want: want{"status": "Succeeded", "changes": "len:0"}},
 	{Args: "deployment tenant create -l westus -n t -f {empty}", Want: want{"id": "/providers/Microsoft.Resources/deployments/t", "properties.provisioningState": "Succeeded"}},
@@ -199,22 +209,29 @@ var generic = []step{
 	{Args: "provider show -n Microsoft.Storage", Want: want{"registrationState": "Unregistered"}},
 	{Args: "provider register -n Microsoft.Storage"},
 	{Args: "provider unregister -n Microsoft.Network"},
-	{Args: "network nsg create -g other -n auto", Want: want{"NewNSG.name": "auto"}}, // az registers and tries again
+	{Args: "resource create -g other -n auto --resource-type Microsoft.Network/networkSecurityGroups -p {}", Exit: 1, Says: "MissingSubscriptionRegistration"},
 	{Args: "provider unregister -n Microsoft.Resources", Exit: 1, Says: "CannotUnregisterProvider"},
 	{Args: "provider operation show --namespace Microsoft.Compute", Want: want{"name": "Microsoft.Compute"}},
 	{Args: "provider operation list", Want: want{"0.name": "*"}},
 	{Args: "provider permission list -n Microsoft.Compute", Want: want{"value": "len:0"}},
 }
 
+// registering is what az does when a namespace is not registered.
+var registering = []step{
+	{Args: "group create -n other -l eastus"},
+	{Args: "provider unregister -n Microsoft.Network"},
+	{Args: "network nsg create -g other -n auto", Want: want{"NewNSG.name": "auto"}},
+}
+
 // tagging is az tag on a subscription, a group and a resource.
 var tagging = []step{
 	{Args: "group create -n rg -l eastus"},
-	{Args: "network nsg create -g rg -n nsg --tags k=v", Save: save{"nsg": "NewNSG.id"}},
+	{Args: "resource create -g rg -n nsg --resource-type Microsoft.Network/networkSecurityGroups --is-full-object -p {%22location%22:%22eastus%22,%22tags%22:{%22k%22:%22v%22}}", Save: save{"nsg": "id"}},
 	{Args: "tag create --resource-id {nsg} --tags a=1 b=2", Want: want{"properties.tags.a": "1", "properties.tags.k": ""}},
 	{Args: "tag update --resource-id {nsg} --operation merge --tags c=3", Want: want{"properties.tags.a": "1", "properties.tags.c": "3"}},
 	{Args: "tag update --resource-id {nsg} --operation delete --tags a=1", Want: want{"properties.tags.a": "", "properties.tags.c": "3"}},
 	{Args: "tag update --resource-id {nsg} --operation replace --tags z=9", Want: want{"properties.tags.z": "9", "properties.tags.c": ""}},
-	{Args: "network nsg show --ids {nsg}", Want: want{"tags.z": "9", "securityRules": "len:0"}},
+	{Args: "resource show --ids {nsg}", Want: want{"tags.z": "9", "properties.securityRules": "len:0"}},
 	{Args: "tag list --resource-id {nsg}", Want: want{"properties.tags.z": "9"}},
 	{Args: "tag create --resource-id {rg} --tags team=red", Want: want{"properties.tags.team": "red"}},
 	{Args: "group show -n rg", Want: want{"tags.team": "red"}},

@@ -38,6 +38,20 @@ func Az(t *testing.T) string {
 	return path
 }
 
+// Older is Debian 12's az 2.45, where it is the one on PATH: other systems have another one, or none.
+func Older(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("az")
+	if err != nil {
+		t.Skip("not tested: no az is on PATH")
+	}
+	out, err := exec.Command(path, "version", "--query", `"azure-cli"`, "-o", "tsv").Output()
+	if version := strings.TrimSpace(string(out)); err != nil || version != "2.45.0" {
+		t.Skipf("not tested: the az on PATH is not Debian 12's 2.45.0 but %q (%v)", version, err)
+	}
+	return path
+}
+
 // Guest is the image that machines boot: the tiny one that make guest builds, or whatever VITRINE_GUEST names.
 func Guest(t *testing.T) string {
 	t.Helper()

@@ -16,6 +16,7 @@ import (
 var computeDisks = []command{
 	{"disk create -g {rg} -n d1 --size-gb 1 --sku StandardSSD_LRS --query sku.name -o tsv", "StandardSSD_LRS", 0},
 	{"disk update -g {rg} -n d1 --size-gb 2 --sku Premium_LRS --query [diskSizeGB,sku.name] -o tsv", `2\s+Premium_LRS`, 0},
+	{"disk config update -g {rg} -n d1 --size-gb 2 --query diskSizeGB", "2", 0},
 	{"disk update -g {rg} -n d1 --size-gb 1", `.*\(OperationNotAllowed\) Disk 'd1' of size 2 GB cannot be shrunk to 1 GB.*`, 1},
 	{"disk create -g {rg} -n secure --upload-type UploadWithSecurityData --upload-size-bytes 1049088 --security-type TrustedLaunch --hyper-v-generation V2", `.*\(NotSupported\) The createOption 'UploadPreparedSecure' of a disk is not supported.*`, 1},
 	{"snapshot create -g {rg} -n s0 --size-gb 1 --query [creationData.createOption,diskState] -o tsv", `Empty\s+Unattached`, 0},
@@ -42,6 +43,8 @@ var computeDisks = []command{
 	{"image create -g {rg} -n i1 --source d2 --os-type Linux --data-disk-sources s2 d1 --query storageProfile.dataDisks[].lun -o tsv", `(?s)0\s+1`, 0},
 	{"image create -g {rg} -n i2 --source s2 --os-type Linux --hyper-v-generation V2 --query [hyperVGeneration,storageProfile.osDisk.osState] -o tsv", `V2\s+Generalized`, 0},
 	{"image create -g {rg} -n i3 --source none --os-type Linux", ".*", 2},
+	{"image wait -g {rg} -n i1 --created", "", 0},
+	{"image builder list -g {rg}", `.*\(InvalidResourceNamespace\).*`, 3},
 	{"image show -g {rg} -n i1 --query storageProfile.osDisk.diskSizeGB", "2", 0},
 	{"image list -g {rg} --query [].name -o tsv", `(?s)i1\s+i2`, 0},
 	{"image update -g {rg} -n i1 --set tags.a=b --query tags.a -o tsv", "b", 0},
