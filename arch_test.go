@@ -21,7 +21,7 @@ var layers = map[string]float64{
 	"store": 1, "store/memstore": 1.1, "store/sqlstore": 1.1, "store/storetest": 1.2, "store/storetest/pgtest": 1.1,
 	"blob": 1, "blob/memblob": 1.1, "blob/fileblob": 1.1, "blob/blobtest": 1.2, "blob/s3blob": 1.1, "blob/s3blob/s3test": 1.2,
 	"vm": 1, "vm/seed": 1, "vm/fakevm": 1.1, "vm/qemu": 1.1, "vm/netstack": 1.1, "vm/vmtest": 1.2,
-	"quota": 2, "audit": 2.1, "directory": 2.1, "directory/rule": 2, "directory/record": 2.01, "directory/consent": 2.15, "directory/credential": 2.02, "directory/registration": 2.02, "operation": 2.1, "operation/operationtest": 2.15, "image": 2.1, "image/format": 2, "image/sas": 2, "template": 2.1,
+	"quota": 2, "audit": 2.1, "directory": 2.1, "directory/rule": 2, "directory/record": 2.01, "directory/guess": 2.02, "directory/consent": 2.15, "directory/credential": 2.02, "directory/registration": 2.02, "operation": 2.1, "operation/operationtest": 2.15, "image": 2.1, "image/format": 2, "image/sas": 2, "template": 2.1,
 	"template/tree": 2, "template/builtin": 2.02, "template/expr": 2.05, "token": 2.2, "authn": 2.3, "rbac": 2.4, "rbac/condition": 2,
 	"image/nbd": 2, "image/format/convert": 2.05,
 	"image/chunk": 2, "image/packs": 2.05, "image/pace": 2, "image/lazy": 2.05, "image/recent": 2.05, "image/lazy/host": 2.15, "image/extent": 2.02, "image/keyring": 2.05, "image/upload": 2.05, "image/scrub": 2.15, "image/usage": 2.15, "cli/imagestore": 6.05,

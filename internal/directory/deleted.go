@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"vitrine/internal/directory/guess"
 	"vitrine/internal/directory/record"
 	"vitrine/internal/directory/rule"
 	"vitrine/internal/store"
@@ -258,6 +259,6 @@ func (d *Directory) Sweep(ctx context.Context) error {
 				return err
 			}
 		}
-		return d.sweepGuesses(tx)
+		return guess.Sweep(tx, d.now())
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"vitrine/internal/directory/guess"
 	"vitrine/internal/store"
 	"vitrine/internal/store/memstore"
 )
@@ -38,29 +39,29 @@ func TestReprove(t *testing.T) {
 			t.Errorf("%s: %v, want %v", text, err, want)
 		}
 	}
-	for range GuessesAllowed - 1 {
+	for range guess.Allowed - 1 {
 		prove(bad, ErrWrongPassword)
 	}
 	prove(good, nil) // begins anew
 	var wait sync.WaitGroup
-	for range 2 * GuessesAllowed { // at the same time
+	for range 2 * guess.Allowed { // at the same time
 		wait.Go(func() { _ = d.Reprove(t.Context(), home.ID, u.ObjectID, bad) })
 	}
 	wait.Wait()
-	prove(good, ErrTooManyGuesses)
+	prove(good, guess.ErrTooMany)
 	now = now.Add(time.Minute)
 	prove(bad, ErrWrongPassword)
 	now = now.Add(time.Minute)
-	prove(good, ErrTooManyGuesses) // twice as long
+	prove(good, guess.ErrTooMany) // twice as long
 	now = now.Add(time.Minute)
 	prove(good, nil)
 	prove(bad, ErrWrongPassword)
-	now = now.Add(GuessesKept + time.Second)
+	now = now.Add(guess.Kept + time.Second)
 	if err := d.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	err = st.View(t.Context(), func(tx store.Tx) error {
-		docs, err := tx.List(store.Query{Kind: KindGuesses})
+		docs, err := tx.List(store.Query{Kind: guess.Kind})
 		if len(docs) != 0 {
 			t.Errorf("%d counts are kept", len(docs))
 		}

@@ -10,6 +10,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/directory"
+	"vitrine/internal/directory/guess"
 	"vitrine/internal/directory/consent"
 	"vitrine/internal/graph/odata"
 )
@@ -105,7 +106,7 @@ func Words(err error) *Error {
 		e = BadRequest("The last %s of a tenant cannot be removed or disabled.", directory.GlobalAdministrator)
 	case errors.Is(err, directory.ErrWrongPassword):
 		e = BadRequest("The specified password does not match the current one.")
-	case errors.Is(err, directory.ErrTooManyGuesses):
+	case errors.Is(err, guess.ErrTooMany):
 		e = Fail(http.StatusTooManyRequests, "TooManyRequests", "The account is locked: the current password was wrong too many times. Try again later.")
 	case directory.IsMissing(err):
 		e = Fail(http.StatusNotFound, "Request_ResourceNotFound", "Resource does not exist or one of its queried reference-property objects are not present: %s", err)

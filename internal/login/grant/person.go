@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vitrine/internal/directory"
+	"vitrine/internal/directory/guess"
 	"vitrine/internal/login/aadsts"
 	"vitrine/internal/login/limit"
 	"vitrine/internal/store"
@@ -41,7 +42,7 @@ func personOf(u, home directory.User) Person {
 		Directory: all}
 }
 
-// attemptsEverywhere failures in a row lock a name for all addresses; directory.GuessesAllowed from one address lock it there. The lower count
+// attemptsEverywhere failures in a row lock a name for all addresses; guess.Allowed from one address lock it there. The lower count
 // is by address, so that a stranger does not lock out somebody at their own desk; the higher bounds a guess that is spread over many addresses.
 const attemptsEverywhere = 100
 
@@ -116,7 +117,7 @@ func (g *Grants) locked(ctx context.Context, keys []string) error {
 // failed counts a failure by address and over all.
 func (g *Grants) failed(ctx context.Context, keys []string) error {
 	return g.Store.Update(ctx, func(tx store.Tx) error {
-		for i, limit := range []int{directory.GuessesAllowed, attemptsEverywhere} {
+		for i, limit := range []int{guess.Allowed, attemptsEverywhere} {
 			a, held, err := token.Kept[attempts](tx, "attempts", keys[i], g.Now())
 			fresh := errors.Is(err, token.ErrUnknownSecret)
 			if errors.Is(err, token.ErrExpired) {
@@ -125,8 +126,8 @@ func (g *Grants) failed(ctx context.Context, keys []string) error {
 				return err
 			}
 			a.Failed++
-			a.Locked = directory.GuessLock(g.Now(), a.Failed, limit)
-			held.Expires = g.Now().Add(directory.GuessesKept)
+			a.Locked = guess.Lock(g.Now(), a.Failed, limit)
+			held.Expires = g.Now().Add(guess.Kept)
 			if fresh {
 				err = token.Keep(tx, "attempts", keys[i], a, held.Expires)
 			} else {
