@@ -14,18 +14,21 @@ import (
 // basesDir is where the process that serves bases keeps its lock and its log. Not in DATA/image, which is for bytes.
 func basesDir(data string) string { return filepath.Join(data, "nbd") }
 
-// openBases has machines run on images whose bytes are not copied yet. A runtime that an installation brings gets whole files,
-// and so do machines whose images lie in an object store: the process knows folders only.
+// openBases has machines run on images whose bytes are not copied yet. A runtime that an installation brings gets whole files.
 func (a *App) openBases() (err error) {
-	if a.cfg.Machines != nil || a.cfg.Blobs != "" {
+	if a.cfg.Machines != nil {
 		return nil
 	}
 	sockets, err := vm.SocketDir(a.cfg.Data)
 	if err != nil {
 		return err
 	}
-	a.rooms.bases, err = host.Open(host.Config{Images: a.rooms.images, Dir: basesDir(a.cfg.Data), Sockets: sockets, Self: a.self("nbd"),
-		Rate: int64(a.cfg.HydrateRate) << 20, Log: a.cfg.Log})
+	self := a.self("nbd")
+	if a.cfg.Blobs != "" { // it names where secrets are, and none
+		self = append(self, "--blobs", a.cfg.Blobs)
+	}
+	a.rooms.bases, err = host.Open(host.Config{Images: a.rooms.images, Dir: basesDir(a.cfg.Data), Sockets: sockets, Self: self,
+		Place: a.cfg.Blobs, Rate: int64(a.cfg.HydrateRate) << 20, Log: a.cfg.Log})
 	return err
 }
 
@@ -38,14 +41,18 @@ func (r *rooms) base(ctx context.Context, region string, ref image.Ref) (image.B
 	return image.Base{Path: path}, err
 }
 
-// ServeBases is the process that serves bases; dir is its folder.
-func ServeBases(ctx context.Context, dir string) error {
+// ServeBases is the process that serves bases; dir is its folder, blobs as in Config.
+func ServeBases(ctx context.Context, dir, blobs string) error {
 	data := filepath.Dir(filepath.Clean(dir))
 	sockets, err := vm.SocketDir(data)
 	if err != nil {
 		return err
 	}
-	return host.Serve(ctx, host.Process{Dir: dir, Sockets: sockets, Bases: image.Bases(imageDir(data)), Buckets: once(local(data)), Regions: regions(),
+	buckets, _, err := openBuckets(ctx, data, blobs)
+	if err != nil {
+		return err
+	}
+	return host.Serve(ctx, host.Process{Dir: dir, Sockets: sockets, Bases: image.Bases(imageDir(data)), Buckets: buckets, Place: blobs, Regions: regions(),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 }
 

@@ -26,6 +26,7 @@ type Config struct {
 	Dir     string   // for the process's lock and log
 	Sockets string   // a private folder
 	Self    []string // argv prefix of the process; "--dir DIR" is added
+	Place   string   // where its buckets are; a process that has others is replaced
 	Rate    int64    // bytes a second that are fetched in the background; 0: no limit; negative: none
 	Log     *slog.Logger
 
@@ -229,7 +230,7 @@ func (b *Bases) order(ctx context.Context) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	q := request{Op: "declare", Exports: list, Keys: map[string]map[string][]byte{}, Rate: b.cfg.Rate, Seen: b.seen}
+	q := request{Op: "declare", Exports: list, Keys: map[string]map[string][]byte{}, Rate: b.cfg.Rate, Place: b.cfg.Place, Seen: b.seen}
 	for _, e := range list {
 		if b.cfg.Images.Keys() == nil || q.Keys[e.Ref.Domain] != nil {
 			continue
