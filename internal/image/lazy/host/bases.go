@@ -84,11 +84,14 @@ func (b *Bases) Base(ctx context.Context, region string, ref image.Ref) (image.B
 	if isWhole(base.Path, ref.Size) {
 		return base, nil
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err := lazy.Create(base.Path, ref.Size); err != nil {
 		return image.Base{}, fmt.Errorf("base of %s: %w", ref, err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	if isWhole(base.Path, ref.Size) { // just now: what was made is not needed, and nobody was told of it
+		return base, lazy.RemovePartial(base.Path)
+	}
 	b.granted[e.name()] = grant{e, time.Now()}
 	r, err := b.order(ctx)
 	if isWhole(base.Path, ref.Size) { // by now
