@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"vitrine/internal/blob"
 	"vitrine/internal/image"
 	"vitrine/internal/image/lazy/host"
 	"vitrine/internal/vm"
@@ -15,7 +16,7 @@ import (
 func basesDir(data string) string { return filepath.Join(data, "nbd") }
 
 // openBases has machines run on images whose bytes are not copied yet. A runtime that an installation brings gets whole files,
-// and so do machines whose images lie in an object store: the process knows folders only.
+// and so do machines whose images lie in an object store: where a chunk lies in which pack, the database knows, and the process has none.
 func (a *App) openBases() (err error) {
 	if a.cfg.Machines != nil || a.cfg.Blobs != "" {
 		return nil
@@ -24,8 +25,12 @@ func (a *App) openBases() (err error) {
 	if err != nil {
 		return err
 	}
-	a.rooms.bases, err = host.Open(host.Config{Images: a.rooms.images, Dir: basesDir(a.cfg.Data), Sockets: sockets, Self: a.self("nbd"),
-		Rate: int64(a.cfg.HydrateRate) << 20, Log: a.cfg.Log})
+	self := a.self("nbd")
+	if a.cfg.Blobs != "" { // it names where secrets are, and none
+		self = append(self, "--blobs", a.cfg.Blobs)
+	}
+	a.rooms.bases, err = host.Open(host.Config{Images: a.rooms.images, Dir: basesDir(a.cfg.Data), Sockets: sockets, Self: self,
+		Place: a.cfg.Blobs, Rate: int64(a.cfg.HydrateRate) << 20, Log: a.cfg.Log})
 	return err
 }
 
@@ -38,14 +43,18 @@ func (r *rooms) base(ctx context.Context, region string, ref image.Ref) (image.B
 	return image.Base{Path: path}, err
 }
 
-// ServeBases is the process that serves bases; dir is its folder.
-func ServeBases(ctx context.Context, dir string) error {
+// ServeBases is the process that serves bases; dir is its folder, blobs as in Config.
+func ServeBases(ctx context.Context, dir, blobs string) error {
 	data := filepath.Dir(filepath.Clean(dir))
 	sockets, err := vm.SocketDir(data)
 	if err != nil {
 		return err
 	}
-	return host.Serve(ctx, host.Process{Dir: dir, Sockets: sockets, Bases: image.Bases(imageDir(data)), Buckets: once(local(data)), Regions: regions(),
+	buckets, _, err := openBuckets(ctx, data, blobs, func(_ string, objects *blob.Bucket) (*blob.Bucket, error) { return objects, nil })
+	if err != nil {
+		return err
+	}
+	return host.Serve(ctx, host.Process{Dir: dir, Sockets: sockets, Bases: image.Bases(imageDir(data)), Buckets: buckets, Place: blobs, Regions: regions(),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 }
 

@@ -18,37 +18,34 @@ import (
 // dataFolder is where objects lie without --blobs.
 const dataFolder = "the data folder"
 
-// buckets says how a region's bucket is opened; each is opened once.
+// buckets says how a region's bucket is opened.
 func (a *App) buckets(ctx context.Context) (func(region string) (*blob.Bucket, error), error) {
-	open, place := local(a.cfg.Data), dataFolder
-	if a.cfg.Blobs != "" {
-		c, err := s3blob.Parse(a.cfg.Blobs)
+	open, place, err := openBuckets(ctx, a.cfg.Data, a.cfg.Blobs, func(region string, objects *blob.Bucket) (*blob.Bucket, error) {
+		return packs.New(packs.Config{Bucket: objects, Store: a.store, Region: region, Now: a.cfg.Now})
+	})
+	if err == nil {
+		err = a.settle(ctx, place)
+	}
+	return open, err
+}
+
+// openBuckets is for whoever reads objects: those of a data folder, or with an address those in an object store, whose packs
+// the caller knows how to read. Each bucket is opened once.
+func openBuckets(ctx context.Context, data, address string, packed func(region string, objects *blob.Bucket) (*blob.Bucket, error)) (_ func(region string) (*blob.Bucket, error), place string, err error) {
+	open, place := func(region string) (*blob.Bucket, error) {
+		return fileblob.Open(filepath.Join(data, "regions", region))
+	}, dataFolder
+	if address != "" {
+		c, err := s3blob.Parse(address)
 		if err != nil {
-			return nil, fmt.Errorf("--blobs: %w", err)
+			return nil, "", fmt.Errorf("--blobs: %w", err)
 		}
 		server, err := s3blob.Dial(ctx, c)
 		if err != nil {
-			return nil, fmt.Errorf("--blobs: %w", err)
+			return nil, "", fmt.Errorf("--blobs: %w", err)
 		}
-		open, place = func(region string) (*blob.Bucket, error) {
-			return packs.New(packs.Config{Bucket: server.Bucket(region), Store: a.store, Region: region, Now: a.cfg.Now})
-		}, "s3://"+c.Bucket+"/"+c.Prefix
+		open, place = func(region string) (*blob.Bucket, error) { return packed(region, server.Bucket(region)) }, "s3://"+c.Bucket+"/"+c.Prefix
 	}
-	if err := a.settle(ctx, place); err != nil {
-		return nil, err
-	}
-	return once(open), nil
-}
-
-// local opens the folders in which objects lie without --blobs.
-func local(data string) func(region string) (*blob.Bucket, error) {
-	return func(region string) (*blob.Bucket, error) {
-		return fileblob.Open(filepath.Join(data, "regions", region))
-	}
-}
-
-// once opens each bucket at its first use.
-func once(open func(region string) (*blob.Bucket, error)) func(region string) (*blob.Bucket, error) {
 	var mu sync.Mutex
 	opened := map[string]*blob.Bucket{}
 	return func(region string) (*blob.Bucket, error) {
@@ -62,7 +59,7 @@ func once(open func(region string) (*blob.Bucket, error)) func(region string) (*
 			opened[region] = b
 		}
 		return b, err
-	}
+	}, place, nil
 }
 
 // settled is the document that says where an installation's objects lie.

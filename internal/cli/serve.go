@@ -107,9 +107,10 @@ func (e *env) netstack() *cobra.Command {
 }
 
 func (e *env) nbd() *cobra.Command {
-	var dir string
+	var dir, blobs string
 	c := &cobra.Command{Use: "nbd", Hidden: true, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return app.ServeBases(cmd.Context(), dir) }}
+		RunE: func(cmd *cobra.Command, _ []string) error { return app.ServeBases(cmd.Context(), dir, blobs) }}
+	c.Flags().StringVar(&blobs, "blobs", "", "where image bytes are")
 	c.Flags().StringVar(&dir, "dir", "", "the process's folder")
 	return c
 }

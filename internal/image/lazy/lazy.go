@@ -84,6 +84,7 @@ type Base struct {
 	end   context.CancelFunc
 	tasks sync.WaitGroup
 
+	total  int64      // bytes of all entries
 	saving sync.Mutex // one save at a time
 
 	mu      sync.Mutex
@@ -123,7 +124,7 @@ func Create(path string, size int64) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	if err := os.Remove(marks); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeFile(marks); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
@@ -140,13 +141,28 @@ func Create(path string, size int64) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// Remove takes a base away in whatever state; the map goes first, so that no crash leaves one without its file.
+// Remove takes a base away in whatever state.
 func Remove(path string) error {
+	err := RemovePartial(path)
+	if err == nil {
+		err = removeFile(path)
+	}
+	return err
+}
+
+// RemovePartial takes away what is not whole; the map goes first, so that no crash leaves one without its file.
+func RemovePartial(path string) error {
 	part, marks := Partial(path)
-	for _, p := range []string{marks, part, path} {
-		if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	err := removeFile(marks)
+	if err == nil {
+		err = removeFile(part)
+	}
+	return err
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	return nil
 }
@@ -186,6 +202,7 @@ func Open(c Config) (*Base, error) {
 		return nil, errors.Join(err, b.part.Close())
 	}
 	for i, e := range c.Entries {
+		b.total += int64(e.Length)
 		if b.marks.has(i) {
 			b.kept += int64(e.Length)
 		}
@@ -203,12 +220,14 @@ func (b *Base) identity() identity {
 func (b *Base) tend() {
 	tick := time.NewTicker(saveTime)
 	defer tick.Stop()
-	for {
+	for failing := false; ; {
 		select {
 		case <-tick.C:
-			if err := b.Save(); err != nil {
+			err := b.Save()
+			if err != nil && !failing { // told once: a full disk may stay so for long
 				b.Log.Warn("the map of a base cannot be saved; what it lacks is fetched again after a restart", "base", b.Path, "error", err)
 			}
+			failing = err != nil
 		case <-b.life.Done():
 			return
 		}
@@ -278,10 +297,7 @@ func (b *Base) Forget() {
 func (b *Base) Status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := Status{Chunks: len(b.Entries), Present: b.marks.count, Kept: b.kept, Done: b.done, Full: !b.full.IsZero()}
-	for _, e := range b.Entries {
-		s.Bytes += int64(e.Length)
-	}
+	s := Status{Chunks: len(b.Entries), Present: b.marks.count, Bytes: b.total, Kept: b.kept, Done: b.done, Full: !b.full.IsZero()}
 	for _, f := range b.faults {
 		s.Faults = append(s.Faults, f)
 	}

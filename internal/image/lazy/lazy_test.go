@@ -400,18 +400,48 @@ func TestDamagedChunk(t *testing.T) {
 	}
 }
 
+// fullFile takes half of what is written, and says so, while there is no room.
+type fullFile struct {
+	*os.File
+	full *atomic.Bool
+}
+
+func (f fullFile) WriteAt(p []byte, off int64) (int, error) {
+	if !f.full.Load() {
+		return f.File.WriteAt(p, off)
+	}
+	n, err := f.File.WriteAt(p[:len(p)/2], off)
+	return n, errors.Join(err, syscall.ENOSPC)
+}
+
 // Without room, what is read is right and not kept; with room again it is.
 func TestNoRoom(t *testing.T) {
+	t.Run("seen before", func(t *testing.T) {
+		noRoom(t, func(c *Config, full *atomic.Bool) {
+			c.Room = func(int) error {
+				if full.Load() {
+					return syscall.ENOSPC
+				}
+				return nil
+			}
+		})
+	})
+	t.Run("met while writing", func(t *testing.T) {
+		noRoom(t, func(c *Config, full *atomic.Bool) {
+			c.open = func(path string) (file, error) {
+				f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+				return fullFile{f, full}, err
+			}
+		})
+	})
+}
+
+func noRoom(t *testing.T, set func(*Config, *atomic.Bool)) {
 	d := newDisk(19, 30)
 	c := d.config(t.TempDir())
 	var full atomic.Bool
 	full.Store(true)
-	c.Room = func(int) error {
-		if full.Load() {
-			return syscall.ENOSPC
-		}
-		return nil
-	}
+	set(&c, &full)
 	b := open(t, c)
 	d.check(t, b, 0, c.Size)
 	if s := b.Status(); !s.Full || s.Present != 0 {

@@ -26,6 +26,7 @@ type Config struct {
 	Dir     string   // for the process's lock and log
 	Sockets string   // a private folder
 	Self    []string // argv prefix of the process; "--dir DIR" is added
+	Place   string   // where its buckets are; a process that has others is replaced
 	Rate    int64    // bytes a second that are fetched in the background; 0: no limit; negative: none
 	Log     *slog.Logger
 
@@ -83,11 +84,14 @@ func (b *Bases) Base(ctx context.Context, region string, ref image.Ref) (image.B
 	if isWhole(base.Path, ref.Size) {
 		return base, nil
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err := lazy.Create(base.Path, ref.Size); err != nil {
 		return image.Base{}, fmt.Errorf("base of %s: %w", ref, err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	if isWhole(base.Path, ref.Size) { // just now: what was made is not needed, and nobody was told of it
+		return base, lazy.RemovePartial(base.Path)
+	}
 	b.granted[e.name()] = grant{e, time.Now()}
 	r, err := b.order(ctx)
 	if isWhole(base.Path, ref.Size) { // by now
@@ -229,7 +233,7 @@ func (b *Bases) order(ctx context.Context) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	q := request{Op: "declare", Exports: list, Keys: map[string]map[string][]byte{}, Rate: b.cfg.Rate, Seen: b.seen}
+	q := request{Op: "declare", Exports: list, Keys: map[string]map[string][]byte{}, Rate: b.cfg.Rate, Place: b.cfg.Place, Seen: b.seen}
 	for _, e := range list {
 		if b.cfg.Images.Keys() == nil || q.Keys[e.Ref.Domain] != nil {
 			continue

@@ -19,6 +19,8 @@ import (
 
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/fileblob"
+	"vitrine/internal/blob/s3blob"
+	"vitrine/internal/blob/s3blob/s3test"
 	"vitrine/internal/image"
 	"vitrine/internal/image/chunk"
 	"vitrine/internal/proc"
@@ -29,11 +31,14 @@ import (
 
 // TestMain is the serving process too.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == "serve-bases" {
-		dir := os.Args[3]
+	if len(os.Args) == 5 && os.Args[1] == "serve-bases" {
+		place, dir := os.Args[2], os.Args[4]
 		data := filepath.Dir(dir)
-		err := Serve(context.Background(), Process{Dir: dir, Sockets: filepath.Join(data, "run"), Bases: image.Bases(filepath.Join(data, "image")),
-			Buckets: buckets(data), Regions: regions(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+		open, err := buckets(data, place)
+		if err == nil {
+			err = Serve(context.Background(), Process{Dir: dir, Sockets: filepath.Join(data, "run"), Bases: image.Bases(filepath.Join(data, "image")),
+				Buckets: open, Place: place, Regions: regions(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -49,7 +54,16 @@ func TestMain(m *testing.M) {
 
 func regions() []string { return []string{"eastus", "westus"} }
 
-func buckets(data string) func(string) (*blob.Bucket, error) {
+// buckets opens those of a folder, or at an address those of an object store.
+func buckets(data, place string) (func(string) (*blob.Bucket, error), error) {
+	if place != "" {
+		c, err := s3blob.Parse(place)
+		if err != nil {
+			return nil, err
+		}
+		server, err := s3blob.Dial(context.Background(), c)
+		return func(region string) (*blob.Bucket, error) { return server.Bucket(region), nil }, err
+	}
 	var mu sync.Mutex
 	open := map[string]*blob.Bucket{}
 	return func(region string) (*blob.Bucket, error) {
@@ -63,13 +77,14 @@ func buckets(data string) func(string) (*blob.Bucket, error) {
 			open[region] = b
 		}
 		return open[region], nil
-	}
+	}, nil
 }
 
 // world is a server's half, with one image of a tenant.
 type world struct {
 	t      *testing.T
 	data   string
+	place  string
 	images *image.Store
 	store  *store.Store
 	bases  *Bases
@@ -103,13 +118,20 @@ const (
 
 func newWorld(t *testing.T, rate int64) *world {
 	t.Helper()
+	return newWorldAt(t, rate, "")
+}
+
+func newWorldAt(t *testing.T, rate int64, place string) *world {
+	t.Helper()
 	data, err := os.MkdirTemp("", "bases") // short, for its sockets
 	must(t, err)
-	w := &world{t: t, data: data, store: store.New(memstore.Open()), log: &buffer{}}
+	w := &world{t: t, data: data, place: place, store: store.New(memstore.Open()), log: &buffer{}}
 	must(t, os.MkdirAll(filepath.Join(data, "run"), 0o700))
 	sealer, err := seal.Load(filepath.Join(data, "master.key"))
 	must(t, err)
-	w.images, err = image.New(image.Config{Dir: filepath.Join(data, "image"), Store: w.store, Buckets: buckets(data), Sealer: sealer, Regions: regions(),
+	open, err := buckets(data, place)
+	must(t, err)
+	w.images, err = image.New(image.Config{Dir: filepath.Join(data, "image"), Store: w.store, Buckets: open, Sealer: sealer, Regions: regions(),
 		Workers: 2, Log: slog.New(slog.NewTextHandler(w.log, nil))})
 	must(t, err)
 	w.open(rate)
@@ -136,8 +158,8 @@ func newWorld(t *testing.T, rate int64) *world {
 // open is a new server on the same data.
 func (w *world) open(rate int64) {
 	var err error
-	w.bases, err = Open(Config{Images: w.images, Dir: filepath.Join(w.data, "nbd"), Sockets: filepath.Join(w.data, "run"), Self: []string{proc.Self(), "serve-bases"},
-		Rate: rate, heir: time.Second, Log: slog.New(slog.NewTextHandler(w.log, nil))})
+	w.bases, err = Open(Config{Images: w.images, Dir: filepath.Join(w.data, "nbd"), Sockets: filepath.Join(w.data, "run"), Self: []string{proc.Self(), "serve-bases", w.place},
+		Place: w.place, Rate: rate, heir: time.Second, Log: slog.New(slog.NewTextHandler(w.log, nil))})
 	must(w.t, err)
 }
 
@@ -390,6 +412,23 @@ func TestServerAway(t *testing.T) {
 	w.base()
 	if w.pid() != pid {
 		t.Error("a new server made a new process")
+	}
+}
+
+// TestObjectStore: bytes that lie in an S3 server are read by the process as by its server; a process that reads elsewhere is replaced.
+func TestObjectStore(t *testing.T) {
+	img := needs(t, "qemu-img")
+	w := newWorldAt(t, -1, s3test.Start(t, "images").URL("images", "vitrine"))
+	b := w.base()
+	if out, err := exec.Command(img, "compare", "-s", "--image-opts", node(b), "driver=raw,file.driver=file,file.filename="+w.raw()).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	pid := w.pid()
+	w.place += "&region=us-east-1"
+	w.open(-1)
+	w.base()
+	if w.pid() == pid {
+		t.Error("a process that reads at another address goes on")
 	}
 }
 

@@ -27,6 +27,7 @@ type Process struct {
 	Sockets string // a private folder
 	Bases   string // where bases stand: image.Bases
 	Buckets func(region string) (*blob.Bucket, error)
+	Place   string // where these are, as Config.Place
 	Regions []string
 	Log     *slog.Logger // nil: nothing is said
 }
@@ -255,6 +256,9 @@ func (p *process) declare(q request) error {
 	p.mu.Unlock()
 	if ending {
 		return errors.New("this process is ending")
+	}
+	if q.Place != p.Place {
+		return fmt.Errorf("this process reads chunks in %q", p.Place)
 	}
 	gone, err := p.keys.set(q.Keys)
 	if err != nil {

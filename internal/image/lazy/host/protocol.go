@@ -40,6 +40,8 @@ type request struct {
 	Keys    map[string]map[string][]byte `json:"keys,omitempty"`
 	Rate    int64                        `json:"rate,omitempty"` // bytes a second in the background; 0: no limit; negative: none
 
+	Place string `json:"place,omitempty"` // where chunks are
+
 	Seen uint64 `json:"seen,omitempty"` // of status: the latest fault that is known
 }
 
