@@ -124,6 +124,19 @@ func TestObjectStore(t *testing.T) {
 		t.Errorf("with other --blobs: %s", said)
 	}
 
+	// The object store goes away for a while: what needs it says so, and nothing is lost or taken for lost.
+	w.gateway.Stop(t)
+	if said, err := w.run("image", "import", path, "--version-id", w.version("2.0.0")); err == nil {
+		t.Errorf("an import without object store: %s", said)
+	}
+	if said, err := w.run("image", "collect", "--grace", "0s"); err == nil {
+		t.Errorf("a collection without object store: %s", said)
+	}
+	w.gateway.Run(t)
+	if !bytes.Equal(w.export("1.0.0"), content) {
+		t.Error("other bytes came out when the object store was back")
+	}
+
 	var biggest string
 	var size int64
 	for _, path := range whole {

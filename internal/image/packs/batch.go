@@ -5,14 +5,21 @@ import (
 	"context"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"vitrine/internal/blob"
 	"vitrine/internal/digest"
 )
 
-// batch fills packs. A pack that is full is stored at once.
+const uploads = 3 // packs of a batch that are on their way at once, while others are filled
+
+// batch fills packs. A pack that is full is stored at once, beside who fills the next.
 type batch struct {
 	d     *driver
 	below blob.Batch
+	full  *errgroup.Group
+	ctx   context.Context // of the uploads: who filled a pack may give up, and what is full still be wanted by Commit
+	end   context.CancelFunc
 
 	mu      sync.Mutex
 	filling map[string]*filling // by domain
@@ -33,12 +40,19 @@ func (d *driver) Batch(ctx context.Context) (blob.Batch, error) {
 	d.mu.Lock()
 	d.batch++
 	d.mu.Unlock()
-	return &batch{d: d, below: below, filling: map[string]*filling{}}, nil
+	b := &batch{d: d, below: below, filling: map[string]*filling{}}
+	b.ctx, b.end = context.WithCancel(context.WithoutCancel(ctx))
+	b.full, b.ctx = errgroup.WithContext(b.ctx)
+	b.full.SetLimit(uploads)
+	return b, nil
 }
 
 func (b *batch) Put(ctx context.Context, key string, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if b.ctx.Err() != nil { // an upload has failed
+		return context.Cause(b.ctx)
 	}
 	domain, id, ok := parse(key)
 	if !ok {
@@ -59,11 +73,13 @@ func (b *batch) Put(ctx context.Context, key string, data []byte) error {
 		delete(b.filling, domain)
 	}
 	b.mu.Unlock()
-	if !full {
-		return nil
+	if full {
+		b.full.Go(func() error { // it waits while as many as may be are under way
+			_, err := b.d.place(domain).store(b.ctx, f.frames, false)
+			return err
+		})
 	}
-	_, err := b.d.place(domain).store(ctx, f.frames, false) // the caller waits, others fill the next
-	return err
+	return nil
 }
 
 func (b *batch) Commit(ctx context.Context) error {
@@ -71,6 +87,13 @@ func (b *batch) Commit(ctx context.Context) error {
 	rest := b.filling
 	b.filling = map[string]*filling{}
 	b.mu.Unlock()
+	stop := context.AfterFunc(ctx, b.end)
+	err := b.full.Wait()
+	stop()
+	if err != nil {
+		return err
+	}
+	b.end()
 	for domain, f := range rest {
 		if _, err := b.d.place(domain).store(ctx, f.frames, false); err != nil {
 			return err
@@ -80,6 +103,8 @@ func (b *batch) Commit(ctx context.Context) error {
 }
 
 func (b *batch) Discard() {
+	b.end()
+	_ = b.full.Wait() // what it says, Put or Commit has said, or nobody wants to know
 	b.mu.Lock()
 	b.filling = map[string]*filling{}
 	b.mu.Unlock()

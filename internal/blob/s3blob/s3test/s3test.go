@@ -30,6 +30,9 @@ type Server struct {
 	Address     string // 127.0.0.1:PORT
 	Root        string // each bucket is a folder in it, each object a file
 	Credentials string // a file with the pair
+
+	program, dir string
+	child        *proc.Child // nil: it does not run
 }
 
 // Start runs a server until t ends, with these buckets. Without the program t is skipped, or fails if VITRINE_FULL is 1.
@@ -55,27 +58,42 @@ func Start(t testing.TB, buckets ...string) *Server {
 		t.Fatal(err)
 	}
 	s.Address = free(t)
+	s.program, s.dir = program, dir
+	t.Cleanup(func() { s.Stop(t) })
+	s.Run(t)
+	return s
+}
+
+// Run starts the server again after Stop, with the same objects at the same address.
+func (s *Server) Run(t testing.TB) {
+	t.Helper()
 	var log bytes.Buffer
-	child, err := proc.StartBound(proc.Bound{Path: program, Dir: dir, Stdout: &log, Stderr: &log,
-		Env:  []string{"ROOT_ACCESS_KEY=" + Access, "ROOT_SECRET_KEY=" + Secret, "HOME=" + dir, "PATH=" + os.Getenv("PATH")},
-		Args: []string{"--quiet", "--port", s.Address, "posix", "--sidecar", side, s.Root}})
+	var err error
+	s.child, err = proc.StartBound(proc.Bound{Path: s.program, Dir: s.dir, Stdout: &log, Stderr: &log,
+		Env:  []string{"ROOT_ACCESS_KEY=" + Access, "ROOT_SECRET_KEY=" + Secret, "HOME=" + s.dir, "PATH=" + os.Getenv("PATH")},
+		Args: []string{"--quiet", "--port", s.Address, "posix", "--sidecar", filepath.Join(s.dir, "side"), s.Root}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := proc.End(ctx, child.Identity, 5*time.Second); err != nil {
-			t.Error(err)
-		}
-		<-child.Done()
-	})
-	if err := answers(s.Address, child.Done()); err != nil {
-		_ = proc.End(context.Background(), child.Identity, time.Second)
-		<-child.Done()
+	if err := answers(s.Address, s.child.Done()); err != nil {
+		s.Stop(t)
 		t.Fatalf("versitygw: %v\n%s", err, log.String())
 	}
-	return s
+}
+
+// Stop ends the server; its objects stay.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	if s.child == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := proc.End(ctx, s.child.Identity, 5*time.Second); err != nil {
+		t.Error(err)
+	}
+	<-s.child.Done()
+	s.child = nil
 }
 
 // Config reaches a bucket of the server.
