@@ -24,7 +24,6 @@ func rowReads(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
 	servers, err := b.nbdServers(ctx, dir, disk)
 	if err != nil {
 		return err
