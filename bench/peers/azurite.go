@@ -88,7 +88,6 @@ func (b *bench) startAzurite(ctx context.Context) (_ *azurite, err error) {
 
 func (a *azurite) end() {
 	a.stop()
-	os.RemoveAll(a.dir)
 }
 
 // pageBlob makes a page blob of zeros and gives a signed URL.

@@ -143,7 +143,8 @@ func load() string {
 	return one
 }
 
-// scratch makes a folder that the caller removes.
+// scratch makes a folder that is there until the end of the run. What holds many files is not removed before: ext4 passes over inodes that
+// were deleted in the last minutes one by one, so that whoever makes files next would pay for it, up to five times as much.
 func (b *bench) scratch(name string) (string, error) { return os.MkdirTemp(b.work, name+"-") }
 
 // disk is the path of one of the three disks.

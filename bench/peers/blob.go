@@ -30,7 +30,7 @@ const pageWorkers = 4
 func rowBlob(ctx context.Context, b *bench) error {
 	size := b.size
 	if size == 0 {
-		size = 512 << 20
+		size = 256 << 20 // Azurite takes its time
 	}
 	disk, note, err := b.cutDisk(ctx, "a", size)
 	if err != nil {

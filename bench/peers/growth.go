@@ -17,8 +17,8 @@ type growth struct {
 }
 
 // grow measures the work on 1, 4 and 16 times the data, CPU time, three rounds each.
-func (b *bench) grow(ctx context.Context, name string, contenders func(ctx context.Context, disk string) []contender) error {
-	g := growth{Row: name, What: name + " raw, CPU time", Unit: "s", Of: "MiB of data", Costs: map[string][]float64{}}
+func (b *bench) grow(ctx context.Context, name string, contenders func(ctx context.Context, disk string) ([]contender, error)) error {
+	g := growth{Row: name, What: name + ", CPU time", Unit: "s", Of: "MiB of data", Costs: map[string][]float64{}}
 	top := b.size
 	if top == 0 {
 		u, err := usageOf(b.disk("a"))
@@ -37,7 +37,10 @@ func (b *bench) grow(ctx context.Context, name string, contenders func(ctx conte
 			return err
 		}
 		g.Sizes = append(g.Sizes, float64(u.blocks)/(1<<20))
-		cs := contenders(ctx, disk)
+		cs, err := contenders(ctx, disk)
+		if err != nil {
+			return err
+		}
 		got, err := b.turns(min(3, b.rounds), cs)
 		if err != nil {
 			return err

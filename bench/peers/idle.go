@@ -36,7 +36,6 @@ func rowIdle(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
 	o, err := b.startOursIn(ctx, dir)
 	if err != nil {
 		return err
@@ -128,7 +127,6 @@ func (b *bench) startRegistry(ctx context.Context) (_ *registry, err error) {
 
 func (r *registry) end() {
 	r.stop()
-	os.RemoveAll(r.dir)
 }
 
 // manifest puts a small image index and gives its address.

@@ -22,8 +22,10 @@ func rows() []row {
 		{"create", "a VM disk from an image version", rowCreate},
 		{"reads", "cold reads by NBD", rowReads},
 		{"replicate", "a second image to a region that has the first", rowReplicate},
+		{"collect", "garbage collected while the API serves", rowCollect},
 		{"get", "an image version, read many times", rowGet},
 		{"idle", "servers that do nothing", rowIdle},
+		{"share", "a share and its end, seen at another server", rowShare},
 	}
 }
 

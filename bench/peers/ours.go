@@ -66,10 +66,9 @@ func (b *bench) startOursIn(ctx context.Context, dir string, args ...string) (_ 
 	return o, nil
 }
 
-// end stops it and removes its folder.
+// end stops it.
 func (o *ours) end() {
 	o.stop()
-	os.RemoveAll(o.dir)
 }
 
 // settle makes the tenant and a resource group in it.

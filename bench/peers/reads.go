@@ -24,7 +24,6 @@ func rowReads(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
 	servers, err := b.nbdServers(ctx, dir, disk)
 	if err != nil {
 		return err
@@ -94,7 +93,7 @@ func (s nbdServer) cold(ctx context.Context, offsets []int64, size int) (out sam
 		return out, err
 	}
 	defer os.Remove(s.socket)
-	defer p.stop()
+	defer p.stop() // after the client has gone
 	var c *nbdClient
 	if _, err := p.await(ctx, func() bool { c, err = dialNBD(s.socket); return err == nil }); err != nil {
 		return out, err

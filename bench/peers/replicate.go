@@ -30,7 +30,6 @@ func rowReplicate(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
 	moved, unique, err := b.replicate(ctx, dir, one, two)
 	if err != nil {
 		return err

@@ -83,7 +83,6 @@ func (b *bench) importing(ctx context.Context, disk string) []contender {
 			if err != nil {
 				return sample{}, err
 			}
-			defer os.RemoveAll(dir)
 			if err := k.prepare(ctx, dir); err != nil {
 				return sample{}, err
 			}
@@ -115,7 +114,7 @@ func rowImport(ctx context.Context, b *bench) error {
 	}
 	b.compare(line{What: "import raw, CPU time", Unit: "s", Target: 0.5, Data: note}, cs, got, cpuOf)
 	b.compare(line{What: "import raw, wall", Unit: "s", Data: note}, cs, got, wallOf)
-	return b.grow(ctx, "import", b.importing)
+	return b.grow(ctx, "import", func(ctx context.Context, disk string) ([]contender, error) { return b.importing(ctx, disk), nil })
 }
 
 // rowSpace stores the second image beside the first.
@@ -153,7 +152,6 @@ func (b *bench) both(ctx context.Context, k keeper, disks ...string) (usage, err
 	if err != nil {
 		return usage{}, err
 	}
-	defer os.RemoveAll(dir)
 	if err := k.prepare(ctx, dir); err != nil {
 		return usage{}, err
 	}
@@ -171,8 +169,7 @@ func rowExport(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	cs, clean, err := b.exporting(ctx, disk)
-	defer clean()
+	cs, err := b.exporting(ctx, disk)
 	if err != nil {
 		return err
 	}
@@ -182,16 +179,15 @@ func rowExport(ctx context.Context, b *bench) error {
 	}
 	b.compare(line{What: "export to raw, wall", Unit: "s", Target: 1.0, Data: note}, cs, got, wallOf)
 	b.compare(line{What: "export to raw, CPU time", Unit: "s", Data: note}, cs, got, cpuOf)
-	return nil
+	return b.grow(ctx, "export", b.exporting)
 }
 
 // exporting puts the disk into everything that it is then taken out of.
-func (b *bench) exporting(ctx context.Context, disk string) (cs []contender, clean func(), err error) {
+func (b *bench) exporting(ctx context.Context, disk string) (cs []contender, err error) {
 	dir, err := b.scratch("export")
 	if err != nil {
-		return nil, func() {}, err
+		return nil, err
 	}
-	clean = func() { os.RemoveAll(dir) }
 	out := filepath.Join(dir, "out.raw")
 	timed := func(c command, made string) func(int) (sample, error) {
 		return func(int) (sample, error) {
@@ -213,16 +209,16 @@ func (b *bench) exporting(ctx context.Context, disk string) (cs []contender, cle
 		case k.name == "vitrine":
 			ref, text, err := b.packed(ctx, where, disk)
 			if err != nil {
-				return nil, clean, err
+				return nil, err
 			}
 			made := filepath.Join(where, "image", "cache", "bases", home, ref.Domain, ref.ID+".raw")
 			c.run = timed(k.get(where, text), made)
 		default:
 			if err := os.MkdirAll(where, 0o700); err != nil {
-				return nil, clean, err
+				return nil, err
 			}
 			if _, err := k.put(where, disk).run(ctx); err != nil {
-				return nil, clean, err
+				return nil, err
 			}
 			c.run = timed(k.get(where, disk), filepath.Join(where, "out.raw"))
 		}
@@ -233,13 +229,13 @@ func (b *bench) exporting(ctx context.Context, disk string) (cs []contender, cle
 		if c.missing == nil {
 			from := filepath.Join(dir, kind+".qcow2")
 			if err := compressed(ctx, disk, from, kind); err != nil {
-				return nil, clean, err
+				return nil, err
 			}
 			c.run = timed(command{argv: []string{"qemu-img", "convert", "-f", "qcow2", "-O", "raw", from, out}, sync: dir}, out)
 		}
 		cs = append(cs, c)
 	}
-	return cs, clean, nil
+	return cs, nil
 }
 
 // compressed makes a compressed qcow2.

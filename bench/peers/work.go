@@ -13,7 +13,9 @@ import (
 
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/fileblob"
+	"vitrine/internal/digest"
 	"vitrine/internal/image"
+	"vitrine/internal/image/lazy"
 	"vitrine/internal/image/nbd"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
@@ -126,25 +128,40 @@ func pack(ctx context.Context, s *image.Store, path string) error {
 	return json.NewEncoder(os.Stdout).Encode(ref)
 }
 
-// serveNBD shows a disk to whoever connects, straight from its chunks.
+// serveNBD shows a disk to whoever connects, as machines get it: what is read is fetched from its chunks, verified and kept in a sparse
+// file. The background, which fetches the rest while no guest waits, rests.
 func serveNBD(ctx context.Context, s *image.Store, ref image.Ref, socket string) error {
 	r, err := s.Open(ctx, home, ref)
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("unix", socket)
+	id, err := digest.ParseHex(ref.ID)
 	if err != nil {
 		return err
 	}
+	path := filepath.Join(filepath.Dir(socket), fmt.Sprintf("base-%d.raw", os.Getpid())) // a new one each time: cold
+	if err := lazy.Create(path, r.Size()); err != nil {
+		return err
+	}
+	base, err := lazy.Open(lazy.Config{Path: path, ID: id, Size: r.Size(), Entries: r.All(), Fetch: r.Fetch})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return errors.Join(err, base.Close())
+	}
 	context.AfterFunc(ctx, func() { l.Close() })
+	var clients sync.WaitGroup
 	for {
 		c, err := l.Accept()
-		if err != nil {
-			return nil //nolint:nilerr // it was closed: the end
+		if err != nil { // it was closed: the end
+			clients.Wait()
+			return errors.Join(base.Close(), lazy.Remove(path))
 		}
-		go func() {
+		clients.Go(func() {
 			defer c.Close()
-			_ = nbd.Serve(c, nbd.Export{Reader: r, Size: r.Size()})
-		}()
+			_ = nbd.ServeNamed(c, func(string) (nbd.Export, error) { return nbd.Export{Reader: base, Size: r.Size()}, nil })
+		})
 	}
 }
