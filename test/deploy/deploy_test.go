@@ -213,8 +213,6 @@ var generic = []step{
 	{Args: "provider unregister -n Microsoft.Storage", Says: ""},
 	{Args: "provider show -n Microsoft.Storage", Want: want{"registrationState": "Unregistered"}},
 	{Args: "provider register -n Microsoft.Storage"},
-	{Args: "provider unregister -n Microsoft.Network"},
-	{Args: "resource create -g other -n auto --resource-type Microsoft.Network/networkSecurityGroups -p {}", Exit: 1, Says: "MissingSubscriptionRegistration"},
 	{Args: "provider unregister -n Microsoft.Resources", Exit: 1, Says: "CannotUnregisterProvider"},
 	{Args: "provider operation show --namespace Microsoft.Compute", Want: want{"name": "Microsoft.Compute"}},
 	{Args: "provider operation list", Want: want{"0.name": "*"}},
