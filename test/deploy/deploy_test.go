@@ -85,17 +85,15 @@ func newPlace(t *testing.T, s *harness.Server, name, az string) *place {
 func TestAz(t *testing.T) {
 	az := harness.Az(t)
 	s := harness.Start(t, harness.Config{})
-	t.Run("registering", func(t *testing.T) { // by az itself, after the first try; az network is one of the groups that 2.45 crashes in
-		t.Parallel()
-		p := newPlace(t, s, "registering", az)
-		p.Walk(t, "registering", registering, p.names)
-	})
-	for name, steps := range map[string][]step{"groups": groups, "scopes": scopes, "generic": generic, "tags": tagging, "seldom": seldom} {
+	for name, steps := range map[string][]step{"groups": groups, "symbols": symbols, "scopes": scopes, "generic": generic, "registering": registering, "tags": tagging, "seldom": seldom} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, s, name, az)
 			p.Walk(t, name, steps, p.names)
 		})
+		if name == "symbols" || name == "registering" {
+			continue // what 2.45 cannot do, whatever the server
+		}
 		t.Run("debian/"+name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, s, "debian-"+name, harness.Older(t))
@@ -115,17 +113,29 @@ var groups = []step{
 	{Args: "deployment group what-if -g rg -n d -f {small} -p owner=them --no-pretty-print", Want: want{"changes.0.changeType": "Modify", "changes.0.delta.0.path": "tags.owner", "changes.0.delta.0.before": "us", "changes.0.delta.0.after": "them", "changes.1.changeType": "NoChange"}},
 	{Args: "deployment group what-if -g rg -n d -f {small} -p owner=them -o table", Says: "1 to modify, 1 no change"},
 	{Args: "deployment group create -g rg -n d -f {small} --confirm-with-what-if --proceed-if-no-change", Says: "2 no change"},
+	{Args: "deployment group what-if -g rg -n u -f {unknown}", Exit: 1, Says: "regions here have no availability zones"},
+	{Args: "deployment group list -g rg", Want: want{"": "len:1"}},
+	{Args: "deployment group show -g rg -n d", Want: want{"properties.mode": "Incremental", "properties.parameters.prefix.value": "web"}},
+	{Args: "deployment operation group list -g rg -n d", Want: want{"": "len:2", "0.properties.provisioningOperation": "Create"}, Save: save{"operation": "0.operationId"}},
+	{Args: "deployment operation group show -g rg -n d --operation-ids {operation}", Want: want{"0.properties.provisioningState": "Succeeded"}},
+	{Args: "deployment group export -g rg -n d", Want: want{"contentVersion": "1.0.0.0"}},
+	{Args: "deployment group wait -g rg -n d --created"},
+	{Args: "deployment group cancel -g rg -n d", Exit: 1, Says: "DeploymentCannotBeCancelled"},
+	{Args: "deployment group create -g rg -n d -f {small} --rollback-on-error", Want: want{"properties.onErrorDeployment.type": "LastSuccessful"}},
+	{Args: "deployment group create -g rg -n d --template-spec {rg}/providers/Microsoft.Resources/templateSpecs/t/versions/1", Exit: 1, Says: "templateSpecs"},
+	{Args: "group export -n rg --include-parameter-default-value", Want: want{"resources": "len:2", "parameters.virtualNetworks_net_name.defaultValue": "net"}},
+	{Args: "deployment group delete -g rg -n d"},
+	{Args: "deployment group show -g rg -n d", Exit: 3, Says: "DeploymentNotFound"},
+}
+
+// symbols are deployments of what Bicep writes, whose nullable parameters 2.45 asks for, and the mode Complete.
+var symbols = []step{
+	{Args: "group create -n rg -l eastus"},
+	{Args: "deployment group create -g rg -n d -f {small}"},
 	{Args: "deployment group create -g rg -n b -f {bicep}", Want: want{"properties.outputs.names.value": "len:2", "properties.outputs.names.value.0": "Standard", "properties.outputs.space.value": "10.1.0.0/16"}},
 	{Args: "deployment group what-if -g rg -n b -f {bicep} --no-pretty-print --exclude-change-types Ignore", Want: want{"changes": "len:2", "changes.0.changeType": "NoChange", "changes.1.changeType": "NoChange"}},
 	{Args: "deployment group what-if -g rg -n b -f {bicep} -p sku={%22name%22:%22Odd%22}", Exit: 1, Says: "The value is not part of the allowed value(s)"},
-	{Args: "deployment group what-if -g rg -n u -f {unknown}", Exit: 1, Says: "regions here have no availability zones"},
-	{Args: "deployment group list -g rg", Want: want{"": "len:2"}},
-	{Args: "deployment group show -g rg -n d", Want: want{"properties.mode": "Incremental", "properties.parameters.prefix.value": "web"}},
-	{Args: "deployment operation group list -g rg -n b", Want: want{"": "len:2", "0.properties.provisioningOperation": "Create"}, Save: save{"operation": "0.operationId"}},
-	{Args: "deployment operation group show -g rg -n b --operation-ids {operation}", Want: want{"0.properties.provisioningState": "Succeeded"}},
 	{Args: "deployment group export -g rg -n b", Want: want{"languageVersion": "2.0"}},
-	{Args: "deployment group wait -g rg -n b --created"},
-	{Args: "deployment group cancel -g rg -n b", Exit: 1, Says: "DeploymentCannotBeCancelled"},
 	{Args: "deployment group what-if -g rg -n d -f {small} --mode Complete --no-pretty-print --exclude-change-types NoChange", Want: want{"changes": "len:2", "changes.0.changeType": "Delete", "changes.1.changeType": "Delete"}},
 	{Args: "deployment group what-if -g rg -n d -f {small} --mode Complete --result-format ResourceIdOnly --no-pretty-print", Want: want{"changes": "len:4", "changes.0.changeType": "Deploy", "changes.0.before": ""}},
 	{Args: "deployment group create -g rg -n d -f {small} --mode Complete", Want: want{"properties.mode": "Complete"}},
@@ -134,11 +144,6 @@ var groups = []step{
 	{Args: "deployment group what-if -g rg -n d -f {empty} --mode Complete --no-pretty-print", Exit: 1, Says: "ScopeLocked"},
 	{Args: "deployment group create -g rg -n d -f {empty} --mode Complete", Exit: 1, Says: "DeploymentFailedCleanUp"},
 	{Args: "lock delete -g rg -n keep"},
-	{Args: "deployment group create -g rg -n d -f {small} --rollback-on-error", Want: want{"properties.onErrorDeployment.type": "LastSuccessful"}},
-	{Args: "deployment group create -g rg -n d --template-spec {rg}/providers/Microsoft.Resources/templateSpecs/t/versions/1", Exit: 1, Says: "templateSpecs"},
-	{Args: "group export -n rg --include-parameter-default-value", Want: want{"resources": "len:2", "parameters.virtualNetworks_net_name.defaultValue": "net"}},
-	{Args: "deployment group delete -g rg -n d"},
-	{Args: "deployment group show -g rg -n d", Exit: 3, Says: "DeploymentNotFound"},
 }
 
 // scopes are deployments to a subscription, a tenant and a management group.
@@ -208,15 +213,13 @@ var generic = []step{
 	{Args: "provider unregister -n Microsoft.Storage", Says: ""},
 	{Args: "provider show -n Microsoft.Storage", Want: want{"registrationState": "Unregistered"}},
 	{Args: "provider register -n Microsoft.Storage"},
-	{Args: "provider unregister -n Microsoft.Network"},
-	{Args: "resource create -g other -n auto --resource-type Microsoft.Network/networkSecurityGroups -p {}", Exit: 1, Says: "MissingSubscriptionRegistration"},
 	{Args: "provider unregister -n Microsoft.Resources", Exit: 1, Says: "CannotUnregisterProvider"},
 	{Args: "provider operation show --namespace Microsoft.Compute", Want: want{"name": "Microsoft.Compute"}},
 	{Args: "provider operation list", Want: want{"0.name": "*"}},
 	{Args: "provider permission list -n Microsoft.Compute", Want: want{"value": "len:0"}},
 }
 
-// registering is what az does when a namespace is not registered.
+// registering is what az does by itself when a namespace is not registered. In az network 2.45 crashes.
 var registering = []step{
 	{Args: "group create -n other -l eastus"},
 	{Args: "provider unregister -n Microsoft.Network"},

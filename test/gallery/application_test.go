@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,14 +61,7 @@ func newerApplications(t *testing.T, s *harness.Server) {
 
 // olderApplications is what Debian 12's az does with applications: it speaks other api-versions, through another library.
 func olderApplications(t *testing.T, s *harness.Server) {
-	path, err := exec.LookPath("az")
-	if err != nil {
-		t.Skip("not tested: no az is on PATH")
-	}
-	if out, err := exec.Command(path, "version", "--query", `"azure-cli"`, "-o", "tsv").Output(); strings.TrimSpace(string(out)) != "2.45.0" {
-		t.Skipf("not tested: the az on PATH is not Debian 12's 2.45.0 (%v)", err)
-	}
-	p := &side{Shell: s.ShellOf(t, "olderapps", path)}
+	p := &side{Shell: s.ShellOf(t, "olderapps", harness.Older(t))}
 	s.Vitrine(t, &p.tenant, "tenant", "create", "olderapps")
 	p.Login(t, p.tenant.AppID, p.tenant.Password, p.tenant.TenantID)
 	p.Setenv("AZURE_STORAGE_ACCOUNT", "olderacct")

@@ -67,7 +67,6 @@ var older = []step{
 	{Args: "sig image-definition show-community -l eastus --public-gallery-name {public} -i def", Want: want{"name": "def"}},
 	{Args: "sig image-version list-community -l eastus --public-gallery-name {public} -i def", Want: want{"": "len:1"}},
 	{Args: "sig image-version show-community -l eastus --public-gallery-name {public} -i def -e 1.0.0", Want: want{"name": "1.0.0"}},
-	{Args: "sig gallery-application create -g rg -r g -n a --os-type Linux", Exit: 1, Says: "NotSupported"},
 	{Args: "sig image-version delete -g rg -r g -i def -e 1.0.0"},
 	{Args: "sig image-definition delete -g rg -r g -i def"},
 	{Args: "sig delete -g rg -r g"},

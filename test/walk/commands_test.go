@@ -132,7 +132,6 @@ var galleryCommands = []command{
 	{"sig wait --subscription {S1} -g images -r second --created", "", 0},
 	{"sig image-definition create --subscription {S1} -g images -r second -i def -p pub -f off -s sku --os-type Linux --os-state generalized --hyper-v-generation V1 --query osState -o tsv", "Generalized", 0},
 	{"sig image-definition wait --subscription {S1} -g images -r second -i def --created", "", 0},
-	{"sig gallery-application create --subscription {S1} -g images -r second -n app --os-type Linux", `.*\(NotSupported\).*`, 1},
 	{"sig image-definition list --subscription {S1} -g images -r second --query [].name -o tsv", "def", 0},
 	{"sig image-definition show --subscription {S1} -g images -r second -i def --query identifier.offer -o tsv", "off", 0},
 	{"sig image-definition update --subscription {S1} -g images -r second -i def --set tags.x=y --query tags.x -o tsv", "y", 0},
