@@ -3,7 +3,9 @@ package cli
 import (
 	"net/netip"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"vitrine/internal/client"
@@ -15,6 +17,15 @@ func TestQuote(t *testing.T) {
 		if err != nil || string(out) != s {
 			t.Errorf("quote(%q) = %s, which the shell reads as %q (%v)", s, quote(s), out, err)
 		}
+	}
+}
+
+// The lines stay good in whatever folder the shell goes to.
+func TestVariablesNameWholePaths(t *testing.T) {
+	t.Chdir(t.TempDir())
+	set, _ := (&env{data: "data"}).variables(client.Server{}, true)
+	if last := set[len(set)-1]; last[0] != "AZURE_CONFIG_DIR" || !filepath.IsAbs(last[1]) || !strings.HasSuffix(last[1], "/data/azure") {
+		t.Error(last)
 	}
 }
 

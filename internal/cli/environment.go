@@ -22,7 +22,11 @@ func (e *env) variables(s client.Server, configDir bool) (set [][2]string, unset
 		{"AZURE_CORE_COLLECT_TELEMETRY", "no"},
 	}
 	if configDir {
-		set = append(set, [2]string{"AZURE_CONFIG_DIR", filepath.Join(e.data, "azure")})
+		dir := filepath.Join(e.data, "azure")
+		if whole, err := filepath.Abs(dir); err == nil { // the shell goes to other folders, and az would make it anew in each
+			dir = whole
+		}
+		set = append(set, [2]string{"AZURE_CONFIG_DIR", dir})
 	}
 	return set, []string{"CURL_CA_BUNDLE", "SSL_CERT_DIR"} // curl believes either before SSL_CERT_FILE
 }

@@ -221,6 +221,7 @@ func TestHostilePathsAreNoFaultsOfOurs(t *testing.T) {
 	for _, token := range []string{"%00", "%ff", strings.Repeat("x", 2000)} {
 		w.do("owner", "GET", widgets+"?$skiptoken="+token, "").is(400, "InvalidQueryParameterValue")
 	}
+	w.do("owner", "GET", widgets+"?$filter=tagName%20eq%20'x'", "").is(400, "InvalidFilterInQueryString")
 	w.do("owner", "GET", "/subscriptions/"+subA+"/operationresults/"+long, "").is(404, "NotFound")
 }
 
@@ -341,7 +342,7 @@ func TestPages(t *testing.T) {
 		}
 		return nil
 	})
-	if pages, names := w.pages(widgets + "?$filter=a%20b"); pages != 3 || names != 1001 {
+	if pages, names := w.pages(widgets + "?detail=a%20b"); pages != 3 || names != 1001 {
 		t.Errorf("%d pages with %d names", pages, names)
 	}
 	if pages, names := w.pages("/subscriptions/" + subA + "/providers/Vitrine.Test/marks"); pages != 2 || names != 501 {

@@ -175,6 +175,9 @@ func (k *kind[T]) find(ctx context.Context, tx store.Tx, p *pass, l *Listing) ([
 		all, err := k.List(ctx, l)
 		return onward(all, after), err
 	}
+	if f := p.Query.Get("$filter"); f != "" { // everything, for who asked for some, would be taken for them
+		return nil, arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%.200s' specified in the query string: lists of '%s' are not filtered by this installation.", f, k.Type)
+	}
 	prefix := strings.TrimSuffix(holder(p.id).Key(), "/") + "/"
 	if len(p.id.Types) > 0 || p.id.Scope != "" { // a child collection: direct children only
 		prefix = p.id.Key() + "/" + strings.ToLower(p.tail) + "/"

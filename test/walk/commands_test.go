@@ -51,6 +51,8 @@ var groupCommands = []command{
 	{"group create -n scratch -l westus --tags a=b --query tags.a -o tsv", "b", 0},
 	{"group show -n scratch --query location -o tsv", "westus", 0},
 	{"group list --query length(@)", "2", 0},
+	{"group list --tag A=b --query [].name -o tsv", "scratch", 0},
+	{"group list --tag a=c --query length(@)", "0", 0},
 	{"group exists -n scratch", "true", 0},
 	{"group update -n scratch --set tags.c=d --query tags.c -o tsv", "d", 0},
 	{"group create -n scratch -l eastus", `.*\(InvalidResourceGroupLocation\).*`, 1},

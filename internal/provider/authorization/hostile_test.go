@@ -171,3 +171,13 @@ func mustStatus(err error) int {
 	}
 	return 500
 }
+
+func TestLockNotesAreBounded(t *testing.T) {
+	w := newWorld(t)
+	at := group + "/providers/Microsoft.Authorization/locks/l"
+	notes := func(n int) any {
+		return map[string]any{"properties": map[string]any{"level": "CanNotDelete", "notes": strings.Repeat("\u00e4", n)}}
+	}
+	w.refused(400, "InvalidParameter", "512 characters", owner, "PUT", at, notes(513))
+	w.ok(201, owner, "PUT", at, notes(512))
+}

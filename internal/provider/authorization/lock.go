@@ -3,6 +3,7 @@ package authorization
 import (
 	"context"
 	"strings"
+	"unicode/utf8"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -54,6 +55,9 @@ func registerLocks(c *control.Control) {
 			scope := w.ID.Parent()
 			if scope.Subscription == "" {
 				return arm.Errorf(400, "InvalidLockScope", "A lock can be put on a subscription, a resource group or a resource, not on '%s'.", scope)
+			}
+			if n := w.New.Properties.Notes; n != nil && utf8.RuneCountInString(*n) > 512 { // Azure's reference of locks: "Maximum of 512 characters."
+				return arm.Errorf(400, "InvalidParameter", "The value of parameter notes is invalid: the notes of a lock have at most 512 characters.").At("notes")
 			}
 			w.New.Properties.Scope = scope.Key()
 			if err := scopeExists(w.Tx, scope); err != nil {

@@ -129,7 +129,7 @@ func unfold(raw []byte) ([]byte, error) {
 }
 
 func checkName(name string) *arm.Error {
-	if regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_().-]{0,88}[A-Za-z0-9_()-]?$`).MatchString(name) {
+	if regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_().-]{0,88}[A-Za-z0-9_()-])?$`).MatchString(name) {
 		return nil
 	}
 	return arm.Errorf(400, "BadRequest", "The management group name '%.100s' is not valid: 1 to 90 letters, digits, '-', '_', '(', ')' and '.', not ending in '.'.", name)

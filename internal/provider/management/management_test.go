@@ -208,6 +208,16 @@ func TestPatchIsFlat(t *testing.T) {
 	w.expect(400, admin, "PATCH", "prod", `{"parentGroupId":7}`)
 }
 
+func TestNames(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"x.", "-x", ".x", "x%20y", "x%3By", "%C3%A9", strings.Repeat("x", 91)} {
+		w.expect(400, admin, "PUT", name, `{}`)
+	}
+	for _, name := range []string{"x", "x-", "x.y", "CON", strings.Repeat("x", 90)} {
+		w.expect(200, admin, "PUT", name, `{}`)
+	}
+}
+
 func member(v any, names ...string) any {
 	for _, name := range names {
 		m, ok := v.(map[string]any)

@@ -51,6 +51,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 		Versions: versions, Tracked: true, Patch: true,
 		Name: groupName,
 		Put:  func(context.Context, *control.Write[Group]) error { return nil },
+		List: listGroups,
 		Delete: func(_ context.Context, w *control.Write[Group]) error {
 			return w.Begin(deleteGroup, w.Caller)
 		},

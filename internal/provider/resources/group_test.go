@@ -126,6 +126,28 @@ func TestSeesOneGallery(t *testing.T) {
 	w.Refused(inB, "GET", "/subscriptions/"+subA, "", "401 InvalidAuthenticationTokenTenant", tenantB)
 }
 
+// az group list --tag sends a filter; who then deletes what is listed must not get all groups.
+func TestListGroups(t *testing.T) {
+	w := newWorld(t)
+	w.OK(inA, "PUT", "/subscriptions/"+subA+"/resourceGroups/one", `{"location":"westus","tags":{"env":"it's"}}`)
+	w.OK(inA, "PUT", "/subscriptions/"+subA+"/resourceGroups/two", `{"location":"westus","tags":{"env":"prod"}}`)
+	for filter, want := range map[string]string{
+		"": "one rg two", "tagname eq 'env'": "one two", "tagName eq 'env' and tagValue eq 'prod'": "two", "tagname eq 'env' and tagvalue eq 'it''s'": "one",
+		"tagname eq 'ENV' and tagvalue eq 'prod'": "two", "tagname eq 'env' and tagvalue eq 'PROD'": "", "tagname eq 'none'": "", "name eq 'TWO'": "two", "location eq 'West US'": "one two",
+	} {
+		var names []string
+		for _, v := range w.Get(inA, "/subscriptions/"+subA+"/resourceGroups?$filter="+filter)["value"].([]any) {
+			names = append(names, strings.ToLower(at(v, "name").(string)))
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%q: %q, want %q", filter, got, want)
+		}
+	}
+	for _, filter := range []string{"zz", "resourceType eq 'x'", "tagName ne 'x'", "tagValue eq 'prod'"} {
+		w.Refused(inA, "GET", "/subscriptions/"+subA+"/resourceGroups?$filter="+filter, "", "400 InvalidFilterInQueryString", "Invalid $filter")
+	}
+}
+
 func TestListResources(t *testing.T) {
 	w := newWorld(t)
 	w.OK(inA, "PUT", "/subscriptions/"+subA+"/resourceGroups/other", `{"location":"westus"}`)

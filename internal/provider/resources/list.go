@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"vitrine/internal/arm"
@@ -74,6 +75,21 @@ func listResources(_ context.Context, c *control.Call) (any, error) {
 	return control.Raw(map[string]any{"value": list})
 }
 
+// listGroups serves the groups of a subscription; with az group list --tag, those of a tag.
+func listGroups(_ context.Context, l *control.Listing) ([]*control.Resource[Group], error) {
+	f, err := parseResourceFilter(l.Query.Get("$filter"))
+	if err != nil {
+		return nil, err
+	}
+	if f.group != "" || f.typ != "" {
+		return nil, arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", l.Query.Get("$filter"))
+	}
+	all, err := control.Select[Group](l.Tx, store.Query{Kind: control.GroupKind, Prefix: l.Scope.Key() + "/"})
+	return slices.DeleteFunc(all, func(g *control.Resource[Group]) bool {
+		return !f.matches(resourceView{Name: g.Name, Location: g.Location, Tags: g.Tags})
+	}), err
+}
+
 // groupThere refuses the list of a group that does not exist, to those who may know.
 func groupThere(c *control.Call, allows func(action string, id arm.ID) bool) error {
 	id := arm.ID{Subscription: c.Names["subscription"], ResourceGroup: c.Names["group"]}
@@ -118,7 +134,11 @@ func parseResourceFilter(text string) (resourceFilter, error) {
 		if len(parts) != 3 || !strings.EqualFold(parts[1], "eq") || fields[strings.ToLower(parts[0])] == nil {
 			return f, arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", text)
 		}
-		*fields[strings.ToLower(parts[0])] = strings.Trim(parts[2], "'")
+		value := strings.TrimSuffix(strings.TrimPrefix(parts[2], "'"), "'")
+		*fields[strings.ToLower(parts[0])] = strings.ReplaceAll(value, "''", "'")
+	}
+	if f.value != "" && f.tag == "" { // of which tag?
+		return f, arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", text)
 	}
 	return f, nil
 }
@@ -131,6 +151,10 @@ func (f resourceFilter) matches(v resourceView) bool {
 	if f.tag == "" {
 		return true
 	}
-	value, ok := v.Tags[f.tag]
-	return ok && eq(f.value, value)
+	for name, value := range v.Tags { // of tags the names have no case, the values do
+		if strings.EqualFold(name, f.tag) && (f.value == "" || f.value == value) {
+			return true
+		}
+	}
+	return false
 }
