@@ -10,8 +10,8 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/directory"
-	"vitrine/internal/directory/guess"
 	"vitrine/internal/directory/consent"
+	"vitrine/internal/directory/guess"
 	"vitrine/internal/graph/odata"
 )
 
