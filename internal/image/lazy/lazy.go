@@ -5,7 +5,7 @@
 // come from, how they are verified, or who reads:
 //
 //	guest ── ReadAt ──┬─ in the file ─▶ pread
-//	                  └─ not yet ─▶ Fetch, once for all who wait ─▶ PATH.part ┐ then, every second: part synced, and only
+//	                  └─ not yet ─▶ Fetch, once for all who wait ─▶ PATH.part ┐ then, now and then: part synced, and only
 //	Hydrate ── while no guest waits, below a rate ─▶ Fetch ─▶ PATH.part      ─┘ after it the bits in PATH.map
 //	all there ─▶ part synced ─▶ renamed to PATH ─▶ map removed
 //
@@ -108,8 +108,10 @@ type flight struct {
 const (
 	partSuffix = ".part"
 	mapSuffix  = ".map"
-	saveTime   = time.Second
-	maxFaults  = 100 // that are remembered
+	// saveTime is between two looks at what is to be saved. Each waits for the disk, and what is written meanwhile may wait too; what
+	// a crash loses is fetched again.
+	saveTime  = 5 * time.Second
+	maxFaults = 100 // that are remembered
 )
 
 // Partial names what stands beside PATH until it is there.
@@ -323,17 +325,33 @@ func (b *Base) ReadAt(p []byte, off int64) (int, error) {
 	if err := b.wait(missing, got); err != nil {
 		return 0, err
 	}
-	if _, err := b.part.ReadAt(p, off); err != nil {
-		return 0, fmt.Errorf("lazy: %w", err)
-	}
+	at := 0 // what is before is in p
 	for k, i := range missing {
-		e := b.Entries[i]
-		if got[k] != nil {
-			from := max(off, e.Offset)
-			copy(p[from-off:], got[k][from-e.Offset:])
+		if got[k] == nil {
+			continue
 		}
+		e := b.Entries[i]
+		from := int(max(0, e.Offset-off))
+		if err := b.read(p[at:from], off+int64(at)); err != nil {
+			return 0, err
+		}
+		at = from + copy(p[from:], got[k][off+int64(from)-e.Offset:])
+	}
+	if err := b.read(p[at:], off+int64(at)); err != nil {
+		return 0, err
 	}
 	return len(p), end
+}
+
+// read reads what is in the file.
+func (b *Base) read(p []byte, off int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if _, err := b.part.ReadAt(p, off); err != nil {
+		return fmt.Errorf("lazy: %w", err)
+	}
+	return nil
 }
 
 // missing lists the entries in a stretch that the file does not have.

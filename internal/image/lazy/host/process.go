@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -35,6 +36,7 @@ type Process struct {
 const (
 	maxClients = 512
 	tickTime   = time.Second
+	softMemory = 256 << 20
 	// waitTime is how long a client that asks for an export, and a read that needs a key, wait for the server to declare it.
 	waitTime = 30 * time.Second
 )
@@ -67,6 +69,9 @@ func Serve(ctx context.Context, c Process) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("bases: %w", err)
 	}
+	// Each chunk is garbage a moment after it was read, and little else is: with the default, every fortieth would wait for a collection.
+	debug.SetGCPercent(800)
+	debug.SetMemoryLimit(softMemory)
 	_, left := os.Stat(identityFile(c.Dir))
 	self, err := proc.Identify(os.Getpid())
 	if err != nil {
