@@ -93,6 +93,9 @@ func (b *bench) collected(ctx context.Context, dir string, tenant client.Tenant,
 		return c, err
 	}
 	ask := getter{o.http, armURL + version + "?api-version=" + versionGallery, map[string]string{"Authorization": "Bearer " + token.AccessToken}, o.process}
+	if _, err := ask.hammer(ctx, time.Second); err != nil { // a server that has just started is no measure
+		return c, err
+	}
 	quiet, cancel := context.WithTimeout(ctx, pacedBefore)
 	defer cancel()
 	first, err := ask.pace(ctx, quiet.Done())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,11 @@ import (
 	"strings"
 	"time"
 )
+
+// findings are what profiles of missed targets have shown; written by hand.
+//
+//go:embed findings.md
+var findings string
 
 // result is what a row left, kept as a file so that rows can be measured one by one.
 type result struct {
@@ -67,6 +73,7 @@ func report(dir, results string) error {
 			text.WriteString(g.markdown())
 		}
 	}
+	text.WriteString("\n" + findings)
 	fmt.Print(text.String())
 	err := os.WriteFile(filepath.Join(dir, "RESULTS.md"), []byte(text.String()), 0o644)
 	if whole && results != "" {
