@@ -121,7 +121,6 @@ func TestAz(t *testing.T) {
 		containers(t, p)
 		blobs(t, p)
 		copies(t, p)
-		roles(t, p)
 	})
 }
 

@@ -79,7 +79,7 @@ func copies(t *testing.T, p *place) {
 		{Args: "storage blob show -c box -n two.vhd", Want: want{"properties.copy.status": "success", "properties.contentLength": "~3.14624e.06"}},
 		{Args: "storage blob download -c far -n far.vhd -f {dir}/far.vhd --account-name {a}2 --account-key {key2} --no-progress"},
 		// Disks and snapshots.
-		{Args: "disk create -g rg -n d --source {host}/box/disk.vhd --source-storage-account-id {group}/providers/Microsoft.Storage/storageAccounts/{a} -l westeurope --os-type Linux", Want: want{"creationData.createOption": "Import", "diskSizeGB": "1", "provisioningState": "Succeeded"}},
+		{Args: "disk create -g rg -n d --source {host}/box/disk.vhd --source-storage-account-id {group}/providers/Microsoft.Storage/storageAccounts/{a} -l westeurope --os-type Linux", Want: want{"creationData.createOption": "Import", "diskSizeBytes": "~1.073741824e.09", "provisioningState": "Succeeded"}},
 		{Args: "snapshot create -g rg -n s --source {host}/box/two.vhd --source-storage-account-id {group}/providers/Microsoft.Storage/storageAccounts/{a} -l westeurope", Want: want{"provisioningState": "Succeeded"}},
 		{Args: "disk create -g rg -n e --source {host}/box/no.vhd --source-storage-account-id {group}/providers/Microsoft.Storage/storageAccounts/{a} -l westeurope", Exit: 1, Says: "page blobs"},
 		{Args: "disk create -g rg -n f --source {host}/box/none.vhd --source-storage-account-id {group}/providers/Microsoft.Storage/storageAccounts/{a} -l westeurope", Exit: 1, Says: "BlobNotFound"},
