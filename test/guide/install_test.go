@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"vitrine/internal/blob/s3blob/s3test"
 	"vitrine/test/playbook"
 )
 
-// TestInstall executes the commands of install.md: the same lines, with a private folder and a free port.
+// TestInstall executes the commands of install.md: the same lines, with a private folder, a free port and a real S3 server.
 func TestInstall(t *testing.T) {
 	s := playbook.NewStage(t)
+	gateway := s3test.Start(t, "images")
 	page := playbook.Read(t, "docs/guide/install.md")
 	data, port := s.At("home/data"), "8440"
 	var run playbook.Page
@@ -21,7 +23,7 @@ func TestInstall(t *testing.T) {
 		if b.Kind != "console" {
 			continue
 		}
-		text := strings.ReplaceAll(b.Text, "/var/lib/vitrine", data)
+		text := strings.NewReplacer("/var/lib/vitrine", data, "store.example:9000", "http://"+gateway.Address, "/etc/vitrine/s3", gateway.Credentials).Replace(b.Text)
 		b.Kind, b.Text = "sh", ""
 		for line := range strings.Lines(text) {
 			switch command, ok := strings.CutPrefix(line, "$ "); {
@@ -38,12 +40,14 @@ func TestInstall(t *testing.T) {
 		}
 		run.Blocks = append(run.Blocks, b)
 	}
-	if len(run.Blocks) != 2 {
-		t.Fatalf("%d console blocks, want 2: serve, and the operator's commands", len(run.Blocks))
+	if len(run.Blocks) != 4 {
+		t.Fatalf("%d console blocks, want 4: serve, the operator's commands, quotas, an object store", len(run.Blocks))
 	}
-	contoso := "…\n… contoso …\n"
-	run.Blocks[1].Output = &contoso
-	run.Blocks = append(run.Blocks, playbook.Block{Page: page.Name, Kind: "sh", Text: "kill $server\nwait $server\n"})
+	contoso, quota := "…\n… contoso …\n", "…\n… contoso … 2199023255552 …\n"
+	run.Blocks[1].Output, run.Blocks[2].Output = &contoso, &quota
+	end := playbook.Block{Page: page.Name, Kind: "sh", Text: "kill $server\nwait $server\nrm said\n"}
+	run.Blocks = slices.Insert(run.Blocks, 3, end)
+	run.Blocks = append(run.Blocks, end)
 	s.Run(run)
 }
 
@@ -73,7 +77,7 @@ func TestImportExport(t *testing.T) {
 func TestNothingUntested(t *testing.T) {
 	allowed := map[string]int{
 		"docs/guide/first-walk.md console": 1, // builds the program and the guest, as make test did before
-		"docs/guide/install.md console":    2, // TestInstall
+		"docs/guide/install.md console":    4, // TestInstall
 		"docs/guide/install.md ini":        2, // a service's files, no commands
 	}
 	found := map[string]int{}
