@@ -36,6 +36,7 @@ type driver struct {
 	session string   // folder of our temporary files
 	lock    *os.File // held as long as the process lives
 	temps   atomic.Int64
+	flying  atomic.Int64 // bytes that are being written
 }
 
 // Open uses the folder root, which it makes if need be, and removes what crashed processes left half written. The
@@ -100,7 +101,7 @@ func (d *driver) path(key string) string { return filepath.Join(d.root, filepath
 const maxReserve = 64 << 20
 
 // room refuses early: a file system that is quite full fails whoever comes next, and not us alone.
-func (d *driver) room(n int) error {
+func (d *driver) room(n int64) error {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(d.lock.Fd()), &st); err != nil {
 		return fmt.Errorf("statfs: %w", err)
@@ -122,7 +123,10 @@ func full(err error) error {
 
 // write makes a temporary file with data; durable says whether to wait for the disk.
 func (d *driver) write(data []byte, durable bool) (string, error) {
-	if err := d.room(len(data)); err != nil {
+	// Who else writes now counts too, or all would find the same room.
+	flying := d.flying.Add(int64(len(data)))
+	defer d.flying.Add(-int64(len(data)))
+	if err := d.room(flying); err != nil {
 		return "", err
 	}
 	path := filepath.Join(d.session, strconv.FormatInt(d.temps.Add(1), 36))
