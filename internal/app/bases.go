@@ -9,16 +9,16 @@ import (
 	"vitrine/internal/blob"
 	"vitrine/internal/image"
 	"vitrine/internal/image/lazy/host"
+	"vitrine/internal/image/packs"
 	"vitrine/internal/vm"
 )
 
 // basesDir is where the process that serves bases keeps its lock and its log. Not in DATA/image, which is for bytes.
 func basesDir(data string) string { return filepath.Join(data, "nbd") }
 
-// openBases has machines run on images whose bytes are not copied yet. A runtime that an installation brings gets whole files,
-// and so do machines whose images lie in an object store: where a chunk lies in which pack, the database knows, and the process has none.
+// openBases has machines run on images whose bytes are not copied yet. A runtime that an installation brings gets whole files.
 func (a *App) openBases() (err error) {
-	if a.cfg.Machines != nil || a.cfg.Blobs != "" {
+	if a.cfg.Machines != nil {
 		return nil
 	}
 	sockets, err := vm.SocketDir(a.cfg.Data)
@@ -50,12 +50,15 @@ func ServeBases(ctx context.Context, dir, blobs string) error {
 	if err != nil {
 		return err
 	}
-	buckets, _, err := openBuckets(ctx, data, blobs, func(_ string, objects *blob.Bucket) (*blob.Bucket, error) { return objects, nil })
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	buckets, _, err := openBuckets(ctx, data, blobs, func(region string, objects *blob.Bucket) (*blob.Bucket, error) {
+		return packs.NewReader(packs.ReaderConfig{Bucket: objects, Log: log.With("region", region)}) // it has no database
+	})
 	if err != nil {
 		return err
 	}
 	return host.Serve(ctx, host.Process{Dir: dir, Sockets: sockets, Bases: image.Bases(imageDir(data)), Buckets: buckets, Place: blobs, Regions: regions(),
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+		Log: log})
 }
 
 func imageDir(data string) string { return filepath.Join(data, "image") }

@@ -34,7 +34,8 @@ var (
 	ErrKey      = errors.New("blob: bad key")
 	ErrRange    = errors.New("blob: range outside the object")
 	ErrTooLarge = errors.New("blob: object too large")
-	ErrFull     = errors.New("blob: no room is left") // or only what is kept for whoever must write to free some
+	ErrFull     = errors.New("blob: no room is left")               // or only what is kept for whoever must write to free some
+	ErrAway     = errors.New("blob: the objects cannot be had now") // a server does not answer, or refuses: no fault of the bytes
 )
 
 // IsFull says whether an error comes of a disk without room, whether a back-end says so or the system.

@@ -19,7 +19,7 @@ func (k keyFault) Unwrap() error { return k.error }
 // damage says whether err, met on the way from an object to its content, is a fault of the stored bytes.
 func damage(err error) bool {
 	_, ours := errors.AsType[keyFault](err)
-	return !ours && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	return !ours && !errors.Is(err, blob.ErrAway) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // keys finds the keys of a domain for the codec. A key that nobody knows is damage: its id stands in the object.

@@ -9,18 +9,23 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"vitrine/internal/blob/s3blob/s3test"
 	"vitrine/test/harness"
 )
 
 // lazyWalk is a machine that boots from an image of which nothing is copied.
 type lazyWalk struct {
-	*crash // for its ways to deploy
-	sum    string
+	*crash  // for its ways to deploy
+	sum     string
+	payload []byte
+	objects []string       // the server's arguments, where bytes lie elsewhere than in the data folder
+	gateway *s3test.Server // there; nil: in the data folder
 }
 
 // payloadSize is what lies in the guest's root file system, to be read long after the boot.
@@ -28,12 +33,28 @@ const payloadSize = 40 << 20
 
 // TestLazyBoot: a machine is created without a byte of its image being copied, boots by SSH, and reads on while the process that
 // serves its disk, and the server, are killed; in the end the base is a file, which the next machine uses at once.
-func TestLazyBoot(t *testing.T) {
+func TestLazyBoot(t *testing.T) { lazyBoot(t, nil) }
+
+// TestLazyBootFromObjects is the same with the bytes in packs of an S3 server, which a collection rewrites before the guest reads them:
+// the process finds them without the server's database.
+func TestLazyBootFromObjects(t *testing.T) { lazyBoot(t, s3test.Start(t, "images")) }
+
+func lazyBoot(t *testing.T, gateway *s3test.Server) {
+	t.Helper()
 	harness.Need(t, have("qemu-system-x86_64") && have("ssh") && have("ssh-keygen"), "QEMU or ssh is not installed")
 	harness.Need(t, have("debugfs"), "debugfs is not installed (Debian: e2fsprogs)")
 	t.Parallel()
-	l := &lazyWalk{crash: &crash{world: prepareBy(t, true, (*world).groupByARM)}}
+	l := &lazyWalk{gateway: gateway}
+	if gateway != nil {
+		l.objects = []string{"--blobs", gateway.URL("images", "vitrine")}
+	}
+	l.crash = &crash{world: prepareBy(t, true, (*world).groupByARM, l.objects...)}
 	l.sshKey()
+	l.payload = make([]byte, payloadSize)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(l.payload)
+	if gateway != nil {
+		l.share()
+	}
 	l.fatten()
 	l.restart("--hydrate-rate", "-1")
 	l.deploy(l.groupID(), "first", "start")
@@ -45,6 +66,9 @@ func TestLazyBoot(t *testing.T) {
 	guest.answers("hostname")
 	if n := l.kept(part[0]); n == 0 || n > payloadSize { // its own 23 MB, and not the payload
 		t.Errorf("%d bytes were copied by the time the guest answered", n)
+	}
+	if gateway != nil {
+		l.rewrite()
 	}
 	l.readsOn(guest, part[0])
 	l.restart("--hydrate-rate", "0")
@@ -74,11 +98,8 @@ func (l *lazyWalk) fatten() {
 	l.t.Helper()
 	dir := l.t.TempDir()
 	raw, payload := filepath.Join(dir, "fat.raw"), filepath.Join(dir, "payload")
-	content := make([]byte, payloadSize)
-	r := rand.NewChaCha8([32]byte{1})
-	_, _ = r.Read(content)
-	l.sum = fmt.Sprintf("%x", md5.Sum(content))
-	if err := os.WriteFile(payload, content, 0o644); err != nil {
+	l.sum = fmt.Sprintf("%x", md5.Sum(l.payload))
+	if err := os.WriteFile(payload, l.payload, 0o644); err != nil {
 		l.t.Fatal(err)
 	}
 	if out, err := exec.Command("qemu-img", "convert", "-O", "raw", harness.Guest(l.t), raw).CombinedOutput(); err != nil {
@@ -90,6 +111,51 @@ func (l *lazyWalk) fatten() {
 	}
 	l.version = l.image + "/versions/2.0.0"
 	l.publish(raw, l.version)
+}
+
+const shared = "1.8.0"
+
+// share publishes, before the guest's image, a disk that has a part of the payload among twice as much else: they lie in the same packs.
+func (l *lazyWalk) share() {
+	l.t.Helper()
+	var mixed []byte
+	noise := rand.NewChaCha8([32]byte{2})
+	for at := payloadSize / 2; at < payloadSize; at += 1 << 20 {
+		other := make([]byte, 2<<20)
+		_, _ = noise.Read(other)
+		mixed = append(append(mixed, l.payload[at:at+1<<20]...), other...)
+	}
+	raw := filepath.Join(l.t.TempDir(), "mixed.raw")
+	if err := os.WriteFile(raw, mixed, 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	l.publish(raw, l.image+"/versions/"+shared)
+}
+
+// rewrite deletes that disk and collects: what the guest needs of those packs moves to others.
+func (l *lazyWalk) rewrite() {
+	l.t.Helper()
+	packs := func() (list []string) {
+		l.t.Helper()
+		list, err := filepath.Glob(filepath.Join(l.gateway.Root, "images", "vitrine", "eastus", "packs", "*", "*"))
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		return list
+	}
+	before := packs()
+	l.do("contoso", http.MethodDelete, l.image+"/versions/"+shared, "2024-03-03", nil, nil)
+	l.vitrine(nil, "image", "collect", "--grace", "0s")
+	now := packs()
+	gone := 0
+	for _, p := range before {
+		if !slices.Contains(now, p) {
+			gone++
+		}
+	}
+	if gone < 2 {
+		l.t.Fatalf("the collection rewrote %d of %d packs", gone, len(before))
+	}
 }
 
 // rootOffset finds the partition named root in a GPT.
@@ -117,7 +183,7 @@ func rootOffset(t *testing.T, raw string) uint64 {
 func (l *lazyWalk) restart(args ...string) {
 	l.t.Helper()
 	l.stop()
-	l.args = args
+	l.args = append(slices.Clone(l.objects), args...)
 	l.run()
 }
 
@@ -189,6 +255,7 @@ func (l *lazyWalk) readsOn(guest guestAccess, part string) {
 	l.await("another process to serve the base", time.Minute, func() bool { pids := l.serving(); return len(pids) == 1 && pids[0] != old })
 	more(8 << 20)
 	l.kill()
+	more(12 << 20) // with the server away
 	kill()
 	l.await("the killed process to be gone", time.Minute, func() bool { return len(l.serving()) == 0 })
 	if n := l.kept(part) - before; n > payloadSize*9/10 {

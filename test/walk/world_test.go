@@ -34,12 +34,12 @@ func prepare(t *testing.T, roles bool) *world {
 	return prepareBy(t, roles, (*world).makeGroup)
 }
 
-// prepareBy makes the consumer's group in a way of the caller's.
-func prepareBy(t *testing.T, roles bool, makeGroup func(*world)) *world {
+// prepareBy makes the consumer's group in a way of the caller's; args are of the server.
+func prepareBy(t *testing.T, roles bool, makeGroup func(*world), args ...string) *world {
 	t.Helper()
 	image := harness.Guest(t)
 	harness.Need(t, have("qemu-img"), "qemu-img is not installed")
-	w := &world{server: start(t)}
+	w := &world{server: start(t, args...)}
 	w.vitrine(&w.t1, "tenant", "create", "contoso")
 	w.vitrine(&w.t2, "tenant", "create", "fabrikam")
 	w.vitrine(&w.app, "app", "create", "imageConsumer", "--tenant", "contoso", "--multi-tenant")

@@ -15,7 +15,7 @@ import (
 var (
 	errExists        = errors.New("the object exists")
 	errUnconditional = errors.New("the server does not know conditional puts")
-	errBroken        = errors.New("the answer broke off")
+	errBroken        = fmt.Errorf("%w: the answer broke off", blob.ErrAway)
 )
 
 // meaning says what an error of the client is to the callers of blob. Codes are S3's (API reference, "Error responses") where they are
@@ -30,7 +30,7 @@ func meaning(ctx context.Context, err error) error {
 	r := minio.ToErrorResponse(err)
 	switch {
 	case r.Code == "NoSuchBucket":
-		return err // no object: everything is missing, and that must not look like one
+		return fmt.Errorf("%w: %w", blob.ErrAway, err) // no object: everything is missing, and that must not look like one
 	case r.Code == "NoSuchKey" || r.StatusCode == http.StatusNotFound:
 		return blob.ErrNotFound
 	case r.Code == "InvalidRange" || r.StatusCode == http.StatusRequestedRangeNotSatisfiable:
@@ -44,7 +44,7 @@ func meaning(ctx context.Context, err error) error {
 	case r.StatusCode == http.StatusInsufficientStorage || fullCode(r.Code) || strings.Contains(r.Message, "no space left on device"):
 		return fmt.Errorf("%w: %s", blob.ErrFull, r.Message)
 	}
-	return err
+	return fmt.Errorf("%w: %w", blob.ErrAway, err)
 }
 
 // fullCode is what servers call a lack of room: Ceph and others, MinIO, versitygw.

@@ -1,6 +1,7 @@
 package s3blob_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -22,4 +23,21 @@ func TestContractOnServer(t *testing.T) {
 		n++
 		return server.Bucket(fmt.Sprintf("b%d", n))
 	})
+}
+
+// A server that is away is neither an object that is missing nor one that is damaged.
+func TestServerAway(t *testing.T) {
+	gateway := s3test.Start(t, "images")
+	server, err := s3blob.Dial(t.Context(), gateway.Config("images"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway.Stop(t)
+	_, err = server.Bucket("b").Get(t.Context(), "k")
+	if !errors.Is(err, blob.ErrAway) || errors.Is(err, blob.ErrNotFound) {
+		t.Errorf("Get = %v", err)
+	}
+	if _, err = server.Bucket("b").List(t.Context(), "", "", 1); !errors.Is(err, blob.ErrAway) {
+		t.Errorf("List = %v", err)
+	}
 }

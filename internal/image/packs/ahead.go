@@ -27,6 +27,8 @@ type ahead struct {
 	windows []*window            // the latest last
 }
 
+func newAhead() *ahead { return &ahead{runs: map[string]following{}} }
+
 // following says where the last read of a pack ended and how many there were in a row.
 type following struct {
 	end int64
@@ -45,21 +47,21 @@ type window struct {
 }
 
 // read gives bytes of a pack.
-func (d *driver) read(ctx context.Context, p *pack, offset, length int64) ([]byte, error) {
+func (a *ahead) read(ctx context.Context, b *blob.Bucket, p *pack, offset, length int64, now time.Time) ([]byte, error) {
 	if blob.WantsItself(ctx) {
-		return d.Bucket.GetRange(ctx, p.key, offset, length)
+		return b.GetRange(ctx, p.key, offset, length)
 	}
-	w, mine := d.ahead.window(p, offset, length, d.Now())
+	w, mine := a.window(p, offset, length, now)
 	switch {
 	case w == nil:
 	case mine:
-		w.data, w.err = d.Bucket.GetRange(ctx, w.pack, w.from, w.to-w.from)
+		w.data, w.err = b.GetRange(ctx, w.pack, w.from, w.to-w.from)
 		close(w.done)
 		if w.err != nil {
-			d.ahead.forget(w)
+			a.forget(w)
 			return nil, w.err
 		}
-		return d.ahead.part(w, offset, length), nil
+		return a.part(w, offset, length), nil
 	default:
 		select {
 		case <-w.done:
@@ -67,10 +69,10 @@ func (d *driver) read(ctx context.Context, p *pack, offset, length int64) ([]byt
 			return nil, ctx.Err()
 		}
 		if w.err == nil { // else whoever read it may have given up
-			return d.ahead.part(w, offset, length), nil
+			return a.part(w, offset, length), nil
 		}
 	}
-	return d.Bucket.GetRange(ctx, p.key, offset, length)
+	return b.GetRange(ctx, p.key, offset, length)
 }
 
 // window finds the one that has these bytes, or says that the caller is to fill one; nil: neither.

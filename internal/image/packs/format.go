@@ -39,12 +39,7 @@ func buildAs(raw [idSize]byte, frames []frame) (pack []byte, spots []located) {
 	for _, f := range frames {
 		total += len(f.data)
 	}
-	b := make([]byte, 0, total)
-	b = append(b, magic...)
-	b = binary.BigEndian.AppendUint16(b, version)
-	b = binary.BigEndian.AppendUint16(b, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(frames)))
-	b = append(b, raw[:]...)
+	b := appendHead(make([]byte, 0, total), raw, len(frames))
 	for _, f := range frames {
 		spots = append(spots, located{f.id, uint32(len(b)), uint32(len(f.data))})
 		b = append(b, f.data...)
@@ -58,6 +53,14 @@ func buildAs(raw [idSize]byte, frames []frame) (pack []byte, spots []located) {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(b)-start))
 	b = append(b, sum[:]...)
 	return append(b, magic...), spots
+}
+
+func appendHead(b []byte, raw [idSize]byte, count int) []byte {
+	b = append(b, magic...)
+	b = binary.BigEndian.AppendUint16(b, version)
+	b = binary.BigEndian.AppendUint16(b, 0)
+	b = binary.BigEndian.AppendUint32(b, uint32(count))
+	return append(b, raw[:]...)
 }
 
 func sumOf(head, directory []byte) (sum digest.Digest) {

@@ -6,6 +6,7 @@
 //	chunks/<domain>/<aa>/<id> ── Batch ──▶ packs/<domain>/<pack>, and a record in the store ── Get ──▶ a range of it
 //	Delete ──▶ a record          Tidy ──▶ packs with little that lives are rewritten, those with nothing deleted
 //	other keys, and chunks that are objects of their own ──▶ the bucket below
+//	NewReader: without the store, by the packs' own directories; it only reads
 //
 // The records are the truth: what they say happens in their transactions, one after the other, so several servers may use the same
 // bucket. docs/design/image-format.md has the form of both.
@@ -53,7 +54,7 @@ type driver struct {
 	mu     sync.Mutex
 	places map[string]*place // by domain
 	batch  int64             // counts batches: what was looked up before the last one began is looked up again
-	ahead  ahead
+	ahead  *ahead
 }
 
 // New gives the bucket that gathers chunks in packs.
@@ -76,7 +77,7 @@ func New(c Config) (*blob.Bucket, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return blob.New(&driver{Config: c, places: map[string]*place{}, ahead: ahead{runs: map[string]following{}}}), nil
+	return blob.New(&driver{Config: c, places: map[string]*place{}, ahead: newAhead()}), nil
 }
 
 const chunkPrefix = "chunks/"
@@ -149,7 +150,7 @@ func (d *driver) Replace(ctx context.Context, key string, data []byte) error {
 func (d *driver) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	domain, id, ok := parse(key)
 	if !ok {
-		return d.below(ctx, key, offset, length)
+		return below(ctx, d.Bucket, key, offset, length)
 	}
 	p := d.place(domain)
 	var gone error
@@ -166,11 +167,13 @@ func (d *driver) Get(ctx context.Context, key string, offset, length int64) ([]b
 		case !ok && try == 0:
 			continue
 		case !ok && p.loose():
-			return d.below(ctx, key, offset, length)
+			return below(ctx, d.Bucket, key, offset, length)
 		case !ok:
 			return nil, fmt.Errorf("%w: %q", blob.ErrNotFound, key)
 		}
-		data, err := d.within(ctx, key, at, offset, length)
+		data, err := within(key, at, offset, length, func(offset, length int64) ([]byte, error) {
+			return d.ahead.read(ctx, d.Bucket, at.pack, offset, length, d.Now())
+		})
 		if !errors.Is(err, blob.ErrNotFound) {
 			return data, err
 		}
@@ -179,26 +182,27 @@ func (d *driver) Get(ctx context.Context, key string, offset, length int64) ([]b
 	return nil, gone
 }
 
-// within reads a part of a chunk's frame.
-func (d *driver) within(ctx context.Context, key string, at spot, offset, length int64) ([]byte, error) {
+// within reads a part of a chunk's frame from its pack.
+func within(key string, at spot, offset, length int64, read func(offset, length int64) ([]byte, error)) ([]byte, error) {
 	if length < 0 {
 		length = int64(at.length) - offset
 	}
 	if offset > int64(at.length) || length > int64(at.length)-offset {
 		return nil, fmt.Errorf("%w: %d bytes from %d of %q, which has %d", blob.ErrRange, length, offset, key, at.length)
 	}
-	data, err := d.read(ctx, at.pack, int64(at.offset)+offset, length)
+	data, err := read(int64(at.offset)+offset, length)
 	if err != nil {
 		return nil, fmt.Errorf("%s in %s: %w", key, at.pack.key, err)
 	}
 	return data, nil
 }
 
-func (d *driver) below(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+// below reads an object of the bucket in which packs lie too.
+func below(ctx context.Context, b *blob.Bucket, key string, offset, length int64) ([]byte, error) {
 	if length < 0 {
-		return d.Bucket.Get(ctx, key)
+		return b.Get(ctx, key)
 	}
-	return d.Bucket.GetRange(ctx, key, offset, length)
+	return b.GetRange(ctx, key, offset, length)
 }
 
 func (d *driver) Stat(ctx context.Context, key string) (blob.Info, error) {

@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"vitrine/internal/digest"
 )
 
-// The server follows its records and never reads a directory. This is how another reader does.
-
-var errPack = errors.New("malformed pack")
+// The server follows its records, and NewReader needs a directory alone. This is how somebody reads who has a whole pack.
 
 // open reads the directory of a whole pack and refuses anything that build does not make.
 func open(pack []byte) (raw [idSize]byte, spots []located, err error) {
