@@ -57,6 +57,8 @@ func Register(c *control.Control, cfg Config) *Provider {
 		Actions: []control.Action[Properties]{
 			{Name: "listKeys", Permission: AccountType + "/listkeys/action", Do: p.listKeys},
 			{Name: "regenerateKey", Permission: AccountType + "/regeneratekey/action", Do: p.regenerate},
+			{Name: "listAccountSas", Permission: AccountType + "/listAccountSas/action", Do: p.listAccountSAS},
+			{Name: "listServiceSas", Permission: AccountType + "/listServiceSas/action", Do: p.listServiceSAS},
 		},
 	})
 	control.Register(c, control.Spec[Service]{Type: ServiceType, Versions: versions, Async: control.Async{Create: 200},

@@ -5,5 +5,6 @@
 // here. Files, queues, tables and the hierarchical namespace are refused by name.
 //
 //	PUT storageAccounts/{a} ─▶ name reserved, two keys made and sealed, blobServices/default ─▶ 200
-//	POST listKeys ─▶ keys opened        https://{a}.blob.core.windows.net ─▶ Find ─▶ Account (keys, rules)
+//	POST listKeys ─▶ keys opened; listAccountSas, listServiceSas ─▶ a signature made with one
+//	https://{a}.blob.core.windows.net ─▶ Find ─▶ Account (keys, rules)
 package storage

@@ -145,7 +145,7 @@ func CheckDate(target, text string) *arm.Error {
 }
 
 // Future wants a new end of life to lie ahead; one that was set stays valid when its day has come.
-func Future(target, old, next string, now time.Time) error {
+func Future(target, old, next string, now time.Time) *arm.Error {
 	if t, _ := ParseDate(next); next != "" && next != old && !t.After(now) {
 		return Invalid(target, "The value of %s must be later than the current time: '%s'.", target, next)
 	}
@@ -166,13 +166,14 @@ func (d *Definition) Settle(old *Definition, v arm.Version, now time.Time) error
 		}
 	}
 	complete(d, v)
-	if err := Future("galleryImage.properties.endOfLifeDate", old.EndOfLifeDate, d.EndOfLifeDate, now); err != nil {
-		return err
+	var faults []*arm.Error
+	if f := Future("galleryImage.properties.endOfLifeDate", old.EndOfLifeDate, d.EndOfLifeDate, now); f != nil {
+		faults = append(faults, f)
 	}
 	if d.Architecture == "Arm64" && d.HyperVGeneration != "V2" {
-		return Invalid("galleryImage.properties.hyperVGeneration", "The architecture 'Arm64' requires hyperVGeneration 'V2'.")
+		faults = append(faults, Invalid("galleryImage.properties.hyperVGeneration", "The architecture 'Arm64' requires hyperVGeneration 'V2'."))
 	}
-	return secure(d)
+	return arm.Join(append(faults, secure(d)...))
 }
 
 // complete fills in the defaults, which depend on the api-version (gallery.md 2 and 6).
@@ -193,10 +194,10 @@ func complete(p *Definition, v arm.Version) {
 }
 
 // secure: security types beyond Standard are a matter of UEFI.
-func secure(p *Definition) error {
+func secure(p *Definition) []*arm.Error {
 	for _, f := range p.Features {
 		if strings.EqualFold(f.Name, "SecurityType") && !strings.EqualFold(f.Value, "Standard") && p.HyperVGeneration != "V2" {
-			return Invalid("galleryImage.properties.hyperVGeneration", "The security type '%s' requires hyperVGeneration 'V2'.", f.Value)
+			return []*arm.Error{Invalid("galleryImage.properties.hyperVGeneration", "The security type '%s' requires hyperVGeneration 'V2'.", f.Value)}
 		}
 	}
 	return nil
