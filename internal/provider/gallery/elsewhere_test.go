@@ -15,7 +15,7 @@ var elsewhere = []struct{ name, folder, test, says, omitted string }{
 	{"4 osProfile of a specialized image", "../machine", "TestSpecialized", "osProfile", ""}, {"4 osProfile missing", "../machine", "TestRefused", "osProfile", ""},
 	{"4 scale sets: osProfile", "", "", "", "there are no scale sets"}, {"4 scale sets: type of the image", "", "", "", "there are no scale sets"},
 	{"4 VMMarketplaceInvalidInput", "", "", "", "there is no marketplace"}, {"4 DES subscription", "", "", "", "no encryption with a customer's key"},
-	{"4 SkuNotAvailable", "", "", "", "each region has each size"}, {"4 AllocationFailed", "../../app", "TestMostMachines", "refused(t, l.Start", ""}, {"4 generation against size", "", "", "", "each size boots both generations"}, {"4 slow creation", "", "", "", "no error"},
+	{"4 SkuNotAvailable", "", "", "", "each region has each size"}, {"4 AllocationFailed", "../../app", "TestMostMachines", "refused(t, l.Start", ""}, {"4 architecture against size", "../machine", "TestRefused", "Arm64", ""}, {"4 generation against size", "", "", "", "each size boots both generations"}, {"4 slow creation", "", "", "", "no error"},
 	{"4 InvalidResourceReference", "../machine", "TestRefused", "InvalidResourceReference", ""},
 	{"4 OperationNotAllowedOnVMImageAsVMsBeingProvisioned", "", "", "", "a disk pins the bytes of its image, so that deleting the image does not wait"},
 	{"5 AuthorizationFailed", "../../control", "TestTheOrderOfChecks", "AuthorizationFailed", ""}, {"5 DenyAssignmentAuthorizationFailed", "../authorization", "TestDenyAssignments", "DenyAssignmentAuthorizationFailed", ""},
