@@ -56,7 +56,8 @@ func (w *world) gallery(t *testing.T) {
 		do   func(t *testing.T)
 	}{
 		{"disk", i.disk}, {"gallery", i.gallery}, {"image definition", i.definition}, {"image version", i.version}, {"applications", func(t *testing.T) { i.applications(t, w) }}, {"disk of a version", i.derived}, {"across tenants", func(t *testing.T) { i.abroad(t, w) }},
-		{"what is refused", i.refusals}, {"lists", i.lists}, {"deployment", i.deployment}, {"deleting", i.deleting},
+		{"what is refused", i.refusals}, {"lists", i.lists}, {"snapshot, image and usage", func(t *testing.T) { i.sources(t, w) }}, {"sharing", func(t *testing.T) { i.sharing(t, w) }}, {"deleted softly", func(t *testing.T) { i.softly(t, w) }},
+		{"deployment", i.deployment}, {"deleting", i.deleting},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { i.t = t; step.do(t) }) {
 			return // each stands on what was before

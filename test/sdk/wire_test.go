@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v7"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/storage/armstorage"
 )
 
 // shapes are the models of the answers by the type that the URL names, and of their lists.
@@ -37,7 +39,27 @@ var shapes = map[string][2]any{
 	"skus":                                         {nil, armcompute.ResourceSKUsResult{}},
 	"locations/sharedgalleries/images/versions":    {armcompute.SharedGalleryImageVersion{}, armcompute.SharedGalleryImageVersionList{}},
 	"locations/communitygalleries/images/versions": {armcompute.CommunityGalleryImageVersion{}, armcompute.CommunityGalleryImageVersionList{}},
+	"galleries/softdeletedartifacttypes/artifacts/versions": {nil, armcompute.GallerySoftDeletedResourceList{}},
+	"disks/begingetaccess": {nil, armcompute.AccessURI{}},
+
+	"storageaccounts":                         {armstorage.Account{}, armstorage.AccountListResult{}},
+	"storageaccounts/listkeys":                {nil, armstorage.AccountListKeysResult{}},
+	"storageaccounts/regeneratekey":           {nil, armstorage.AccountListKeysResult{}},
+	"storageaccounts/blobservices/containers": {armstorage.BlobContainer{}, armstorage.ListContainerItems{}},
+	"checknameavailability":                   {nil, armstorage.CheckNameAvailabilityResult{}},
+
+	"deployments":                {armresources.DeploymentExtended{}, armresources.DeploymentListResult{}},
+	"deployments/operations":     {armresources.DeploymentOperation{}, armresources.DeploymentOperationsListResult{}},
+	"deployments/validate":       {nil, armresources.DeploymentValidateResult{}},
+	"deployments/exporttemplate": {nil, armresources.DeploymentExportResult{}},
+	"tags":                       {armresources.TagsResource{}, nil},
+	"resourcegroups":             {armresources.ResourceGroup{}, armresources.ResourceGroupListResult{}},
+	"resources":                  {nil, armresources.ResourceListResult{}},
+	"providers":                  {armresources.Provider{}, armresources.ProviderListResult{}},
 }
+
+// modelled are the providers whose models there are. What has no provider in its path is Resource Manager's own.
+var modelled = regexp.MustCompile(`/providers/Microsoft\.(?:Compute|Storage|Resources)/(.*)$|^/subscriptions/[^/]+/((?:resource[gG]roups|resources|providers)(?:/[^/]+)?(?:/(?:resources))?)$`)
 
 // TestWireShapes decodes the golden answers of test/wire into the SDK's models and encodes them again: a member that is lost, or
 // comes back as something else, is one that the SDK does not know. The golden files are held to the server by test/wire.
@@ -61,7 +83,8 @@ func TestWireShapes(t *testing.T) {
 	}
 	sort.Strings(lines)
 	t.Logf("%d golden answers decoded\n%s", total, strings.Join(lines, "\n"))
-	for _, typ := range []string{"galleries", "galleries/images", "galleries/images/versions", "galleries/applications", "galleries/applications/versions", "disks", "snapshots", "images", "virtualmachines"} {
+	for _, typ := range []string{"galleries", "galleries/images", "galleries/images/versions", "galleries/applications", "galleries/applications/versions", "disks", "snapshots", "images", "virtualmachines",
+		"storageaccounts", "storageaccounts/blobservices/containers", "deployments", "deployments/operations", "resourcegroups", "resources", "tags", "providers"} {
 		if seen[typ] == 0 {
 			t.Errorf("no golden answer of the type %s", typ)
 		}
@@ -87,9 +110,13 @@ func golden(raw []byte) (list []goldenAnswer) {
 // model is the zero value that the answer is decoded into.
 func (g goldenAnswer) model() (string, any) {
 	path, _, _ := strings.Cut(g.target, "?")
-	_, tail, ok := strings.Cut(path, "/providers/Microsoft.Compute/")
-	if !ok || g.body == "" {
+	m := modelled.FindStringSubmatch(path)
+	if m == nil || g.body == "" {
 		return "", nil
+	}
+	tail := m[1] + m[2]
+	if strings.HasSuffix(path, "/resources") {
+		tail = "resources"
 	}
 	var types []string
 	parts := strings.Split(strings.ToLower(tail), "/")

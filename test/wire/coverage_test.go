@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -145,4 +147,102 @@ func (c coverage) report(t *testing.T) {
 	}
 	t.Log("\n" + out.String())
 	left(t, "wire.txt", out.String())
+}
+
+// asked are the rights of the server's own table of types and routes, as it tells them to clients: what can be done to each.
+func (w *world) asked(t *testing.T) (rights []string) {
+	t.Helper()
+	type named struct {
+		Value []struct{ Name, Namespace string }
+	}
+	get := func(path string) (list named) {
+		_, body := w.send(t, &exchange{as: "owner", method: "GET", target: path + "?api-version=2021-04-01"})
+		if err := json.Unmarshal([]byte(body), &list); err != nil || len(list.Value) == 0 {
+			t.Fatalf("%s: %v: %s", path, err, body)
+		}
+		return list
+	}
+	for _, p := range get("/providers").Value {
+		for _, o := range get("/providers/" + p.Namespace + "/operations").Value {
+			rights = append(rights, o.Name)
+		}
+	}
+	return rights
+}
+
+// registered checks that exchanges show each right of the table both ways: used and refused. unshown names those that cannot be.
+func (c coverage) registered(t *testing.T, rights []string) {
+	t.Helper()
+	both := 0
+	for _, right := range rights {
+		n := c.shown(right)
+		why, excused := unshown[right]
+		switch {
+		case n[0] > 0 && n[1] > 0:
+			both++
+			if excused {
+				t.Errorf("%s is shown both ways, and excused: %s", right, why)
+			}
+		case n[0] == 0 && !strings.HasPrefix(why, "no success:"):
+			t.Errorf("the server serves %s, and no exchange shows its success", right)
+		case n[1] == 0 && !strings.HasPrefix(why, "no failure:"):
+			t.Errorf("the server serves %s, and no exchange shows its failure", right)
+		}
+	}
+	t.Logf("%d operations are registered, %d of them shown both ways, %d excused", len(rights), both, len(unshown))
+	for right := range unshown {
+		if !slices.Contains(rights, right) {
+			t.Errorf("%s is excused, and not registered", right)
+		}
+	}
+}
+
+const (
+	byName = "no success: it is refused by name on each machine"
+	atRoot = "no success: it needs an administrator who has raised himself at the root; internal/provider/management and test/access show it"
+)
+
+// unshown are the operations of the table that lack a side, and why.
+var unshown = map[string]string{
+	"Microsoft.Compute/virtualMachines/redeploy/action":                     byName,
+	"Microsoft.Compute/virtualMachines/reimage/action":                      byName,
+	"Microsoft.Compute/virtualMachines/reapply/action":                      byName,
+	"Microsoft.Compute/virtualMachines/runCommand/action":                   byName,
+	"Microsoft.Compute/virtualMachines/performMaintenance/action":           byName,
+	"Microsoft.Compute/virtualMachines/simulateEviction/action":             byName,
+	"Microsoft.Compute/virtualMachines/convertToManagedDisks/action":        byName,
+	"Microsoft.Compute/virtualMachines/assessPatches/action":                byName,
+	"Microsoft.Compute/virtualMachines/installPatches/action":               byName,
+	"Microsoft.Compute/virtualMachines/retrieveBootDiagnosticsData/action":  byName,
+	"Microsoft.Compute/virtualMachines/capture/action":                      "no success: it is for machines without managed disks, which there are none of",
+	"Microsoft.Management/managementGroups/read":                            atRoot,
+	"Microsoft.Management/managementGroups/write":                           atRoot,
+	"Microsoft.Management/managementGroups/delete":                          atRoot,
+	"Microsoft.Management/managementGroups/subscriptions/read":              atRoot,
+	"Microsoft.Management/managementGroups/subscriptions/write":             atRoot,
+	"Microsoft.Management/managementGroups/subscriptions/delete":            atRoot,
+	"Microsoft.Resources/subscriptions/resourceGroups/moveResources/action": "no success: resources stay in their group",
+}
+
+var verbs = map[string][]string{"read": {"GET", "HEAD"}, "write": {"PUT", "PATCH"}, "delete": {"DELETE"}, "action": {"POST"}}
+
+// shown counts the successes and the failures of an operation.
+func (c coverage) shown(right string) (n [2]int) {
+	i := strings.LastIndex(right, "/")
+	typ := strings.TrimPrefix(right[:i], "Microsoft.Resources/")
+	if !strings.HasPrefix(typ, "subscriptions") {
+		typ = right[:i]
+	}
+	methods := verbs[right[i+1:]]
+	if strings.HasSuffix(typ, "/checknameavailability") { // the one that reads by POST
+		methods = verbs["action"]
+	}
+	for op, seen := range c {
+		method, path, _ := strings.Cut(op, " ")
+		path, _, _ = strings.Cut(path, " (list")
+		if slices.Contains(methods, method) && strings.EqualFold(path, typ) {
+			n[0], n[1] = n[0]+seen[0], n[1]+seen[1]
+		}
+	}
+	return n
 }

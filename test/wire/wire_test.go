@@ -61,6 +61,7 @@ func TestWire(t *testing.T) {
 		t.Errorf("%d exchanges, want %d", count, least)
 	}
 	seen.report(t)
+	seen.registered(t, w.asked(t))
 }
 
 // check sends a request and compares the answer.
