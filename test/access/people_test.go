@@ -66,17 +66,17 @@ func people(t *testing.T, s *harness.Server) {
 		{Args: "rest --method post --url https://graph.microsoft.com/v1.0/invitations --body @{invitation}", Save: save{"guest": "invitedUser.id", "redeem": "inviteRedeemUrl"}},
 		{Args: "role assignment create --assignee {guest} --role Reader --scope {sub}", Want: want{"principalType": "User"}},
 	}, names)
-	as := &place{Shell: s.Shell(t, "carol"), names: p.names}
-	as.walk(t, []step{ // not asked yet, she is nobody's guest
+	early := &place{Shell: s.Shell(t, "early"), names: p.names} // az keeps a refusal of a password for two minutes, and gives it again unasked
+	early.walk(t, []step{                                       // not asked yet, she is nobody's guest
 		{Args: "login -u carol@home.onmicrosoft.com -p " + secret, Want: want{"": "len:1"}},
 		{Args: "login -u carol@home.onmicrosoft.com -p " + secret + " --tenant {host}", Exit: 1, Says: "has not accepted the invitation yet"},
-		{Args: "account clear"},
 	})
 	b := s.Browser(t)
 	page := b.Follow(t, b.Submit(t, b.Open(t, names["redeem"]), "act", "signin", "username", "carol@home.onmicrosoft.com", "password", secret))
 	if page = b.Submit(t, page, "act", "join"); page.Location != "https://portal.azure.com" {
 		t.Fatalf("the invitation: %d, to %q\n%s", page.Status, page.Location, page.Body)
 	}
+	as := &place{Shell: s.Shell(t, "carol"), names: p.names}
 	as.walk(t, byName)
 
 	// A deleted person's tokens stop working at once.
