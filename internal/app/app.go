@@ -212,6 +212,7 @@ func (a *App) Run(ctx context.Context) error {
 	err := <-failed // the first end: a failure, or nil since ctx ended
 	stop()
 	group.Wait()
+	a.leaveBases(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"vitrine/internal/blob"
 	"vitrine/internal/image"
@@ -41,6 +42,23 @@ func (r *rooms) base(ctx context.Context, region string, ref image.Ref) (image.B
 	}
 	path, err := r.images.Base(ctx, region, ref)
 	return image.Base{Path: path}, err
+}
+
+// leaveBases ends the process that serves bases when no machine is left that may read by it. A server that comes back starts another, which
+// goes on filling where this one was.
+func (a *App) leaveBases(ctx context.Context) {
+	if a.rooms.bases == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	machines, err := a.rooms.runtime.List(ctx)
+	if err == nil && len(machines) == 0 {
+		err = a.rooms.bases.End(ctx)
+	}
+	if err != nil {
+		a.cfg.Log.Error("the process that serves bases goes on", "error", err)
+	}
 }
 
 // ServeBases is the process that serves bases; dir is its folder, blobs as in Config.

@@ -258,6 +258,16 @@ func (b *Bases) order(ctx context.Context) (response, error) {
 	return b.start(ctx, q)
 }
 
+// End ends the process, whatever it is filling. Nobody may be reading by it, and Run must have ended.
+func (b *Bases) End(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !proc.Held(lockFile(b.cfg.Dir)) {
+		return nil
+	}
+	return b.end(ctx)
+}
+
 // end ends the process, by its own will or without. Guests wait for the next one.
 func (b *Bases) end(ctx context.Context) error {
 	var process proc.Identity
