@@ -373,7 +373,7 @@ func (c *crash) nothing() {
 		}
 	}
 	c.quiet()
-	c.await("all processes to end", time.Minute, func() bool { return len(c.strays()) == 0 })
+	c.await("all processes to end", 4*time.Minute, func() bool { return len(c.strays()) == 0 })
 	var freed client.Collected
 	c.vitrine(&freed, "image", "collect", "--grace", "0s")
 	c.t.Logf("collected: %+v", freed)

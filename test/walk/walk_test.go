@@ -189,7 +189,7 @@ func (w *world) farewell(t *testing.T) {
 	if r := w.az("group", "show", "-n", consumerGroup); r.code != 1 || !strings.Contains(r.err, "(AuthorizationFailed)") {
 		t.Errorf("az group show, of a group that is gone with its role assignment: exit %d %s", r.code, r.err)
 	}
-	w.await("the processes of machines and networks to end", bootLimit/6, func() bool { return len(w.strays()) == 0 })
+	w.await("the processes of machines and networks to end", bootLimit/6, func() bool { return len(w.hosted()) == 0 })
 	for _, dir := range []string{"disks", "machines", "seeds"} {
 		if files, err := filepath.Glob(filepath.Join(w.data, dir, "*")); err != nil || len(files) > 0 {
 			t.Errorf("files are left: %v %v", files, err)
