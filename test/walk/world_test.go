@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,22 +127,16 @@ func (w *world) nothingLeft(after string) {
 }
 
 // machines lists the processes of machines: supervisors and QEMU. A network that is there may have its process, and so may bases.
-func (s *server) machines() map[int]string {
-	found := s.strays()
-	for pid, line := range found {
-		if strings.Contains(line, " netstack ") || strings.Contains(line, " nbd ") {
-			delete(found, pid)
-		}
-	}
-	return found
-}
+func (s *server) machines() map[int]string { return s.without(" netstack ", " nbd ") }
 
 // hosted lists the processes of machines and networks. The one of bases stays while a machine may still come to what it was given, for three
 // minutes; that it ends with a server that leaves no machine is shown by test/guide.
-func (s *server) hosted() map[int]string {
+func (s *server) hosted() map[int]string { return s.without(" nbd ") }
+
+func (s *server) without(kinds ...string) map[int]string {
 	found := s.strays()
 	for pid, line := range found {
-		if strings.Contains(line, " nbd ") {
+		if slices.ContainsFunc(kinds, func(kind string) bool { return strings.Contains(line, kind) }) {
 			delete(found, pid)
 		}
 	}
