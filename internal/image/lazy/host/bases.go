@@ -258,14 +258,20 @@ func (b *Bases) order(ctx context.Context) (response, error) {
 	return b.start(ctx, q)
 }
 
-// End ends the process, whatever it is filling. Nobody may be reading by it, and Run must have ended.
+// End ends the process, whatever it is filling. Nobody may be reading by it, and Run must have ended. The next one is no heir.
 func (b *Bases) End(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !proc.Held(lockFile(b.cfg.Dir)) {
 		return nil
 	}
-	return b.end(ctx)
+	if err := b.end(ctx); err != nil {
+		return err
+	}
+	if err := os.Remove(identityFile(b.cfg.Dir)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // end ends the process, by its own will or without. Guests wait for the next one.
