@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"vitrine/internal/blob"
@@ -44,7 +45,7 @@ func (r *rooms) base(ctx context.Context, region string, ref image.Ref) (image.B
 	return image.Base{Path: path}, err
 }
 
-// leaveBases ends the process that serves bases when no machine is left that may read by it. A server that comes back starts another, which
+// leaveBases ends the process that serves bases when no machine runs that may read by it. A server that comes back starts another, which
 // goes on filling where this one was.
 func (a *App) leaveBases(ctx context.Context) {
 	if a.rooms.bases == nil {
@@ -53,7 +54,7 @@ func (a *App) leaveBases(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	machines, err := a.rooms.runtime.List(ctx)
-	if err == nil && len(machines) == 0 {
+	if err == nil && !slices.ContainsFunc(machines, func(s vm.Status) bool { return s.State == vm.Running }) {
 		err = a.rooms.bases.End(ctx)
 	}
 	if err != nil {
