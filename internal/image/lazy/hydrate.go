@@ -224,7 +224,7 @@ func (b *Base) finish() error {
 	b.mu.Lock()
 	b.done = true
 	b.mu.Unlock()
-	return os.Remove(marks)
+	return removeFile(marks) // a server that saw the rename may have been faster: RemovePartial
 }
 
 func syncDir(dir string) error {

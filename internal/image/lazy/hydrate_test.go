@@ -43,6 +43,21 @@ func TestHydrate(t *testing.T) {
 	}
 }
 
+// Who sees the whole file removes what stood beside it; that the map has gone is no reason not to end.
+func TestHydrateWithoutItsMap(t *testing.T) {
+	d := newDisk(12, 20)
+	c := d.config(t.TempDir())
+	b := open(t, c)
+	_, marks := Partial(c.Path)
+	must(t, os.Remove(marks))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := b.Hydrate(ctx); err != nil || !b.Status().Done {
+		t.Errorf("%v, %+v", err, b.Status())
+	}
+	must(t, b.Close())
+}
+
 // A killed hydration goes on where it was, and its half-finished file is never taken for the whole.
 func TestHydrateAfterKill(t *testing.T) {
 	d := newDisk(13, 200)
