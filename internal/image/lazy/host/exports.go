@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"vitrine/internal/blob"
@@ -23,7 +24,8 @@ import (
 )
 
 const (
-	openLimit  = 5 * time.Second  // for a manifest, within a declaration
+	openLimit  = 10 * time.Second // for the manifests of a declaration: the server waits for it, and replaces a process that is silent
+	openers    = 16               // manifests that are read at once
 	againTime  = 20 * time.Second // before one that cannot be served is tried again
 	patience   = 2 * time.Minute  // with what is no damage: a key or a disk that cannot be had for a while
 	sameFault  = 5 * time.Second  // a damaged chunk is not looked at again before
@@ -167,6 +169,10 @@ func (x *exports) retire(s *served) {
 
 // declare opens what is to be served and drops what is not any more.
 func (x *exports) declare(ctx context.Context, list []export) {
+	limit, cancel := context.WithTimeout(ctx, openLimit)
+	defer cancel()
+	var opening errgroup.Group
+	opening.SetLimit(openers)
 	wanted := map[string]struct{}{}
 	for _, e := range list {
 		wanted[e.name()] = struct{}{}
@@ -176,15 +182,19 @@ func (x *exports) declare(ctx context.Context, list []export) {
 		if s != nil && (s.problem == "" || time.Since(s.tried) < againTime) {
 			continue
 		}
-		s, err := x.begin(ctx, e)
-		if err != nil {
-			x.log.Warn("a base cannot be served", "export", e.name(), "error", err)
-			s = &served{name: e.name(), problem: err.Error(), tried: time.Now()}
-		}
-		x.mu.Lock()
-		x.open[s.name] = s
-		x.mu.Unlock()
+		opening.Go(func() error {
+			s, err := x.begin(ctx, limit, e)
+			if err != nil {
+				x.log.Warn("a base cannot be served", "export", e.name(), "error", err)
+				s = &served{name: e.name(), problem: err.Error(), tried: time.Now()}
+			}
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.open[s.name] = s
+			return nil
+		})
 	}
+	_ = opening.Wait() // each has its problem
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for name, s := range x.open {
@@ -204,14 +214,12 @@ func (x *exports) declare(ctx context.Context, list []export) {
 	x.changed = make(chan struct{})
 }
 
-// begin opens a base that is not whole and fills it.
-func (x *exports) begin(ctx context.Context, e export) (*served, error) {
+// begin opens a base that is not whole, until limit ends, and fills it, until ctx does.
+func (x *exports) begin(ctx, limit context.Context, e export) (*served, error) {
 	path, ok := baseFile(x.bases, e.name())
 	if !ok {
 		return nil, errors.New("it is not the name of a base")
 	}
-	limit, cancel := context.WithTimeout(ctx, openLimit)
-	defer cancel()
 	reader, err := x.outpost.Open(limit, e.Region, e.Ref)
 	if err != nil {
 		return nil, err
