@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"vitrine/internal/image/pace"
 )
 
 const (
@@ -84,7 +86,7 @@ func (a *ARM) Do(ctx context.Context, method, path, version string, in, out any)
 		if done {
 			return p.Result(ctx, out)
 		}
-		if err := pause(ctx, p.Interval()); err != nil {
+		if err := pace.Sleep(ctx, p.Interval()); err != nil {
 			return err
 		}
 	}
@@ -166,7 +168,7 @@ func (a *ARM) send(ctx context.Context, method, target string, in any) (reply, e
 			}
 			return r, err
 		}
-		if err := pause(ctx, retryAfter(r.header, time.Second<<(try-1))); err != nil {
+		if err := pace.Sleep(ctx, retryAfter(r.header, time.Second<<(try-1))); err != nil {
 			return r, err
 		}
 	}
@@ -246,15 +248,4 @@ func retryAfter(h http.Header, otherwise time.Duration) time.Duration {
 		return min(time.Duration(s)*time.Second, longestPause)
 	}
 	return min(otherwise, longestPause)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

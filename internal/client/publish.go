@@ -12,6 +12,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/client/pages"
 	"vitrine/internal/image/format"
+	"vitrine/internal/image/pace"
 )
 
 // diskDoc is what we read of a managed disk.
@@ -134,7 +135,7 @@ func (im *Import) publish(ctx context.Context, doc *versionDoc) error {
 		if err := im.replicated(ctx, id); err != nil {
 			return err
 		}
-		if err := pause(ctx, p.Interval()); err != nil {
+		if err := pace.Sleep(ctx, p.Interval()); err != nil {
 			return err
 		}
 	}
@@ -148,7 +149,7 @@ func (im *Import) settle(ctx context.Context, doc *versionDoc) error {
 		case arm.Succeeded, arm.Failed, arm.Canceled:
 			return nil
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := pace.Sleep(ctx, time.Second); err != nil {
 			return err
 		}
 		*doc = versionDoc{}

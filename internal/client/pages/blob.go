@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vitrine/internal/image/format"
+	"vitrine/internal/image/pace"
 )
 
 const (
@@ -176,12 +177,8 @@ func (b *Blob) do(ctx context.Context, method, comp string, body []byte, header 
 		if err == nil || lasting || try == pageTries || ctx.Err() != nil {
 			return a, err
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return a, ctx.Err()
+		if err := pace.Sleep(ctx, pause); err != nil {
+			return a, err
 		}
 		pause *= 2
 	}

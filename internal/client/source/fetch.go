@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"vitrine/internal/image/pace"
 	"vitrine/internal/web"
 )
 
@@ -245,20 +246,9 @@ func (s *Source) download(ctx context.Context) error {
 		if quiet == fetchTries {
 			return fmt.Errorf("%s: %w; what came is kept, and the same command goes on from there", bare(s.Name), hidden(err))
 		}
-		if err := pause(ctx, f.Pause<<(quiet-1)); err != nil {
+		if err := pace.Sleep(ctx, f.Pause<<(quiet-1)); err != nil {
 			return err
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

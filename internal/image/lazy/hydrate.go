@@ -66,7 +66,7 @@ func (s *Shift) turn(ctx context.Context, n int64) error {
 	}
 	line, rests := s.state()
 	for ; rests; line, rests = s.state() {
-		if err := pause(ctx, restTime); err != nil {
+		if err := pace.Sleep(ctx, restTime); err != nil {
 			return err
 		}
 	}
@@ -83,7 +83,7 @@ func (s *Shift) turn(ctx context.Context, n int64) error {
 		if rest <= 0 {
 			return ctx.Err()
 		}
-		if err := pause(ctx, rest); err != nil {
+		if err := pace.Sleep(ctx, rest); err != nil {
 			return err
 		}
 	}
@@ -93,17 +93,6 @@ func (s *Shift) state() (line *pace.Limiter, rests bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.line, s.rate < 0
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Hydrate fetches what nobody has asked for yet, and in the end makes the file the disk. It returns nil when that is done, and
@@ -135,7 +124,7 @@ func (b *Base) hydrate(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := pace.Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}

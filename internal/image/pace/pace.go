@@ -2,7 +2,8 @@
 //
 // It owns one number and the time when more may be moved; it moves nothing itself:
 //
-//	scrub, replication ── Wait(n bytes) ──▶ after the right delay
+//	scrub, replication, filling of bases ── Wait(n bytes) ──▶ after the right delay
+//	who tries again ── Sleep(d) ──▶ after it, or at the context's end
 package pace
 
 import (
@@ -42,7 +43,12 @@ func (l *Limiter) Wait(ctx context.Context, n int64) error {
 	if delay <= 0 {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(delay)
+	return Sleep(ctx, delay)
+}
+
+// Sleep returns after d, or with the context's error.
+func Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -16,6 +16,7 @@ import (
 
 	"vitrine/internal/blob"
 	"vitrine/internal/digest"
+	"vitrine/internal/image/pace"
 )
 
 const (
@@ -118,12 +119,8 @@ func (x *index) look(ctx context.Context, id digest.Digest, round int64) error {
 		return x.err
 	}
 	if wait := x.c.pause - time.Since(x.ended); wait > 0 && !x.ended.IsZero() {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pace.Sleep(ctx, wait); err != nil {
+			return err
 		}
 	}
 	return x.looks(ctx)

@@ -21,6 +21,7 @@ import (
 	"vitrine/internal/image/chunk"
 	"vitrine/internal/image/lazy"
 	"vitrine/internal/image/nbd"
+	"vitrine/internal/image/pace"
 )
 
 const (
@@ -264,12 +265,8 @@ func (x *exports) fetching(r *image.Reader, e export) func(context.Context, chun
 				return nil, err
 			}
 			x.log.Warn("a chunk cannot be read now", "export", e.name(), "offset", entry.Offset, "error", err)
-			timer := time.NewTimer(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return nil, ctx.Err()
+			if err := pace.Sleep(ctx, wait); err != nil {
+				return nil, err
 			}
 			wait = min(2*wait, 5*time.Second)
 		}
