@@ -31,11 +31,11 @@ type Blobs interface {
 	Opens(ctx context.Context, uri string) (bool, error)
 	// Account tells whose a URL without query is, be there a blob or not. store.ErrNotFound; *arm.Error.
 	Account(tx store.Tx, uri string) (account arm.ID, location string, err error)
-	// BlobSize tells the bytes of the blob at a URL without query; whether it may be read was decided before. store.ErrNotFound;
-	// *arm.Error.
-	BlobSize(tx store.Tx, uri string) (int64, error)
-	// OpenBlob opens it. store.ErrNotFound; *arm.Error.
-	OpenBlob(ctx context.Context, uri string) (Bytes, error)
+	// BlobSize tells the bytes of the blob at a URL without query, in the account whose it was when it was decided that it may
+	// be read. store.ErrNotFound; *arm.Error.
+	BlobSize(tx store.Tx, account arm.ID, uri string) (int64, error)
+	// OpenBlob opens it. store.ErrNotFound, also when the name is another account's since; *arm.Error.
+	OpenBlob(ctx context.Context, account arm.ID, uri string) (Bytes, error)
 }
 
 // Config is what the provider needs.

@@ -114,7 +114,11 @@ func (w *publication) file(ctx context.Context, i int) error {
 
 func (w *publication) pack(ctx context.Context, v *VersionResource, i int) (ref image.Ref, size int64, err error) {
 	c := v.Properties.Content[i]
-	from, err := w.Blobs.OpenBlob(ctx, c.URI)
+	account, err := arm.ParseID(c.Account)
+	if err != nil {
+		return ref, 0, err
+	}
+	from, err := w.Blobs.OpenBlob(ctx, account, c.URI)
 	if errors.Is(err, store.ErrNotFound) {
 		return ref, 0, absent(c.URI)
 	}
