@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
@@ -85,7 +84,7 @@ const (
 func (p *Provider) Works() map[string]operation.Work {
 	return map[string]operation.Work{
 		workVersion:       {Steps: p.steps, Finish: published},
-		workVersionDelete: {Steps: withdraw, Finish: p.withdrawn},
+		workVersionDelete: {Steps: operation.Alone, Finish: p.withdrawn},
 	}
 }
 
@@ -208,21 +207,6 @@ func (p *Provider) unpin(tx store.Tx, v *VersionResource, region string) error {
 		}
 	}
 	return nil
-}
-
-// withdraw waits for what the deletion called off.
-func withdraw(ctx context.Context, r *operation.Run) []operation.Step {
-	return []operation.Step{{Name: "wait", Do: func() error {
-		var open []*operation.Operation
-		err := r.View(ctx, func(tx store.Tx) (err error) {
-			open, err = operation.Open(tx, r.Resource)
-			return err
-		})
-		if err == nil && len(open) > 1 {
-			return operation.Again{After: 200 * time.Millisecond}
-		}
-		return err
-	}}}
 }
 
 // withdrawn ends a deletion: every pin goes, and with the last one that holds them the bytes, by the collection.

@@ -232,19 +232,10 @@ func (w *publication) told(ctx context.Context, v *VersionResource, region strin
 		if err := w.record(ctx, region, catalog.Region{State: catalog.Replicating, Progress: int(percent)}); err != nil {
 			w.run.Log().Debug("progress is not recorded", "error", err)
 		}
-		if w.canceled(ctx) {
+		if w.run.Canceled(ctx) {
 			w.stop() // the engine tries the step again, and ends the operation instead
 		}
 	}
-}
-
-func (w *publication) canceled(ctx context.Context) (yes bool) {
-	err := w.run.View(ctx, func(tx store.Tx) error {
-		o, err := operation.Get(tx, w.run.ID)
-		yes = err == nil && o.Cancel
-		return err
-	})
-	return yes && err == nil
 }
 
 // failed tells of the regions that failed; nil when none did.
