@@ -174,14 +174,7 @@ func viewVersion(_ context.Context, r *control.Read[Version]) error {
 // image version, one that does not speak of safety lets them go: az cannot set its safetyProfile.
 func (p *Provider) regions(w *control.Write[Version]) error {
 	props := &w.New.Properties
-	next := map[string]*catalog.Region{}
-	for _, t := range props.Publishing.TargetRegions {
-		l, _ := arm.LocationOf(t.Name)
-		next[l.Name] = &catalog.Region{State: catalog.Replicating}
-		if had := props.Regions[l.Name]; had != nil && had.State == catalog.Completed {
-			next[l.Name] = had
-		}
-	}
+	next := catalog.Aim(props.Publishing.TargetRegions, props.Regions)
 	for name, had := range props.Regions {
 		if next[name] != nil {
 			continue
