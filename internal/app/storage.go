@@ -49,11 +49,13 @@ func (f files) Account(tx store.Tx, uri string) (arm.ID, string, error) {
 }
 
 // BlobSize implements gallery.Files.
-func (f files) BlobSize(tx store.Tx, uri string) (int64, error) { return f.accounts.BlobSize(tx, uri) }
+func (f files) BlobSize(tx store.Tx, account arm.ID, uri string) (int64, error) {
+	return f.accounts.BlobSize(tx, account, uri)
+}
 
 // OpenBlob implements gallery.Files.
-func (f files) OpenBlob(ctx context.Context, uri string) (gallery.FileBytes, error) {
-	return f.accounts.OpenBlob(ctx, uri)
+func (f files) OpenBlob(ctx context.Context, account arm.ID, uri string) (gallery.FileBytes, error) {
+	return f.accounts.OpenBlob(ctx, account, uri)
 }
 
 // vhds shows the VHDs in storage accounts to the providers of disks, managed images and image versions.

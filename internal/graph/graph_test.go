@@ -309,6 +309,7 @@ func TestRefused(t *testing.T) {
 		{"POST", "/v1.0/groups", `{"displayName":"x","mailEnabled":true,"mailNickname":"x","securityEnabled":true}`, 501, "NotImplemented"},
 		{"POST", "/v1.0/invitations", `{"invitedUserEmailAddress":"a@nowhere.example","inviteRedirectUrl":"https://x"}`, 400, "Request_BadRequest"},
 		{"POST", "/v1.0/invitations", `{"invitedUserEmailAddress":"a@fabrikam.onmicrosoft.com","inviteRedirectUrl":"javascript:x"}`, 400, "Request_BadRequest"},
+		{"POST", "/v1.0/invitations", `{"invitedUserEmailAddress":"a@fabrikam.onmicrosoft.com","inviteRedirectUrl":"https:x"}`, 400, "Request_BadRequest"},
 		{"POST", "/v1.0/invitations", `{"invitedUserEmailAddress":"a@fabrikam.onmicrosoft.com","inviteRedirectUrl":"https://x","sendInvitationMessage":true}`, 501, "NotImplemented"},
 		{"GET", "/v1.0/me", "", 400, "Request_BadRequest"},
 		{"GET", "/v1.0/directoryObjects/{abroad}", "", 404, "Request_ResourceNotFound"},

@@ -50,6 +50,32 @@ func (r *Run) View(ctx context.Context, f func(store.Tx) error) error {
 	return r.engine.store.View(ctx, f)
 }
 
+// Canceled tells whether the operation is to end meanwhile, for a step that takes long.
+func (r *Run) Canceled(ctx context.Context) (yes bool) {
+	err := r.View(ctx, func(tx store.Tx) error {
+		o, err := Get(tx, r.ID)
+		yes = err == nil && o.Cancel
+		return err
+	})
+	return yes && err == nil
+}
+
+// Alone are the steps of a deletion that need not do more than wait for the end of what it called off: until no other operation
+// on the resource is open.
+func Alone(ctx context.Context, r *Run) []Step {
+	return []Step{{Name: "wait", Do: func() error {
+		var open []*Operation
+		err := r.View(ctx, func(tx store.Tx) (err error) {
+			open, err = Open(tx, r.Resource)
+			return err
+		})
+		if err == nil && len(open) > 1 {
+			return Again{After: 200 * time.Millisecond}
+		}
+		return err
+	}}}
+}
+
 // Keep records v as the state for later steps.
 func (r *Run) Keep(ctx context.Context, v any) error {
 	raw, err := json.Marshal(v)

@@ -56,15 +56,17 @@ func TestOpenBlob(t *testing.T) {
 	w.want(201, "", call{method: "PUT", path: "/box/page", key: key, headers: map[string]string{"x-ms-blob-type": "PageBlob", "x-ms-blob-content-length": "1024"}})
 	w.want(201, "", call{method: "PUT", path: "/box/page?comp=page", key: key, body: bytes.Repeat([]byte{9}, 512), headers: map[string]string{"x-ms-page-write": "update", "x-ms-range": "bytes=512-1023"}})
 	const at = "https://first.blob.core.windows.net/box/"
+	mine, err := arm.ParseID(group + "/providers/Microsoft.Storage/storageAccounts/first")
+	w.must(err)
 	for name, want := range map[string][]byte{"block": long, "page": append(make([]byte, 512), bytes.Repeat([]byte{9}, 512)...)} {
 		err := w.store.View(t.Context(), func(tx store.Tx) error {
-			if size, err := w.accounts.BlobSize(tx, at+name); err != nil || size != int64(len(want)) {
+			if size, err := w.accounts.BlobSize(tx, mine, at+name); err != nil || size != int64(len(want)) {
 				return fmt.Errorf("%d bytes: %w", size, err)
 			}
 			return nil
 		})
 		w.must(err)
-		open, err := w.accounts.OpenBlob(t.Context(), at+name)
+		open, err := w.accounts.OpenBlob(t.Context(), mine, at+name)
 		w.must(err)
 		w.want(202, "", call{method: "DELETE", path: "/box/" + name, key: key})
 		got, err := io.ReadAll(io.NewSectionReader(open, 0, open.Size()))
@@ -73,13 +75,19 @@ func TestOpenBlob(t *testing.T) {
 		}
 		w.must(open.Close())
 	}
-	for _, uri := range []string{at + "block", "https://first.blob.core.windows.net/none/b", "https://none.blob.core.windows.net/box/b"} {
-		if _, err := w.accounts.OpenBlob(context.Background(), uri); !errors.Is(err, store.ErrNotFound) {
+	w.want(201, "", call{method: "PUT", path: "/box/page", key: key, headers: map[string]string{"x-ms-blob-type": "PageBlob", "x-ms-blob-content-length": "512"}})
+	before, err := arm.ParseID(group + "s/providers/Microsoft.Storage/storageAccounts/first")
+	w.must(err)
+	if _, err := w.accounts.OpenBlob(t.Context(), before, at+"page"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the blob of an account that has the name of another since: %v", err)
+	}
+	for _, uri := range []string{at + "block", "https://first.blob.core.windows.net/none/b"} {
+		if _, err := w.accounts.OpenBlob(context.Background(), mine, uri); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s: %v", uri, err)
 		}
 	}
-	for _, uri := range []string{"https://example.com/box/b", "https://169.254.169.254/box/b", "http://first.blob.core.windows.net/box/b", at + "block?sig=x", at} {
-		_, err := w.accounts.OpenBlob(context.Background(), uri)
+	for _, uri := range []string{"https://example.com/box/b", "https://169.254.169.254/box/b", "http://first.blob.core.windows.net/box/b", "https://none.blob.core.windows.net/box/b", at + "block?sig=x", at} {
+		_, err := w.accounts.OpenBlob(context.Background(), mine, uri)
 		if e, ok := errors.AsType[*arm.Error](err); !ok || e.Code != "InvalidParameter" {
 			t.Errorf("%s: %v", uri, err)
 		}

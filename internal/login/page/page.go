@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"strings"
 )
 
 //go:embed templates
@@ -144,6 +145,9 @@ func policy(style string, to []string) string {
 		}
 		switch u.Scheme {
 		case "http", "https":
+			if u.Host == "" || strings.ContainsAny(u.Host, `;,*'"`) { // "https:" alone would be every host, ";" another directive
+				continue
+			}
 			forms += " " + (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
 		default:
 			forms += " " + u.Scheme + ":"

@@ -116,7 +116,7 @@ func (p *Provider) Works() map[string]operation.Work {
 		workDefinition:       {Steps: none, Finish: settle[catalog.Definition]},
 		workDefinitionDelete: {Steps: none, Finish: remove[catalog.Definition]},
 		workVersion:          {Steps: p.publisher.Steps, Finish: p.publisher.Published},
-		workVersionDelete:    {Steps: p.withdraw, Finish: p.withdrawn},
+		workVersionDelete:    {Steps: operation.Alone, Finish: p.withdrawn},
 		workVersionRestore:   {Steps: none, Finish: restored},
 	}
 	maps.Copy(works, p.apps.Works())

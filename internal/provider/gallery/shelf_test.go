@@ -58,7 +58,7 @@ func (w *world) Account(_ store.Tx, uri string) (arm.ID, string, error) {
 }
 
 // BlobSize implements gallery.Files.
-func (w *world) BlobSize(_ store.Tx, uri string) (int64, error) {
+func (w *world) BlobSize(_ store.Tx, _ arm.ID, uri string) (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f, ok := w.files[uri]
@@ -72,8 +72,11 @@ type openFile struct{ *bytes.Reader }
 
 func (openFile) Close() error { return nil }
 
-// OpenBlob implements gallery.Files.
-func (w *world) OpenBlob(_ context.Context, uri string) (application.Bytes, error) {
+// OpenBlob implements gallery.Files: nothing is there of an account that had the name before.
+func (w *world) OpenBlob(_ context.Context, account arm.ID, uri string) (application.Bytes, error) {
+	if now, _, err := w.Account(nil, uri); err != nil || now.Key() != account.Key() {
+		return nil, store.ErrNotFound
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f, ok := w.files[uri]

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -38,21 +37,6 @@ func softly(w *control.Write[catalog.Version]) (*catalog.SoftDeletePolicy, error
 		return nil, nil
 	}
 	return policy, nil
-}
-
-// withdraw waits for what the deletion called off.
-func (p *Provider) withdraw(ctx context.Context, r *operation.Run) []operation.Step {
-	return []operation.Step{{Name: "wait", Do: func() error {
-		var open []*operation.Operation
-		err := r.View(ctx, func(tx store.Tx) (err error) {
-			open, err = operation.Open(tx, r.Resource)
-			return err
-		})
-		if err == nil && len(open) > 1 {
-			return operation.Again{After: 200 * time.Millisecond}
-		}
-		return err
-	}}}
 }
 
 // withdrawn ends a deletion.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
@@ -11,25 +12,28 @@ import (
 	"vitrine/internal/store"
 )
 
-// BlobSize tells the bytes of the blob at a URL without query. Whether the caller may read it was decided before.
-// store.ErrNotFound when account, container or blob is not there; an *arm.Error when the URL is not one of this installation, or
-// a copy into the blob has not ended.
-func (p *Provider) BlobSize(tx store.Tx, uri string) (int64, error) {
-	b, err := p.byURL(tx, uri)
+// BlobSize tells the bytes of the blob at a URL without query, in the account that Account told. Whether the caller may read it
+// was decided before. store.ErrNotFound when account, container or blob is not there; an *arm.Error when the URL is not one of
+// that account, or a copy into the blob has not ended.
+func (p *Provider) BlobSize(tx store.Tx, account arm.ID, uri string) (int64, error) {
+	b, err := p.within(tx, account, uri)
 	if err != nil {
 		return 0, err
 	}
 	return b.Size, nil
 }
 
-func (p *Provider) byURL(tx store.Tx, uri string) (*content.Blob, error) {
+// within finds the document of a blob in an account that was decided on before: since then the name may have become another's.
+func (p *Provider) within(tx store.Tx, account arm.ID, uri string) (*content.Blob, error) {
 	at, err := p.parse(uri)
 	if err != nil {
 		return nil, err
 	}
-	account, err := holder(tx, at.account)
-	if err != nil {
-		return nil, err
+	if !strings.EqualFold(at.account, account.Name()) {
+		return nil, arm.Errorf(400, "InvalidParameter", "The source blob URI '%.300s' is not in the storage account '%s'.", uri, account).At("uri")
+	}
+	if !strings.EqualFold(account.Type(), AccountType) {
+		return nil, store.ErrNotFound
 	}
 	return p.named(tx, account, at)
 }
@@ -72,10 +76,10 @@ func (block) Close() error { return nil }
 
 // OpenBlob opens the blob at a URL for one reader, from within an operation's step. A page blob cannot be written meanwhile.
 // Errors are those of BlobSize.
-func (p *Provider) OpenBlob(ctx context.Context, uri string) (Bytes, error) {
+func (p *Provider) OpenBlob(ctx context.Context, account arm.ID, uri string) (Bytes, error) {
 	var b *content.Blob
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {
-		b, err = p.byURL(tx, uri)
+		b, err = p.within(tx, account, uri)
 		return err
 	})
 	if err != nil {

@@ -103,17 +103,7 @@ func (p *Provider) VHD(tx store.Tx, account arm.ID, uri string) (VHD, error) {
 
 // page finds the document of a blob that may be a source.
 func (p *Provider) page(tx store.Tx, account arm.ID, uri string) (*content.Blob, error) {
-	at, err := p.parse(uri)
-	if err != nil {
-		return nil, err
-	}
-	if !strings.EqualFold(at.account, account.Name()) {
-		return nil, arm.Errorf(400, "InvalidParameter", "The source blob URI '%.300s' is not in the storage account '%s'.", uri, account).At("uri")
-	}
-	if !strings.EqualFold(account.Type(), AccountType) {
-		return nil, store.ErrNotFound
-	}
-	b, err := p.named(tx, account, at)
+	b, err := p.within(tx, account, uri)
 	if err != nil {
 		return nil, err
 	}

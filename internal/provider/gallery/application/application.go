@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"time"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
@@ -31,11 +30,11 @@ type Blobs interface {
 	Opens(ctx context.Context, uri string) (bool, error)
 	// Account tells whose a URL without query is, be there a blob or not. store.ErrNotFound; *arm.Error.
 	Account(tx store.Tx, uri string) (account arm.ID, location string, err error)
-	// BlobSize tells the bytes of the blob at a URL without query; whether it may be read was decided before. store.ErrNotFound;
-	// *arm.Error.
-	BlobSize(tx store.Tx, uri string) (int64, error)
-	// OpenBlob opens it. store.ErrNotFound; *arm.Error.
-	OpenBlob(ctx context.Context, uri string) (Bytes, error)
+	// BlobSize tells the bytes of the blob at a URL without query, in the account whose it was when it was decided that it may
+	// be read. store.ErrNotFound; *arm.Error.
+	BlobSize(tx store.Tx, account arm.ID, uri string) (int64, error)
+	// OpenBlob opens it. store.ErrNotFound, also when the name is another account's since; *arm.Error.
+	OpenBlob(ctx context.Context, account arm.ID, uri string) (Bytes, error)
 }
 
 // Config is what the provider needs.
@@ -85,7 +84,7 @@ const (
 func (p *Provider) Works() map[string]operation.Work {
 	return map[string]operation.Work{
 		workVersion:       {Steps: p.steps, Finish: published},
-		workVersionDelete: {Steps: withdraw, Finish: p.withdrawn},
+		workVersionDelete: {Steps: operation.Alone, Finish: p.withdrawn},
 	}
 }
 
@@ -175,14 +174,7 @@ func viewVersion(_ context.Context, r *control.Read[Version]) error {
 // image version, one that does not speak of safety lets them go: az cannot set its safetyProfile.
 func (p *Provider) regions(w *control.Write[Version]) error {
 	props := &w.New.Properties
-	next := map[string]*catalog.Region{}
-	for _, t := range props.Publishing.TargetRegions {
-		l, _ := arm.LocationOf(t.Name)
-		next[l.Name] = &catalog.Region{State: catalog.Replicating}
-		if had := props.Regions[l.Name]; had != nil && had.State == catalog.Completed {
-			next[l.Name] = had
-		}
-	}
+	next := catalog.Aim(props.Publishing.TargetRegions, props.Regions)
 	for name, had := range props.Regions {
 		if next[name] != nil {
 			continue
@@ -208,21 +200,6 @@ func (p *Provider) unpin(tx store.Tx, v *VersionResource, region string) error {
 		}
 	}
 	return nil
-}
-
-// withdraw waits for what the deletion called off.
-func withdraw(ctx context.Context, r *operation.Run) []operation.Step {
-	return []operation.Step{{Name: "wait", Do: func() error {
-		var open []*operation.Operation
-		err := r.View(ctx, func(tx store.Tx) (err error) {
-			open, err = operation.Open(tx, r.Resource)
-			return err
-		})
-		if err == nil && len(open) > 1 {
-			return operation.Again{After: 200 * time.Millisecond}
-		}
-		return err
-	}}}
 }
 
 // withdrawn ends a deletion: every pin goes, and with the last one that holds them the bytes, by the collection.

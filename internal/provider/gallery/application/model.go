@@ -118,10 +118,11 @@ type Safety struct {
 
 // Content is one file of a version.
 type Content struct {
-	URI  string     `json:"uri"`  // of the blob, without its signature
-	Most int64      `json:"most"` // bytes that it may have
-	Size int64      `json:"size"` // bytes
-	Ref  *image.Ref `json:"ref"`  // in the domain of the gallery's tenant, filled up to whole sectors; nil: not there yet
+	URI     string     `json:"uri"`     // of the blob, without its signature
+	Account string     `json:"account"` // whose it was when the caller was seen to have the right: a name can become another's
+	Most    int64      `json:"most"`    // bytes that it may have
+	Size    int64      `json:"size"`    // bytes
+	Ref     *image.Ref `json:"ref"`     // in the domain of the gallery's tenant, filled up to whole sectors; nil: not there yet
 }
 
 type (

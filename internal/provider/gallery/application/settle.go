@@ -113,7 +113,7 @@ func settle(next *VersionResource, old *Version, v arm.Version, now time.Time) e
 	}
 	if p.StorageAccount == "" && p.Strategy == "" {
 		if v.Date() >= sinceStrategy {
-			p.Strategy = "PreferStandard_ZRS"
+			p.Strategy = catalog.PreferZRS
 		} else {
 			p.StorageAccount = "Standard_LRS"
 		}
@@ -125,7 +125,8 @@ func settle(next *VersionResource, old *Version, v arm.Version, now time.Time) e
 		l, _ := arm.LocationOf(next.Location)
 		p.TargetRegions = []catalog.TargetRegion{{Name: l.DisplayName}}
 	}
-	return p.targets(was)
+	all := catalog.TargetRegion{RegionalReplicaCount: p.ReplicaCount, StorageAccount: catalog.StorageOf(p.StorageAccount, p.Strategy)}
+	return catalog.Complete(p.TargetRegions, was.TargetRegions, all, ofPublishing)
 }
 
 // keep takes over from was what the client cannot know, or did not say.
@@ -204,28 +205,4 @@ func sameLink(a, b string) bool {
 	hostA, pathA := hostOf(a)
 	hostB, pathB := hostOf(b)
 	return hostA == hostB && pathA == pathB
-}
-
-// targets completes each region; the kind of storage of one that stays cannot change (as of an image version).
-func (p *Publishing) targets(was *Publishing) error {
-	before := map[string]string{}
-	for _, t := range was.TargetRegions {
-		before[t.Name] = t.StorageAccount
-	}
-	for i := range p.TargetRegions {
-		t := &p.TargetRegions[i]
-		if t.RegionalReplicaCount == nil {
-			t.RegionalReplicaCount = new(*p.ReplicaCount)
-		}
-		had := before[t.Name]
-		for _, choice := range []string{had, p.StorageAccount, map[string]string{"PreferStandard_ZRS": "Standard_ZRS"}[p.Strategy], "Standard_LRS"} {
-			if t.StorageAccount == "" {
-				t.StorageAccount = choice
-			}
-		}
-		if had != "" && had != t.StorageAccount {
-			return catalog.NotChangeable(ofPublishing + "targetRegions.storageAccountType")
-		}
-	}
-	return nil
 }

@@ -7,10 +7,8 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/blob"
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
@@ -48,7 +46,7 @@ func (p *Provider) steps(ctx context.Context, r *operation.Run) []operation.Step
 		if err != nil {
 			return err
 		}
-		return failed(v)
+		return catalog.Failures("gallery application version", v.Properties.Publishing.TargetRegions, v.Properties.Regions)
 	}})
 }
 
@@ -114,7 +112,11 @@ func (w *publication) file(ctx context.Context, i int) error {
 
 func (w *publication) pack(ctx context.Context, v *VersionResource, i int) (ref image.Ref, size int64, err error) {
 	c := v.Properties.Content[i]
-	from, err := w.Blobs.OpenBlob(ctx, c.URI)
+	account, err := arm.ParseID(c.Account)
+	if err != nil {
+		return ref, 0, err
+	}
+	from, err := w.Blobs.OpenBlob(ctx, account, c.URI)
 	if errors.Is(err, store.ErrNotFound) {
 		return ref, 0, absent(c.URI)
 	}
@@ -171,15 +173,7 @@ func (w *publication) region(ctx context.Context, name string) error {
 		return err
 	}
 	w.run.Log().Error("replication failed", "region", name, "error", err)
-	details := "The region's storage did not take the package."
-	var damaged *image.CorruptError
-	switch {
-	case errors.As(err, &damaged):
-		details = "The package is damaged in its source region."
-	case blob.IsFull(err):
-		details = "The region's storage is full."
-	}
-	return w.record(ctx, name, catalog.Region{State: catalog.Failed, Progress: state.Progress, Details: details})
+	return w.record(ctx, name, catalog.Faulty("package", state, err))
 }
 
 // replicate copies every file, of which only what the region lacks travels, and makes the region count.
@@ -228,34 +222,10 @@ func (w *publication) told(ctx context.Context, v *VersionResource, region strin
 		if err := w.record(ctx, region, catalog.Region{State: catalog.Replicating, Progress: int(percent)}); err != nil {
 			w.run.Log().Debug("progress is not recorded", "error", err)
 		}
-		if w.canceled(ctx) {
+		if w.run.Canceled(ctx) {
 			w.stop() // the engine tries the step again, and ends the operation instead
 		}
 	}
-}
-
-func (w *publication) canceled(ctx context.Context) (yes bool) {
-	err := w.run.View(ctx, func(tx store.Tx) error {
-		o, err := operation.Get(tx, w.run.ID)
-		yes = err == nil && o.Cancel
-		return err
-	})
-	return yes && err == nil
-}
-
-// failed tells of the regions that failed; nil when none did.
-func failed(v *VersionResource) error {
-	var names []string
-	for _, t := range v.Properties.Publishing.TargetRegions {
-		l, _ := arm.LocationOf(t.Name)
-		if region := v.Properties.Regions[l.Name]; region != nil && region.State == catalog.Failed {
-			names = append(names, t.Name+": "+region.Details)
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return arm.Errorf(409, "ReplicationJobsFailed", "The replication jobs of the gallery application version failed in one or more regions. Retry the operation, or remove the regions. %s", strings.Join(names, " "))
 }
 
 // published ends the operation. A region that failed makes it fail; the others have the version all the same, and another PUT
@@ -265,15 +235,7 @@ func published(tx store.Tx, r *operation.Run, failure *arm.Error) error {
 	if err != nil {
 		return gone(err)
 	}
-	state := arm.Succeeded
-	if failure != nil {
-		state = arm.Failed
-		for _, region := range v.Properties.Regions {
-			if region.State == catalog.Replicating {
-				region.State, region.Details = catalog.Failed, failure.Message
-			}
-		}
-	}
+	state := catalog.Ended(v.Properties.Regions, failure)
 	if v.State() != arm.Deleting { // a deletion that called this off goes on
 		v.SetState(state)
 	}

@@ -81,21 +81,29 @@ func (p *Provider) file(w *control.Write[Version], l link) (Content, error) {
 		return Content{}, catalog.Unsupported(l.at, "A blob of a storage account as the source of a gallery application version")
 	}
 	uri := bare(*l.text)
-	seen, err := p.readable(w, l)
+	account, _, err := p.Blobs.Account(w.Tx, uri)
+	if errors.Is(err, store.ErrNotFound) {
+		err = unreachable(uri, "remote name not found")
+	}
 	if err != nil {
 		return Content{}, targeted(err, l.at)
 	}
-	if !seen { // a rehearsal: nobody has asked whether the signature is good
-		return Content{URI: uri, Most: l.most}, nil
+	seen, err := p.readable(w, l, account)
+	if err != nil {
+		return Content{}, targeted(err, l.at)
 	}
-	size, err := p.Blobs.BlobSize(w.Tx, uri)
+	c := Content{URI: uri, Account: account.String(), Most: l.most}
+	if !seen { // a rehearsal: nobody has asked whether the signature is good
+		return c, nil
+	}
+	c.Size, err = p.Blobs.BlobSize(w.Tx, account, uri)
 	if errors.Is(err, store.ErrNotFound) {
 		return Content{}, absent(uri).At(l.at)
 	}
 	if err != nil {
 		return Content{}, targeted(err, l.at)
 	}
-	return Content{URI: uri, Most: l.most, Size: size}, fits(l.at, uri, size, l.most)
+	return c, fits(l.at, uri, c.Size, l.most)
 }
 
 // targeted says which member is meant.
@@ -124,19 +132,12 @@ func fits(at, uri string, size, most int64) error {
 // readable wants the caller to show that it may read the blob of a link: by a good signature in it, because the blob is public,
 // or by the right on the account that a VHD there asks for. A link without signature in another subscription tells nothing of
 // the account's ID, so such an account must be named by a signature. seen is false when nobody could look.
-func (p *Provider) readable(w *control.Write[Version], l link) (seen bool, err error) {
+func (p *Provider) readable(w *control.Write[Version], l link, account arm.ID) (seen bool, err error) {
 	found, _ := w.Fetched.(opened)
 	if found[*l.text] {
 		return true, nil
 	}
 	uri := bare(*l.text)
-	account, _, err := p.Blobs.Account(w.Tx, uri)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, unreachable(uri, "remote name not found")
-	}
-	if err != nil {
-		return false, err
-	}
 	u, err := url.Parse(*l.text)
 	switch {
 	case err != nil:

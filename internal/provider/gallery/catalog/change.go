@@ -59,7 +59,7 @@ func publishing(next *VersionResource, old *Version, v arm.Version, now time.Tim
 	}
 	if p.StorageAccount == "" && p.Strategy == "" {
 		if v.Date() >= sinceStrategy {
-			p.Strategy = preferZRS
+			p.Strategy = PreferZRS
 		} else {
 			p.StorageAccount = "Standard_LRS"
 		}
@@ -71,46 +71,12 @@ func publishing(next *VersionResource, old *Version, v arm.Version, now time.Tim
 		l, _ := arm.LocationOf(next.Location)
 		p.TargetRegions = []TargetRegion{{Name: l.DisplayName}}
 	}
-	return targets(p, was)
+	all := TargetRegion{RegionalReplicaCount: p.ReplicaCount, StorageAccount: StorageOf(p.StorageAccount, p.Strategy)}
+	return Complete(p.TargetRegions, was.TargetRegions, all, Path+"publishingProfile.")
 }
 
-// preferZRS keeps replicas on three zones where a region has them; all of ours have.
-const preferZRS = "PreferStandard_ZRS"
-
-// targets completes each region; the kind of storage of one that stays cannot change (gallery.md 7).
-func targets(p, was *Publishing) error {
-	before := map[string]string{}
-	for _, t := range was.TargetRegions {
-		before[t.Name] = t.StorageAccount
-	}
-	for i := range p.TargetRegions {
-		t := &p.TargetRegions[i]
-		if t.RegionalReplicaCount == nil {
-			t.RegionalReplicaCount = new(*p.ReplicaCount)
-		}
-		had := before[t.Name]
-		if t.StorageAccount == "" {
-			if t.StorageAccount = had; had == "" {
-				t.StorageAccount = p.StorageAccount
-			}
-		}
-		if t.StorageAccount == "" {
-			t.StorageAccount = "Standard_LRS"
-			if p.Strategy == preferZRS {
-				t.StorageAccount = "Standard_ZRS"
-			}
-		}
-		for n := range t.ReplicaSets {
-			if t.ReplicaSets[n].RegionalReplicaCount == nil {
-				t.ReplicaSets[n].RegionalReplicaCount = new(int32(1))
-			}
-		}
-		if had != "" && had != t.StorageAccount {
-			return NotChangeable(Path + "publishingProfile.targetRegions.storageAccountType")
-		}
-	}
-	return nil
-}
+// PreferZRS keeps replicas on three zones where a region has them; all of ours have.
+const PreferZRS = "PreferStandard_ZRS"
 
 // storageOf keeps the sources of an old version: absent means unchanged, since az clears them before an update.
 func storageOf(s *Storage, old *Version) error {

@@ -11,14 +11,7 @@ import (
 // Regions brings the record of regions in line with the target regions: new ones begin, removed ones are unpinned.
 func (p *Publisher) Regions(w *control.Write[catalog.Version]) error {
 	props := &w.New.Properties
-	next := map[string]*catalog.Region{}
-	for _, t := range props.Publishing.TargetRegions {
-		l, _ := arm.LocationOf(t.Name)
-		next[l.Name] = &catalog.Region{State: catalog.Replicating}
-		if had := props.Regions[l.Name]; had != nil && had.State == catalog.Completed {
-			next[l.Name] = had
-		}
-	}
+	next := catalog.Aim(props.Publishing.TargetRegions, props.Regions)
 	for name, had := range props.Regions {
 		if next[name] != nil {
 			continue

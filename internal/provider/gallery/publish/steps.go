@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
-	"strings"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/blob"
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
@@ -37,7 +36,7 @@ func (p *Publisher) Steps(ctx context.Context, r *operation.Run) []operation.Ste
 	}
 	home := work.version.Location
 	steps = append(steps, operation.Step{Name: "region " + home, Do: func() error { return work.record(ctx, home, catalog.Region{State: catalog.Completed, Progress: 100}) }})
-	for _, name := range slices.Sorted(regionNames(work.version)) {
+	for _, name := range slices.Sorted(maps.Keys(work.version.Properties.Regions)) {
 		if name != home {
 			steps = append(steps, operation.Step{Name: "region " + name, Do: func() error { return work.region(ctx, name) }})
 		}
@@ -50,20 +49,7 @@ func (w *publication) count(ctx context.Context) error {
 	if err := w.load(ctx); err != nil {
 		return err
 	}
-	if failure := failures(w.version); failure != nil {
-		return failure
-	}
-	return nil
-}
-
-func regionNames(v *catalog.VersionResource) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for name := range v.Properties.Regions {
-			if !yield(name) {
-				return
-			}
-		}
-	}
+	return catalog.Failures("image version", w.version.Properties.Publishing.TargetRegions, w.version.Properties.Regions)
 }
 
 // publication is one run of the work.
@@ -228,15 +214,7 @@ func (w *publication) region(ctx context.Context, name string) error {
 		return err // the engine tries again
 	}
 	w.run.Log().Error("replication failed", "region", name, "error", err)
-	var damaged *image.CorruptError
-	details := "The region's storage did not take the image."
-	switch {
-	case errors.As(err, &damaged):
-		details = "The image is damaged in its source region."
-	case blob.IsFull(err):
-		details = "The region's storage is full."
-	}
-	return w.record(ctx, name, catalog.Region{State: catalog.Failed, Progress: state.Progress, Details: details})
+	return w.record(ctx, name, catalog.Faulty("image", state, err))
 }
 
 // replicate copies every disk. Only what the region lacks travels.
@@ -275,19 +253,10 @@ func (w *publication) told(ctx context.Context, region string, disk int, size in
 		if err := w.record(ctx, region, catalog.Region{State: catalog.Replicating, Progress: int(percent)}); err != nil {
 			w.run.Log().Debug("progress is not recorded", "error", err)
 		}
-		if w.canceled(ctx) {
+		if w.run.Canceled(ctx) {
 			w.stop() // the engine tries the step again, and ends the operation instead
 		}
 	}
-}
-
-func (w *publication) canceled(ctx context.Context) (yes bool) {
-	err := w.run.View(ctx, func(tx store.Tx) error {
-		o, err := operation.Get(tx, w.run.ID)
-		yes = err == nil && o.Cancel
-		return err
-	})
-	return yes && err == nil
 }
 
 // index is the place of a disk among the version's.
@@ -326,33 +295,11 @@ func (p *Publisher) Published(tx store.Tx, r *operation.Run, failure *arm.Error)
 		return err
 	}
 	props.Show()
-	state := arm.Succeeded
-	if failure != nil {
-		state = arm.Failed
-		for _, region := range props.Regions {
-			if region.State == catalog.Replicating {
-				region.State, region.Details = catalog.Failed, failure.Message
-			}
-		}
-	}
+	state := catalog.Ended(props.Regions, failure)
 	if v.State() != arm.Deleting { // a deletion that called this off goes on
 		v.SetState(state)
 	}
 	return control.Save(tx, v)
-}
-
-func failures(v *catalog.VersionResource) *arm.Error {
-	var names []string
-	for _, t := range v.Properties.Publishing.TargetRegions {
-		l, _ := arm.LocationOf(t.Name)
-		if region := v.Properties.Regions[l.Name]; region != nil && region.State == catalog.Failed {
-			names = append(names, t.Name+": "+region.Details)
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return arm.Errorf(409, "ReplicationJobsFailed", "The replication jobs of the image version failed in one or more regions. Retry the operation, or remove the regions. %s", strings.Join(names, " "))
 }
 
 // release gives back what was held at the source and is not the version's own.
