@@ -120,6 +120,26 @@ func TestLongPaths(t *testing.T) {
 	}
 }
 
+// TestSecretsOfTheServer: QEMU, which a guest may take over, has none of the server's environment.
+func TestSecretsOfTheServer(t *testing.T) {
+	needQEMU(t)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "of-the-object-store")
+	r := open(t, t.TempDir())
+	m := tiny(t, "x")
+	if err := r.Start(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Remove(context.WithoutCancel(t.Context()), m.ID); err != nil {
+			t.Error(err)
+		}
+	})
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", supervisorOf(t, r, m.ID).QEMU.PID))
+	if err != nil || len(raw) == 0 || strings.Contains(string(raw), "of-the-object-store") {
+		t.Errorf("%q, %v", raw, err)
+	}
+}
+
 // TestSupervisorKilled: QEMU must not outlive its supervisor, and the machine can be started again.
 func TestSupervisorKilled(t *testing.T) {
 	needQEMU(t)

@@ -117,6 +117,9 @@ func within(limit time.Duration, f func()) {
 	}
 }
 
+// environment is QEMU's, not ours: a guest may take QEMU over, and ours may have the credentials of an object store.
+var environment = []string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"}
+
 // begin starts QEMU and shakes hands with it.
 func (s *supervisor) begin(ctx context.Context, serial io.Writer) error {
 	l := s.launch
@@ -126,7 +129,7 @@ func (s *supervisor) begin(ctx context.Context, serial io.Writer) error {
 		}
 	}
 	var err error
-	s.child, err = proc.StartBound(proc.Bound{Path: l.Binary, Args: Args(l), Dir: s.dir, Stdout: serial, Stderr: s.words})
+	s.child, err = proc.StartBound(proc.Bound{Path: l.Binary, Args: Args(l), Dir: s.dir, Env: environment, Stdout: serial, Stderr: s.words})
 	if err != nil {
 		return err
 	}
