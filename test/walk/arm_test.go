@@ -30,7 +30,7 @@ func (s *server) arm(method, path, version, body, token string, auxiliary ...str
 		s.t.Fatal(err)
 	}
 	defer h.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	mark := "?"
 	if strings.Contains(path, "?") {
@@ -126,7 +126,7 @@ func (w *world) publicIP(group, name string) string {
 // unfinished lists the operations that have not ended; each holds a lease or waits for one.
 func (s *server) unfinished() []client.Operation {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var open []client.Operation
 	if err := s.operator().Do(ctx, "/v1/operations", nil, &open); err != nil {
@@ -139,8 +139,8 @@ func (s *server) unfinished() []client.Operation {
 func (s *server) quiet() {
 	s.t.Helper()
 	var open []client.Operation
-	limit := time.Now().Add(3 * time.Minute)
-	s.await("every operation to end", 4*time.Minute, func() bool {
+	limit := time.Now().Add(bootLimit)
+	s.await("every operation to end", 2*bootLimit, func() bool {
 		if open = s.unfinished(); len(open) > 0 && time.Now().After(limit) {
 			s.t.Fatalf("operations do not end: %+v", open)
 		}

@@ -228,5 +228,5 @@ func (d *denied) removeMachine(t *testing.T, name string) {
 	d.do("fabrikam", http.MethodGet, vmID(d.world, name), "2024-11-01", nil, &doc)
 	d.do("fabrikam", http.MethodDelete, vmID(d.world, name), "2024-11-01", nil, nil)
 	d.do("fabrikam", http.MethodDelete, doc.Properties.StorageProfile.OSDisk.ManagedDisk.ID, "2024-03-02", nil, nil)
-	d.await("the machine's processes to end", bootLimit/6, func() bool { return len(d.machines()) == 0 })
+	d.await("the machine's processes to end", bootLimit, func() bool { return len(d.machines()) == 0 })
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"vitrine/internal/client"
 	"vitrine/test/harness"
@@ -167,7 +166,7 @@ func (d *denied) tokens() {
 	d.strange, d.stale = d.token("contoso", d.stranger.AppID, ""), d.token("contoso", d.app.AppID, "1s")
 	d.forged = d.publisher[:strings.LastIndexByte(d.publisher, '.')+1] + strings.Repeat("A", 342)
 	own := d.token("fabrikam", d.app.AppID, "")
-	d.await("the auxiliary token to expire", time.Minute, func() bool {
+	d.await("the auxiliary token to expire", bootLimit, func() bool {
 		return d.arm(http.MethodGet, d.nic, "2022-01-01", "", own, d.stale).status == http.StatusUnauthorized
 	})
 }

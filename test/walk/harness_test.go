@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,14 +28,22 @@ func have(program string) bool {
 	return err == nil
 }
 
-// program builds vitrine once for all tests of this package.
+// built makes the program under test once, whichever test comes first: they are parallel, and a file that is half written must not be started.
+var built = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(binaries, "vitrine")
+	out, err := exec.Command("go", "build", "-o", path, "vitrine/cmd/vitrine").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, err
+})
+
 func program(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(binaries, "vitrine")
-	if _, err := os.Stat(path); err == nil {
-		return path
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
-	harness.Build(t, path)
 	return path
 }
 
@@ -97,7 +106,7 @@ func (s *server) run() {
 	}
 	s.done = make(chan error, 1)
 	go func(c *exec.Cmd, done chan error) { done <- c.Wait() }(s.cmd, s.done)
-	s.await("the server to be ready", time.Minute, func() bool {
+	s.await("the server to be ready", bootLimit, func() bool {
 		select {
 		case err := <-s.done:
 			s.tail()
@@ -108,6 +117,9 @@ func (s *server) run() {
 		return err == nil
 	})
 }
+
+// stopLimit is how long a server may take to end. Its own limits, for what it waits for one after the other, are well below a minute.
+const stopLimit = 3 * time.Minute
 
 // stop ends the server as an init system would; kill as a power cut would.
 func (s *server) stop() { s.end(syscall.SIGTERM) }
@@ -121,10 +133,10 @@ func (s *server) end(sig syscall.Signal) {
 	_ = s.cmd.Process.Signal(sig)
 	select {
 	case <-s.done:
-	case <-time.After(time.Minute):
+	case <-time.After(stopLimit):
 		_ = s.cmd.Process.Kill()
 		<-s.done
-		s.t.Error("the server did not stop within a minute of SIGTERM")
+		s.t.Errorf("the server did not stop within %s of SIGTERM", stopLimit)
 	}
 	s.cmd = nil
 }
@@ -272,12 +284,13 @@ func (s *server) azOK(out any, args ...string) {
 	}
 }
 
-// freeSSH tells whether port 22 of a loopback address can be bound: a listener on 0.0.0.0:22 would answer in a guest's place.
-func freeSSH() bool {
+// freeSSH tells whether port 22 of a loopback address can be bound: a listener on 0.0.0.0:22 would answer in a guest's place. It asks
+// once: two tests that asked at the same moment would find each other's listener.
+var freeSSH = sync.OnceValue(func() bool {
 	l, err := net.Listen("tcp", "127.64.255.254:22")
 	if err != nil {
 		return false
 	}
 	l.Close()
 	return true
-}
+})

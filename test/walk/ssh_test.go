@@ -45,7 +45,7 @@ func (s *server) admin(tenant string) *client.ARM {
 // do sends one ARM request as the first principal of a tenant and wants it to succeed, to its end.
 func (s *server) do(tenant, method, path, version string, in, out any) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), bootLimit)
 	defer cancel()
 	if err := s.admin(tenant).Do(ctx, method, path, version, in, out); err != nil {
 		s.t.Fatalf("%s %s: %v", method, path, err)
@@ -67,7 +67,7 @@ func (s *server) access(tenant, machine, ip, user string) guestAccess {
 	g := guestAccess{s: s, vmID: doc.Properties.VMID, ip: ip, user: user, known: filepath.Join(s.home, "known-"+doc.Properties.VMID), identity: filepath.Join(s.home, ".ssh", "id_rsa")}
 	var serial string
 	s.await("the guest's host keys on its serial console", s.boot, func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		text, err := s.operator().SerialLog(ctx, g.vmID)
 		if err != nil {

@@ -1,14 +1,17 @@
 package walk
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vitrine/test/harness"
 )
@@ -143,13 +146,18 @@ func (w *world) life(t *testing.T, guest guestAccess) {
 // portOpens serves something in the guest on the port that az opened, and reads it from outside.
 func (w *world) portOpens(t *testing.T, guest guestAccess) {
 	t.Helper()
-	if r := guest.run("command -v nc >/dev/null && (echo hello | nc -l -p 8080 >/dev/null 2>&1 &) && exit 0; exit 9"); r.code != 0 {
-		t.Logf("the guest has no nc: exit %d %s", r.code, r.err)
-		return
-	}
-	w.await("port 8080 of the guest", bootLimit/6, func() bool {
-		out, err := exec.Command("timeout", "2", "bash", "-c", "cat < /dev/tcp/"+guest.ip+"/8080").Output()
-		return strings.Contains(string(out), "hello") || (err == nil && len(out) > 0)
+	guest.answers("(while :; do echo hello | nc -l -p 8080; done) >/dev/null 2>&1 </dev/null &")
+	w.await("port 8080 of the guest", bootLimit, func() bool {
+		c, err := net.DialTimeout("tcp", guest.ip+":8080", 30*time.Second)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		said, _ := bufio.NewReader(c).ReadString('\n') // nothing: nobody listens in the guest yet
+		return said == "hello\n"
 	})
 }
 
@@ -189,7 +197,7 @@ func (w *world) farewell(t *testing.T) {
 	if r := w.az("group", "show", "-n", consumerGroup); r.code != 1 || !strings.Contains(r.err, "(AuthorizationFailed)") {
 		t.Errorf("az group show, of a group that is gone with its role assignment: exit %d %s", r.code, r.err)
 	}
-	w.await("the processes of machines and networks to end", bootLimit/6, func() bool { return len(w.hosted()) == 0 })
+	w.await("the processes of machines and networks to end", bootLimit, func() bool { return len(w.hosted()) == 0 })
 	for _, dir := range []string{"disks", "machines", "seeds"} {
 		if files, err := filepath.Glob(filepath.Join(w.data, dir, "*")); err != nil || len(files) > 0 {
 			t.Errorf("files are left: %v %v", files, err)
