@@ -35,7 +35,7 @@ func TestHoldAfterKill(t *testing.T) {
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	var child Identity
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for ReadState(path+".child", &child) != nil {
@@ -51,7 +51,7 @@ func TestHoldAfterKill(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	release, err := HoldWithin(t.Context(), path, 10*time.Second)
+	release, err := HoldWithin(t.Context(), path, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestHoldWithin(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.AfterFunc(100*time.Millisecond, release)
-	again, err := HoldWithin(t.Context(), path, 10*time.Second)
+	again, err := HoldWithin(t.Context(), path, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func TestDetached(t *testing.T) {
 	if !Alive(id) {
 		t.Fatal("not alive")
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for tick := time.Tick(5 * time.Millisecond); time.Now().Before(deadline); <-tick {
 		if b, _ := os.ReadFile(out); string(b) == "hello\n" {
 			break
@@ -94,7 +94,7 @@ func TestDetached(t *testing.T) {
 	if !Alive(id) {
 		t.Fatal("the stranger's signal hit")
 	}
-	if err := End(t.Context(), id, 5*time.Second); err != nil || Alive(id) {
+	if err := End(t.Context(), id, time.Minute); err != nil || Alive(id) {
 		t.Fatalf("end: %v", err)
 	}
 	if b, _ := os.ReadFile(out); string(b) != "hello\n" {
@@ -173,7 +173,7 @@ func TestMain(m *testing.M) {
 
 func identityFrom(t *testing.T, file string) Identity {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for tick := time.Tick(5 * time.Millisecond); time.Now().Before(deadline); <-tick {
 		if b, err := os.ReadFile(file); err == nil {
 			pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
@@ -193,7 +193,7 @@ func identityFrom(t *testing.T, file string) Identity {
 
 func waitGone(t *testing.T, id Identity) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := Wait(ctx, id); err != nil {
 		t.Fatalf("process %d lives on: %v", id.PID, err)

@@ -92,7 +92,7 @@ func TestUnprivileged(t *testing.T) {
 func TestLimits(t *testing.T) {
 	start := time.Now()
 	_, err := sh(t, proc.Spec{}, Limits{Memory: 1 << 30, Time: time.Second}, `while :; do :; done`)
-	if err == nil || time.Since(start) > 20*time.Second {
+	if err == nil || time.Since(start) > time.Minute {
 		t.Errorf("a loop ended with %v after %v", err, time.Since(start))
 	}
 	_, err = sh(t, proc.Spec{}, Limits{Memory: 1 << 30, Time: time.Second}, `sleep 60`)
