@@ -50,7 +50,7 @@ func TestHydrateWithoutItsMap(t *testing.T) {
 	b := open(t, c)
 	_, marks := Partial(c.Path)
 	must(t, os.Remove(marks))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := b.Hydrate(ctx); err != nil || !b.Status().Done {
 		t.Errorf("%v, %+v", err, b.Status())

@@ -141,7 +141,7 @@ func newWorldAt(t *testing.T, rate int64, place string) *world {
 		}
 		var p proc.Identity
 		if proc.ReadState(identityFile(filepath.Join(data, "nbd")), &p) == nil {
-			if err := proc.End(context.Background(), p, 5*time.Second); err != nil {
+			if err := proc.End(context.Background(), p, 30*time.Second); err != nil {
 				t.Error(err)
 			}
 		}
@@ -199,7 +199,7 @@ func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); !ok(); <-tick.C {
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
