@@ -155,7 +155,15 @@ func TestExportResumes(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "x")
 		whole := w.http
 		w.http = &http.Client{Transport: cutFrom{whole.Transport, "bytes=4194304-"}}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		go func() { // it would try again and again: it is ended when what came before the cut is written down
+			defer cancel()
+			for tick := time.Tick(5 * time.Millisecond); ctx.Err() == nil; <-tick {
+				if journal, _ := os.ReadFile(path + ".part.json"); bytes.Contains(journal, []byte(`"at":4194304,`)) { // none yet: not there
+					return
+				}
+			}
+		}()
 		_, _, err := exported(ctx, w, path, form, "d", false)
 		cancel()
 		w.http = whole

@@ -30,7 +30,7 @@ func (w *world) withhold(t *testing.T, signed string, at int64) withheld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(c, "PUT %s&comp=page HTTP/1.1\r\nHost: %s\r\nx-ms-page-write: update\r\nx-ms-range: bytes=%d-%d\r\nContent-Length: 512\r\nExpect: 100-continue\r\n\r\n",
 		u.RequestURI(), u.Host, at, at+511)
 	// The server asks for the body when it begins to read it: from here on the request has proved its right.

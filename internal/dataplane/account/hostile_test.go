@@ -381,8 +381,11 @@ func (w *world) exchange(raw string) string {
 	defer c.Close()
 	_, err = io.WriteString(c, raw)
 	w.must(err)
+	w.must(c.SetReadDeadline(time.Now().Add(time.Minute)))
+	answer := bufio.NewReader(c)
+	_, _ = answer.Peek(1) // nothing: it closes without a word
 	w.must(c.SetReadDeadline(time.Now().Add(2 * time.Second)))
-	got, _ := io.ReadAll(bufio.NewReader(c))
+	got, _ := io.ReadAll(answer)
 	return string(got)
 }
 
