@@ -42,7 +42,7 @@ func TestRightsInEveryServer(t *testing.T) {
 	key := filepath.Join(dir, "master.key")
 	first, second := start(t, filepath.Join(dir, "a"), key, dsn), start(t, filepath.Join(dir, "b"), key, dsn)
 	operator := client.NewOperator(first.Operator)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var tenant client.Tenant
 	var who client.App

@@ -20,7 +20,7 @@ func TestSharingInEveryServer(t *testing.T) {
 	key := filepath.Join(dir, "master.key")
 	first, second := start(t, filepath.Join(dir, "a"), key, dsn), start(t, filepath.Join(dir, "b"), key, dsn)
 	operator := client.NewOperator(first.Operator)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var publisher, consumer client.Tenant
 	for name, out := range map[string]*client.Tenant{"contoso": &publisher, "fabrikam": &consumer} {

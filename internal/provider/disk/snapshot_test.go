@@ -124,7 +124,7 @@ func TestSnapshot(t *testing.T) {
 // awaits waits for the end of the operation on a resource.
 func (w *world) awaits(path string) {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(2 * time.Millisecond); ; {
 		var open []*operation.Operation

@@ -200,7 +200,7 @@ func (w *world) end(method, path, body string) *operation.Operation {
 	w.must(err)
 	u, err := url.Parse(r.Header.Get("Azure-AsyncOperation"))
 	w.must(err)
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	o, err := operationtest.Wait(ctx, w.control.Store(), u.Path[strings.LastIndexByte(u.Path, '/')+1:])
 	w.must(err)
