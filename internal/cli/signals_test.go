@@ -54,7 +54,7 @@ func TestSecondSignal(t *testing.T) {
 	await("first")
 	ended := make(chan error, 1)
 	go func() { ended <- deaf.Wait() }()
-	again, limit := time.NewTicker(50*time.Millisecond), time.After(20*time.Second)
+	again, limit := time.NewTicker(50*time.Millisecond), time.After(50*time.Second)
 	defer again.Stop()
 	for {
 		signal()

@@ -384,7 +384,7 @@ func (a answer) count() int { list, _ := a.at("value").([]any); return len(list)
 func (w *world) finish(who, target string) answer {
 	w.t.Helper()
 	id := target[:strings.IndexByte(target, '?')]
-	ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := operationtest.Wait(ctx, w.store, id[strings.LastIndexByte(id, '/')+1:]); err != nil {
 		w.t.Fatal(err)

@@ -105,7 +105,7 @@ func TestFlood(t *testing.T) {
 				io.WriteString(c, tt.send)
 			}
 			client := r.client(t)
-			client.Timeout = 3 * time.Second
+			client.Timeout = drainTime * 9 / 10 // the shortest time for which one of those clients may be awaited
 			for i := range 3 {
 				get(t, client, fmt.Sprintf("https://management.azure.com/%d", i))
 				client.CloseIdleConnections()

@@ -245,7 +245,7 @@ func (w *world) wait(r *control.Response) *operation.Operation {
 	}
 	u, err := url.Parse(at)
 	w.must(err)
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	id := u.Path[strings.LastIndexByte(u.Path, '/')+1:]
 	tick := time.NewTicker(2 * time.Millisecond)

@@ -352,7 +352,7 @@ func (w *world) update(f func(store.Tx) error) {
 
 func (w *world) do(method, path, body string) (map[string]any, int, error) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	p, query, _ := strings.Cut(path, "?")
 	q, err := url.ParseQuery(query)

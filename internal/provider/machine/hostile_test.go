@@ -232,7 +232,7 @@ func TestFailedStartReserves(t *testing.T) {
 	w.must("POST", machines+"m/deallocate", "")
 	w.runtime.Fail("Start", arm.Errorf(500, "X", "no"))
 	w.fails("POST", machines+"m/start", "", "X")
-	deadline := time.Now().Add(10 * time.Second) // the work is undone after its failure is told
+	deadline := time.Now().Add(time.Minute) // the work is undone after its failure is told
 	for !w.load(disk).Reserved && time.Now().Before(deadline) {
 		<-time.After(10 * time.Millisecond)
 	}

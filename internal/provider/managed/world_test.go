@@ -224,7 +224,7 @@ func (w *world) end(method, name, body string, status int) *operation.Operation 
 	if !strings.Contains(u.Path, "/locations/eastus/operations/") {
 		w.Errorf("status URL %s", u)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	o, err := operationtest.Wait(ctx, w.control.Store(), u.Path[strings.LastIndexByte(u.Path, '/')+1:])
 	w.must(err)

@@ -88,7 +88,7 @@ func (w *world) do(method, path, body string) (map[string]any, int, error) {
 
 func (w *world) send(method, path, body string, header http.Header) (map[string]any, int, error) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	r, err := w.control.Do(ctx, control.Request{Method: method, Path: path, Query: url.Values{"api-version": {"2022-01-01"}}, Body: []byte(body), Header: header,
 		Caller: authn.Caller{Primary: authn.Principal{TenantID: tenant, ObjectID: owner, AppID: "app"}}, Base: "https://management.azure.com"})

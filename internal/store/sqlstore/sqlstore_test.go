@@ -114,7 +114,7 @@ func testReopen(t *testing.T, open func(*testing.T) store.Driver) {
 	if _, err := third.Claim(t.Context(), "k", "other", time.Hour); !errors.Is(err, store.ErrNothing) {
 		t.Errorf("Claim beside the holder: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	waited := make(chan error, 1)
 	go func() { waited <- third.Wait(ctx, 1) }()
@@ -143,7 +143,7 @@ func testNewer(t *testing.T, open func() (store.Driver, error)) {
 // testReadersDoNotWait: a View begins and ends while an Update is open.
 func testReadersDoNotWait(t *testing.T, d store.Driver) {
 	write(t, d, store.Document{Key: "a", Kind: "k", Body: []byte(`1`)})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	err := d.Update(ctx, func(tx store.Tx) error {
 		if err := tx.Delete("a", 0); err != nil {

@@ -174,7 +174,7 @@ func talk(t *testing.T, conn net.Conn, err error) string {
 		return "error: " + err.Error()
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(conn, "hello"); err != nil {
 		return "error: " + err.Error()
 	}
@@ -251,7 +251,7 @@ func (l *lab) apply(t *testing.T) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for tick := time.Tick(5 * time.Millisecond); !ok(); <-tick {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)

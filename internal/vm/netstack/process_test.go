@@ -95,7 +95,7 @@ func TestDataGone(t *testing.T) {
 	if err := os.RemoveAll(n.dir(network.ID)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := proc.Wait(ctx, p); err != nil {
 		_ = proc.Signal(p, syscall.SIGKILL)

@@ -89,7 +89,7 @@ func login(t *testing.T, addr string, key ssh.Signer, command string) string {
 	t.Helper()
 	config := &ssh.ClientConfig{User: "azureuser", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, Timeout: 10 * time.Second,
 		HostKeyCallback: ssh.InsecureIgnoreHostKey()}
-	deadline := time.Now().Add(4 * time.Minute)
+	deadline := time.Now().Add(8 * time.Minute)
 	var err error
 	for tick := time.Tick(100 * time.Millisecond); time.Now().Before(deadline); <-tick {
 		var out []byte
@@ -248,7 +248,7 @@ func TestRealGuest(t *testing.T) {
 
 	g.closeAndOpen(t)
 	g.since = time.Now()
-	if err := g.runtime.PowerOff(t.Context(), g.machine.ID, vm.PowerOff{Grace: time.Minute}); err != nil {
+	if err := g.runtime.PowerOff(t.Context(), g.machine.ID, vm.PowerOff{Grace: 5 * time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := g.runtime.Status(t.Context(), g.machine.ID); err != nil || s.Reason != "powered off by the guest" {

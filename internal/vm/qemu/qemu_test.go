@@ -153,7 +153,7 @@ func TestSupervisorKilled(t *testing.T) {
 	if err := proc.Signal(first.Supervisor, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	s, err := r.Wait(ctx, m.ID)
 	if err != nil || s.State != vm.Crashed {
@@ -178,7 +178,7 @@ func TestSerialLog(t *testing.T) {
 	if err := r.Start(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute)
 	for tick := time.Tick(20 * time.Millisecond); ; <-tick {
 		b, err := r.SerialLog(t.Context(), m.ID)
 		if err != nil {
@@ -238,7 +238,7 @@ func TestProbe(t *testing.T) {
 	}
 	began := time.Now()
 	accel, why := ProbeAccel(t.Context(), t.TempDir())
-	if accel != "kvm" && accel != "tcg" || why == "" || time.Since(began) > probeLimit+10*time.Second {
+	if accel != "kvm" && accel != "tcg" || why == "" || time.Since(began) > probeLimit+time.Minute {
 		t.Errorf("%q, %q after %s", accel, why, time.Since(began))
 	}
 	t.Logf("%s: %s (%s)", accel, why, time.Since(began))

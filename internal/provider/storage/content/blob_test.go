@@ -75,7 +75,7 @@ func TestManyBlocks(t *testing.T) {
 	}
 	begun := time.Now()
 	w.must(w.list("many", items...))
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > time.Minute {
 		t.Errorf("a list of 50,000 blocks took %s", took)
 	}
 	w.holds("many", want)

@@ -50,7 +50,7 @@ func (w *world) run() (stop func()) {
 // ended waits for the end of a blob's copy.
 func (w *world) ended(name string) *content.Copy {
 	w.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -278,7 +278,7 @@ func TestCopyInTurn(t *testing.T) {
 	w.box = w.container()
 	w.must(w.blobs.StartCopy(t.Context(), w.box, &content.Blob{Name: "b"}, content.Source{At: source}, always))
 	// Every copy of the first container waits until the second one's has its turn: were all hands full of them, it had none.
-	turn, never := make(chan struct{}), time.After(20*time.Second)
+	turn, never := make(chan struct{}), time.After(time.Minute)
 	var once sync.Once
 	w.bucket.set(func(verb, key string) error {
 		if verb != "put" {
