@@ -118,7 +118,7 @@ type running struct {
 
 func begin(t *testing.T, sh *harness.Shell, args ...string) *running {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	t.Cleanup(cancel)
 	c := sh.Command(ctx, args...)
 	pipe, err := c.StderrPipe()
@@ -205,7 +205,7 @@ func awaitLine(t *testing.T, path string) string {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for late := time.After(time.Minute); ; {
+	for late := time.After(5 * time.Minute); ; {
 		raw, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

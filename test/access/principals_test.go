@@ -79,7 +79,7 @@ func (i *issuer) token(t *testing.T, subject string) string {
 		t.Fatal(err)
 	}
 	claims, err := json.Marshal(map[string]any{"iss": i.url, "sub": subject, "aud": "api://AzureADTokenExchange", "jti": subject,
-		"iat": time.Now().Unix(), "nbf": time.Now().Unix(), "exp": time.Now().Add(5 * time.Minute).Unix()})
+		"iat": time.Now().Unix(), "nbf": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}) // many commands of az lie between
 	if err != nil {
 		t.Fatal(err)
 	}

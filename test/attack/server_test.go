@@ -179,7 +179,7 @@ func (w *world) dial() net.Conn {
 }
 
 func exchange(c net.Conn, text string) outcome {
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		return outcome{code: "no answer", body: err.Error()}
 	}
 	if _, err := io.WriteString(c, text); err != nil && text == "" {

@@ -99,7 +99,7 @@ func (w *world) controls() {
 		w.t.Fatal(err)
 	}
 	defer c.Close()
-	for late := time.After(10 * time.Second); w.calls.Load() == 0; {
+	for late := time.After(time.Minute); w.calls.Load() == 0; {
 		select {
 		case <-late:
 			w.t.Fatal("the attacker's listener does not count")
@@ -175,7 +175,7 @@ func (w *world) await(id, token string) outcome {
 	w.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for late := time.Now().Add(time.Minute); ; <-tick.C {
+	for late := time.Now().Add(3 * time.Minute); ; <-tick.C {
 		got := w.arm("GET", id, "", token)
 		var state struct {
 			Properties struct{ ProvisioningState string }

@@ -66,7 +66,7 @@ func install(t *testing.T) *installation {
 	})
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for late := time.After(30 * time.Second); i.proxy == ""; {
+	for late := time.After(3 * time.Minute); i.proxy == ""; {
 		select {
 		case <-late:
 			t.Fatalf("the server is not ready\n%s", must(os.ReadFile(log.Name())))
@@ -145,7 +145,7 @@ func (i *installation) chromium() tab {
 		i.t.Skip("not tested: there is no chromium")
 	}
 	sum := sha256.Sum256(i.certificate().RawSubjectPublicKeyInfo)
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(900, 800),
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(900, 800), chromedp.WSURLReadTimeout(patience),
 		chromedp.ProxyServer(i.proxy), chromedp.UserDataDir(i.t.TempDir()),
 		chromedp.Flag("ignore-certificate-errors-spki-list", base64.StdEncoding.EncodeToString(sum[:])))
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)

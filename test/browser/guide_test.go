@@ -20,7 +20,7 @@ func TestShareAcrossTenants(t *testing.T) {
 		t.Errorf("%s: a %s fence; every command of this guide is executed", b.At(), b.Kind)
 	}
 	s.Run(page)
-	if left := s.Processes(); len(left) > 0 {
+	if left := s.Left(); len(left) > 0 {
 		t.Errorf("processes are left after the guide's last command: %v", left)
 	}
 }

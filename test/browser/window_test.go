@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -161,7 +160,7 @@ func (r *reader) step(b tab, step string) {
 		if err = errors.Join(err, syscall.Kill(o.pid, syscall.SIGTERM)); err != nil {
 			r.t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the tab's own ends with the browser
+		ctx, cancel := context.WithTimeout(context.Background(), patience) // the tab's own ends with the browser
 		defer cancel()
 		r.await(ctx, "the browser does not end", func() bool { return errors.Is(syscall.Kill(o.pid, 0), syscall.ESRCH) })
 	default:

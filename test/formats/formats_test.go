@@ -50,7 +50,7 @@ func (w *world) version() string {
 
 // run runs our command line to its end; an env beyond the harness's may be given.
 func (w *world) run(s *harness.Server, env []string, args ...string) (out, errOut string, err error) {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 8*time.Minute)
 	defer cancel()
 	c := s.Command(ctx, w.dir, args...)
 	var o, e bytes.Buffer
@@ -189,7 +189,7 @@ func (w *world) killed(r *relay, after int64, s *harness.Server, env []string, a
 	case <-reached:
 	case err := <-ended:
 		w.t.Fatalf("it ended by itself: %v\n%s", err, &said)
-	case <-time.After(2 * time.Minute):
+	case <-time.After(8 * time.Minute):
 		w.t.Error("it does not get so far")
 	}
 	if err := c.Process.Signal(syscall.SIGKILL); err != nil {
@@ -299,7 +299,7 @@ func TestAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-half
-	for deadline := time.Now().Add(time.Minute); ; { // until what came is in the file
+	for deadline := time.Now().Add(5 * time.Minute); ; { // until what came is in the file
 		if parts, _ := filepath.Glob(w.at("downloads/*.part")); len(parts) == 1 {
 			if st, err := os.Stat(parts[0]); err == nil && st.Size() >= 8<<20 {
 				break

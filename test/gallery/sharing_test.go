@@ -172,7 +172,7 @@ func found() []step {
 		{Args: "sig create -g rg -r own", Want: want{"provisioningState": "Succeeded"}},
 		{Args: "sig image-definition create -g rg -r own -i copy -p me -f o -s s --os-type Linux --os-state generalized --hyper-v-generation V1 --features SecurityType=Standard"},
 		{Args: `rest --method put --url {arm}/subscriptions/{S2}/resourceGroups/rg/providers/Microsoft.Compute/galleries/own/images/copy/versions/1.0.0?api-version=2024-03-03 --body {"location":"eastus","properties":{"storageProfile":{"source":{"communityGalleryImageId":"/CommunityGalleries/{public}/Images/tiny/Versions/1.0.0"}}}}`, Want: want{"properties.provisioningState": "Creating"}},
-		{Args: "sig image-version wait -g rg -r own -i copy -e 1.0.0 --created --timeout 120"},
+		{Args: "sig image-version wait -g rg -r own -i copy -e 1.0.0 --created --interval 2 --timeout 600"},
 		{Args: graph + `{"query":"Resources%20|%20where%20type%20=~%20'Microsoft.Compute/virtualMachines'%20|%20project%20name,%20properties.storageProfile.osDisk.osType"}`, Want: want{"totalRecords": "1", "data.0.name": "public", "data.0.properties_storageProfile_osDisk_osType": "Linux", "resultTruncated": "false"}},
 		{Args: graph + `{"query":"Resources%20|%20summarize%20count()%20by%20resourceGroup"}`, Want: want{"data": "len:1", "data.0.resourceGroup": "rg"}},
 		{Args: graph + `{"query":"Resources%20|%20join%20x"}`, Exit: 1, Says: "ParserFailure"},

@@ -15,7 +15,7 @@ func TestGalleries(t *testing.T) {
 			t.Errorf("the guide did not print %q:\n%s", part, out)
 		}
 	}
-	if left := s.Processes(); len(left) > 0 {
+	if left := s.Left(); len(left) > 0 {
 		t.Errorf("processes are left after the guide's last command: %v", left)
 	}
 }

@@ -18,7 +18,7 @@ func TestFirstWalk(t *testing.T) {
 	if !strings.Contains(out, "is not authorized to access linked subscription") {
 		t.Error("the request without the publisher's token was not refused as the guide says")
 	}
-	if left := s.Processes(); len(left) > 0 {
+	if left := s.Left(); len(left) > 0 {
 		t.Errorf("processes are left after the guide's last command: %v", left)
 	}
 }

@@ -57,7 +57,7 @@ func TestClients(t *testing.T) {
 	walk := playbook.Read(t, "docs/guide/first-walk.md").Until(t, "## 3. An image version")
 	end := playbook.Page{Name: "the end", Blocks: []playbook.Block{{Page: "the end", Kind: "sh", Text: "kill $server\nwait $server\n"}}}
 	s.Run(walk, playbook.Read(t, "docs/guide/clients.md"), end)
-	if left := s.Processes(); len(left) > 0 {
+	if left := s.Left(); len(left) > 0 {
 		t.Errorf("processes are left: %v", left)
 	}
 }
@@ -68,7 +68,7 @@ func TestImportExport(t *testing.T) {
 	walk := playbook.Read(t, "docs/guide/first-walk.md").Until(t, "## 3. An image version")
 	end := playbook.Page{Name: "the end", Blocks: []playbook.Block{{Page: "the end", Kind: "sh", Text: "kill $server\nwait $server\n"}}}
 	s.Run(walk, playbook.Read(t, "docs/guide/import-export.md"), end)
-	if left := s.Processes(); len(left) > 0 {
+	if left := s.Left(); len(left) > 0 {
 		t.Errorf("processes are left: %v", left)
 	}
 }

@@ -45,7 +45,7 @@ func (s *Server) Browser(t *testing.T) *Browser {
 		return proxy, nil
 	}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &Browser{&http.Client{Timeout: time.Minute, Jar: jar, Transport: transport,
+	return &Browser{&http.Client{Timeout: 3 * time.Minute, Jar: jar, Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 

@@ -162,7 +162,7 @@ func (s *Server) Restart() {
 func (s *Server) Refused(args ...string) string {
 	s.t.Helper()
 	s.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, s.bin, append([]string{"serve", "--data", s.data, "--listen", "127.0.0.1:0"}, args...)...).CombinedOutput()
 	if _, exited := errors.AsType[*exec.ExitError](err); !exited || ctx.Err() != nil {
@@ -176,7 +176,7 @@ func (s *Server) await(ready string, ended chan error) {
 	s.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(5 * time.Minute)
 	for {
 		if _, err := os.Stat(ready); err == nil {
 			return
@@ -204,10 +204,13 @@ type Result struct {
 	Code     int
 }
 
+// commandLimit is how long a command may take where az runs many times at once, and machines boot. Alone none takes half a minute.
+const commandLimit = 8 * time.Minute
+
 // run runs a command.
 func run(t *testing.T, env []string, name string, args ...string) Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
 	defer cancel()
 	c := exec.CommandContext(ctx, name, args...)
 	var out, errOut bytes.Buffer

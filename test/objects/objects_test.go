@@ -40,7 +40,7 @@ func (w *world) version(name string) string {
 
 // run runs our own command line and returns what it says, and whether it ended well.
 func (w *world) run(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 8*time.Minute)
 	defer cancel()
 	out, err := w.server.Command(ctx, w.dir, args...).CombinedOutput()
 	return string(out), err

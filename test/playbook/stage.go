@@ -97,8 +97,24 @@ func (s *Stage) link(target, name string) {
 	}
 }
 
-// Processes are those whose command line or folder lies in the private place.
-func (s *Stage) Processes() map[int]string {
+// Left are the processes that stay: what has been told to end, or is seen in the moment of its end, gets some time for it.
+func (s *Stage) Left() (left map[int]string) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(20 * time.Second); ; {
+		if left = s.processes(); len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			return left
+		}
+	}
+}
+
+// processes are those whose command line or folder lies in the private place.
+func (s *Stage) processes() map[int]string {
 	found := map[int]string{}
 	paths, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -122,9 +138,9 @@ func (s *Stage) Processes() map[int]string {
 func (s *Stage) endProcesses() {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
-		left := s.Processes()
+		left := s.processes()
 		if len(left) == 0 {
 			return
 		}

@@ -98,7 +98,7 @@ func (w *world) jsOpenID(t *testing.T) {
 func (w *world) jsRun(t *testing.T, b *browser, script string, rows map[string]jsRow) {
 	t.Helper()
 	node := w.node(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, node, filepath.Join("js", script))
 	c.Stderr = os.Stderr

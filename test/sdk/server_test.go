@@ -48,7 +48,7 @@ func serve(t *testing.T, roots string, args ...string) *server {
 	})
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for late := time.After(time.Minute); ; {
+	for late := time.After(3 * time.Minute); ; {
 		if _, err := os.Stat(ready); err == nil {
 			break
 		}

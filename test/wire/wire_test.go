@@ -67,7 +67,7 @@ func TestWire(t *testing.T) {
 // check sends a request and compares the answer.
 func (w *world) check(t *testing.T, x *exchange, path, file string, bodies map[*exchange]string) {
 	got, body := w.send(t, x)
-	for deadline := time.Now().Add(30 * time.Second); x.until && going(got.StatusCode, body); got, body = w.send(t, x) {
+	for deadline := time.Now().Add(3 * time.Minute); x.until && going(got.StatusCode, body); got, body = w.send(t, x) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s:%d: the work does not end: %s", path, x.line, body)
 		}
