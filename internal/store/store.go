@@ -26,6 +26,8 @@ var (
 	ErrTrimmed  = errors.New("store: the change feed no longer reaches back so far; read everything again")
 	ErrReadOnly = errors.New("store: this transaction only reads")
 	ErrClosed   = errors.New("store: closed")
+	// ErrInDoubt is an Update whose commit got no answer: it may have happened. Nothing that it names may be undone.
+	ErrInDoubt = errors.New("store: it is not known whether the transaction was committed")
 )
 
 // Document is one JSON document.

@@ -22,6 +22,7 @@ type dialect struct {
 	view, update *sql.TxOptions
 	oneWriter    bool // every write waits for the one writing connection
 	lostRace     func(error) bool
+	refused      func(error) bool // of a commit's: nothing was committed
 }
 
 func (d dialect) render(statement string) string {

@@ -59,5 +59,10 @@ func postgresDialect() dialect {
 			var e *pgconn.PgError
 			return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
 		},
+		// What ends the session (FATAL, PANIC) may come after the commit, as while it waits for a standby.
+		refused: func(err error) bool {
+			var e *pgconn.PgError
+			return errors.As(err, &e) && e.SeverityUnlocalized == "ERROR" || errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err)
+		},
 	}
 }

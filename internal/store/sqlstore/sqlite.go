@@ -77,5 +77,9 @@ func sqliteDialect() dialect {
 			var e *sqlite.Error
 			return errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_LOCKED)
 		},
+		refused: func(err error) bool { // after a failure of the disk the frame may be found whole at the next start
+			var e *sqlite.Error
+			return !errors.As(err, &e) || e.Code()&0xff != sqlite3.SQLITE_IOERR
+		},
 	}
 }

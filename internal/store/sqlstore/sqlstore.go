@@ -101,12 +101,24 @@ func (db *database) Update(ctx context.Context, f func(store.Tx) error) error {
 	}
 }
 
+// patience is for how long a commit is waited for that somebody gave up who asked for it.
+const patience = 10 * time.Second
+
+// update is one try. PostgreSQL's driver commits with the context of the beginning, and would leave us in doubt when that ends: so from the
+// beginning on the transaction's own ends only patience later. Statements still end with ctx.
 func (db *database) update(ctx context.Context, f func(store.Tx) error) error {
-	sqlTx, err := db.write.BeginTx(ctx, db.dialect.update)
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	begun := context.AfterFunc(ctx, end)
+	sqlTx, err := db.write.BeginTx(life, db.dialect.update)
 	if err != nil {
 		return db.fail(ctx, "begin to write", err)
 	}
 	defer func() { _ = sqlTx.Rollback() }() // after Commit it does nothing
+	if !begun() {
+		return db.fail(ctx, "begin to write", ctx.Err())
+	}
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, end) })()
 	t := &tx{ctx: ctx, tx: sqlTx, db: db, writes: true}
 	if err := t.lock(); err != nil {
 		return err
@@ -120,8 +132,14 @@ func (db *database) update(ctx context.Context, f func(store.Tx) error) error {
 	if err := t.finish(); err != nil {
 		return err
 	}
-	if err := sqlTx.Commit(); err != nil {
+	if err := ctx.Err(); err != nil {
 		return db.fail(ctx, "commit", err)
+	}
+	if err := sqlTx.Commit(); err != nil {
+		if db.dialect.refused(err) {
+			return db.fail(ctx, "commit", err)
+		}
+		return fmt.Errorf("%w: %w", store.ErrInDoubt, err)
 	}
 	if t.revision != t.first {
 		db.committed()

@@ -118,7 +118,7 @@ func (s *Store) PutBlock(ctx context.Context, at Address, id string, r io.Reader
 		return err
 	})
 	if err != nil {
-		s.drop(ctx, at.Container, part)
+		s.undo(ctx, err, at.Container, part)
 		s.giveBack(ctx, room)
 	}
 	return err
@@ -199,6 +199,16 @@ func (s *Store) drop(ctx context.Context, c Container, list ...Part) {
 	}
 }
 
+// undo is drop after a transaction that failed and would have named the parts.
+func (s *Store) undo(ctx context.Context, failure error, c Container, list ...Part) {
+	if surely(failure) {
+		s.drop(ctx, c, list...)
+	}
+}
+
+// surely says whether a transaction that failed has changed nothing: else bytes that it would have named stay, for the sweeps to judge.
+func surely(failure error) bool { return !errors.Is(failure, store.ErrInDoubt) }
+
 // PutBlob stores a block blob that comes in one request.
 func (s *Store) PutBlob(ctx context.Context, c Container, next *Blob, r io.Reader, n int64, check Check) error {
 	room, err := quota.Reserve(ctx, s.Store, holder(c.UID), n, s.Now())
@@ -217,7 +227,7 @@ func (s *Store) PutBlob(ctx context.Context, c Container, next *Blob, r io.Reade
 	next.Kind, next.UID = Block, uuid.NewString()
 	err = s.replace(ctx, c, next, check, func(tx store.Tx, _ *Blob) ([]Part, error) { return list, room.Release(tx) })
 	if err != nil {
-		s.drop(ctx, c, part)
+		s.undo(ctx, err, c, part)
 		s.giveBack(ctx, room)
 		return err
 	}

@@ -156,7 +156,7 @@ func (s *Store) empty(ctx context.Context, at Address, f func(*Blob) error) erro
 		b.UID, b.Size, used = fresh, 0, true
 		return s.save(tx, b)
 	})
-	if err != nil || !used {
+	if !used || err != nil && surely(err) {
 		err = errors.Join(err, s.Images.RemoveUpload(upload(fresh)))
 	}
 	if errors.Is(err, store.ErrNotFound) {

@@ -265,8 +265,10 @@ func (s *Store) filled(ctx context.Context, b *Blob, list []Part, failure error)
 	} else {
 		err = s.Store.Update(ctx, func(tx store.Tx) error { return s.complete(tx, b, list) })
 	}
-	if err != nil || failure != nil {
+	if failure != nil {
 		s.drop(ctx, at.Container, list...)
+	} else if err != nil {
+		s.undo(ctx, err, at.Container, list...)
 	}
 	return err
 }

@@ -27,7 +27,7 @@ func (s *Store) CreatePages(ctx context.Context, c Container, next *Blob, size i
 		return err
 	}
 	err := s.replace(ctx, c, next, check, just())
-	if err != nil {
+	if err != nil && surely(err) {
 		_ = s.Images.RemoveUpload(upload(next.UID)) // else Sweep finds it
 	}
 	return err

@@ -86,6 +86,7 @@ func (l lossy) Update(ctx context.Context, f func(store.Tx) error) error {
 // world is the blobs of one server, with one container.
 type world struct {
 	*testing.T
+	driver store.Driver
 	store  *store.Store
 	blobs  *content.Store
 	images *image.Store
@@ -100,7 +101,8 @@ func (w *world) pass(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, store: store.New(lossy{memstore.Open()}), bucket: &hooked{Bucket: memblob.New()}}
+	w := &world{T: t, driver: lossy{memstore.Open()}, bucket: &hooked{Bucket: memblob.New()}}
+	w.store = store.New(w.driver)
 	t.Cleanup(func() { w.store.Close() })
 	var err error
 	w.images, err = image.New(image.Config{Store: w.store, Dir: t.TempDir(), Workers: 2, Buckets: w.buckets})
