@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/control/status"
 	"vitrine/internal/operation"
 	"vitrine/internal/store"
 )
@@ -44,12 +45,9 @@ func (k *kind[T]) follow(p *pass, answer *Response, w *Write[T], location bool) 
 // DeploymentFamily is the one family whose URLs stand below the resource itself.
 const DeploymentFamily = "operationStatuses"
 
-// families are the URL segments below …/locations/{region}/ that name operations.
-var families = [...]string{"capsoperations", "diskoperations", "operations"}
-
 // status serves the URLs that follow made. It answers nil when the path is not one of them.
 func (c *Control) status(ctx context.Context, p *pass) (*Response, error) {
-	id, monitor, ok := statusPath(p)
+	id, monitor, ok := status.Asked(p.id, p.tail, p.Query)
 	if !ok {
 		return nil, nil
 	}
@@ -77,10 +75,16 @@ func (c *Control) status(ctx context.Context, p *pass) (*Response, error) {
 	if err := c.unseal(o); err != nil {
 		return nil, err
 	}
+	answer := &Response{Status: http.StatusOK}
 	if monitor {
-		return monitored(p, o)
+		answer.Status, answer.Header, answer.Body, err = status.Monitored(p.Base+escaped(p.Path)+"?"+p.Query.Encode(), o)
+	} else {
+		answer.Header, answer.Body, err = status.Told(o, c.brief(o))
 	}
-	return told(o, c.brief(o))
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
 }
 
 // brief tells whether an operation is of a type whose status URL gives no times.
@@ -125,68 +129,5 @@ func (c *Control) shown(tx store.Tx, p *pass, o *operation.Operation) error {
 	return err
 }
 
-// statusPath recognises an operation's URL and whether it asks for the result instead of the status. The ID is a random
-// GUID, known to nobody but those whom the first answer told it; the tenant is checked besides.
-func statusPath(p *pass) (id string, monitor, ok bool) {
-	if rest, found := strings.CutPrefix(strings.ToLower(p.tail), "operationresults/"); found && p.id.Namespace == "" {
-		return rest, true, true
-	}
-	if len(p.id.Types) != 2 || !strings.EqualFold(p.id.Types[0], "locations") {
-		return "", false, false
-	}
-	for _, f := range families {
-		if strings.EqualFold(p.id.Types[1], f) {
-			return p.id.Names[1], p.Query.Get("monitor") == "true", true
-		}
-	}
-	return "", false, false
-}
-
 // escaped is a path as it stands in a URL; names may hold any letter.
 func escaped(path string) string { return (&url.URL{Path: path}).EscapedPath() }
-
-// monitored is the answer of a Location URL: 202 until done, then the result itself.
-func monitored(p *pass, o *operation.Operation) (*Response, error) {
-	switch {
-	case !o.Terminal():
-		h := http.Header{"Retry-After": {"1"}}
-		h.Set("Location", p.Base+escaped(p.Path)+"?"+p.Query.Encode())
-		return &Response{Status: http.StatusAccepted, Header: h}, nil
-	case o.Error != nil:
-		o.Error.Status = http.StatusConflict
-		return nil, o.Error
-	case len(o.Output) > 0:
-		return &Response{Status: http.StatusOK, Body: o.Output}, nil
-	}
-	return &Response{Status: http.StatusOK}, nil
-}
-
-const stamp = "2006-01-02T15:04:05.0000000-07:00" // Compute's: seven digits and +00:00
-
-// told is the answer of an Azure-AsyncOperation URL. A failed operation is told with status 200.
-func told(o *operation.Operation, brief bool) (*Response, error) {
-	type properties struct {
-		Output json.RawMessage `json:"output"`
-	}
-	body := struct {
-		Start      string      `json:"startTime,omitempty"`
-		End        string      `json:"endTime,omitempty"`
-		Status     string      `json:"status"`
-		Properties *properties `json:"properties,omitempty"`
-		Error      *arm.Error  `json:"error,omitempty"`
-		Name       string      `json:"name,omitempty"`
-	}{Start: o.Start.UTC().Format(stamp), Status: "InProgress", Name: o.ID}
-	header := http.Header{"Retry-After": {"1"}}
-	if o.Terminal() {
-		body.Status, body.End, body.Error = string(o.Status), o.End.UTC().Format(stamp), o.Error
-		header = nil
-		if len(o.Output) > 0 {
-			body.Properties = &properties{o.Output}
-		}
-	}
-	if brief {
-		body.Start, body.End, body.Name = "", "", ""
-	}
-	raw, err := json.Marshal(body)
-	return &Response{Status: http.StatusOK, Header: header, Body: raw}, err
-}

@@ -348,6 +348,32 @@ func TestPages(t *testing.T) {
 	if pages, names := w.pages("/subscriptions/" + subA + "/providers/Vitrine.Test/marks"); pages != 2 || names != 501 {
 		t.Errorf("a list of its own: %d pages with %d names", pages, names)
 	}
+	if pages, names := w.pages(widgets + "?$top=150"); pages != 7 || names != 1001 {
+		t.Errorf("$top=150: %d pages with %d names", pages, names)
+	}
+	if a := w.do("owner", "GET", widgets+"?$top=5000", "").is(200, ""); a.count() != 500 {
+		t.Errorf("$top=5000: %d rows", a.count())
+	}
+	if a := w.do("owner", "GET", "/subscriptions/"+subA+"/providers/Vitrine.Test/marks?$top=1", "").is(200, ""); a.count() != 500 {
+		t.Errorf("a list that knows no $top: %d rows", a.count())
+	}
+	for _, top := range []string{"0", "-1", "x", "1.5", "99999999999999999999"} {
+		w.do("owner", "GET", widgets+"?$top="+top, "").is(400, "InvalidQueryParameterValue")
+	}
+	for _, name := range []string{"w0", "w1", "w999"} { // of these w0, w1, w10 … w999 the rest is nobody's business
+		w.grant("few", readerRole, widgets+"/"+name)
+	}
+	if a := w.do("few", "GET", widgets, "").is(200, ""); a.count() != 3 || a.at("nextLink") != nil {
+		t.Errorf("three of a thousand: %d rows, %v", a.count(), a.at("nextLink"))
+	}
+	a := w.do("few", "GET", widgets+"?$top=2", "").is(200, "")
+	next, _ := a.at("nextLink").(string)
+	if a.count() != 2 || !strings.Contains(next, "widgets%2Fw1&") {
+		t.Errorf("%d rows, %q: the token is the last that was shown", a.count(), next)
+	}
+	if a := w.do("few", "GET", next, "").is(200, ""); a.count() != 1 || a.at("nextLink") != nil {
+		t.Errorf("the rest: %d rows, %v", a.count(), a.at("nextLink"))
+	}
 }
 
 func TestLinks(t *testing.T) {

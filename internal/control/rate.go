@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/control/status"
 	"vitrine/internal/control/throttle"
 )
 
@@ -35,10 +36,8 @@ func (c *Control) meter(h http.Header, r Request) error {
 func (c *Control) limit(method string, path arm.Path) (namespace string, l throttle.Limit) {
 	id, tail := path.ID, path.Tail
 	if n := len(id.Types); n > 1 && strings.EqualFold(id.Types[0], "locations") {
-		for _, family := range families {
-			if strings.EqualFold(id.Types[1], family) {
-				return id.Namespace, polls
-			}
+		if status.Family(id.Types[1]) {
+			return id.Namespace, polls
 		}
 	}
 	verb, typ := "", id.Type()

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/control/paging"
 	"vitrine/internal/store"
 )
 
@@ -90,8 +90,6 @@ func (k *kind[T]) part(ctx context.Context, c *Control, p *pass, part, name stri
 	return nil, c.unknownType(p.id, k.Type+"/"+part, p.version)
 }
 
-const pageSize = 500
-
 type page struct {
 	Value []json.RawMessage `json:"value"`
 	Next  string            `json:"nextLink,omitempty"`
@@ -99,7 +97,7 @@ type page struct {
 
 // list serves a collection: what the caller may read of it.
 func (k *kind[T]) list(ctx context.Context, c *Control, p *pass) (*Response, error) {
-	out := page{Value: []json.RawMessage{}}
+	var out page
 	err := c.view(ctx, p, func(tx store.Tx) error {
 		out = page{Value: []json.RawMessage{}}
 		if err := c.owned(tx, p); err != nil {
@@ -116,18 +114,15 @@ func (k *kind[T]) list(ctx context.Context, c *Control, p *pass) (*Response, err
 		if err := k.container(tx, p); err != nil {
 			return err
 		}
-		found, err := k.find(ctx, tx, p, &Listing{Tx: tx, Caller: p.Caller, Scope: p.id, Query: p.Query, Grants: grants})
+		may := func(r *Resource[T]) bool { return whole || grants.Allows(k.Action+"/read", r.ParsedID()) }
+		found, more, err := k.find(ctx, p, &Listing{Tx: tx, Caller: p.Caller, Scope: p.id, Query: p.Query, Grants: grants}, may)
 		if err != nil {
 			return err
 		}
-		if len(found) > pageSize {
-			found = found[:pageSize]
-			out.Next = nextLink(p, found[pageSize-1].ParsedID().Key())
+		if more {
+			out.Next = paging.Next(p.Base, p.Path, p.Query, found[len(found)-1].key())
 		}
 		for _, r := range found {
-			if !whole && !grants.Allows(k.Action+"/read", r.ParsedID()) {
-				continue
-			}
 			raw, err := k.show(ctx, tx, p, r)
 			if err != nil {
 				return err
@@ -166,40 +161,45 @@ func holder(id arm.ID) arm.ID {
 	return id
 }
 
-func (k *kind[T]) find(ctx context.Context, tx store.Tx, p *pass, l *Listing) ([]*Resource[T], error) {
-	after := p.Query.Get("$skiptoken")
-	if after != "" && !store.Storable(after) {
-		return nil, arm.Errorf(400, "InvalidQueryParameterValue", "The value of the query parameter '$skiptoken' is not one that a nextLink gave.")
+// find gives one page of what the caller may read, and whether there is more of that: a nextLink, whose token is the key of the last
+// that is shown, tells nothing of what is not.
+func (k *kind[T]) find(ctx context.Context, p *pass, l *Listing, may func(*Resource[T]) bool) (found []*Resource[T], more bool, err error) {
+	cut, err := paging.Of(p.Query, k.Size)
+	if err != nil {
+		return nil, false, err
 	}
 	if k.List != nil {
 		all, err := k.List(ctx, l)
-		return onward(all, after), err
+		if err != nil {
+			return nil, false, err
+		}
+		found, more = paging.Cut(cut, slices.DeleteFunc(all, func(r *Resource[T]) bool { return !may(r) }), (*Resource[T]).key)
+		return found, more, nil
 	}
 	if f := p.Query.Get("$filter"); f != "" { // everything, for who asked for some, would be taken for them
-		return nil, arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%.200s' specified in the query string: lists of '%s' are not filtered by this installation.", f, k.Type)
+		return nil, false, arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%.200s' specified in the query string: lists of '%s' are not filtered by this installation.", f, k.Type)
 	}
-	prefix := strings.TrimSuffix(holder(p.id).Key(), "/") + "/"
+	q := store.Query{Kind: Kind(k.Type), Prefix: strings.TrimSuffix(holder(p.id).Key(), "/") + "/", After: cut.After, Limit: cut.Size + 1}
 	if len(p.id.Types) > 0 || p.id.Scope != "" { // a child collection: direct children only
-		prefix = p.id.Key() + "/" + strings.ToLower(p.tail) + "/"
+		q.Prefix = p.id.Key() + "/" + strings.ToLower(p.tail) + "/"
 	}
-	return Select[T](tx, store.Query{Kind: Kind(k.Type), Prefix: prefix, After: after, Limit: pageSize + 1})
-}
-
-// onward gives a list that has more than one page the order of its pages, and leaves out what they showed already.
-func onward[T any](all []*Resource[T], after string) []*Resource[T] {
-	if len(all) <= pageSize && after == "" {
-		return all
+	for {
+		some, err := Select[T](l.Tx, q)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, r := range some {
+			q.After = r.key()
+			if !may(r) {
+				continue
+			}
+			if len(found) == cut.Size {
+				return found, true, nil
+			}
+			found = append(found, r)
+		}
+		if len(some) < q.Limit {
+			return found, false, nil
+		}
 	}
-	key := func(r *Resource[T]) string { return r.ParsedID().Key() }
-	slices.SortFunc(all, func(a, b *Resource[T]) int { return strings.Compare(key(a), key(b)) })
-	return slices.DeleteFunc(all, func(r *Resource[T]) bool { return key(r) <= after })
-}
-
-func nextLink(p *pass, after string) string {
-	q := url.Values{}
-	for name, values := range p.Query {
-		q[name] = values
-	}
-	q.Set("$skiptoken", after)
-	return p.Base + escaped(p.Path) + "?" + q.Encode()
 }

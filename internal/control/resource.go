@@ -56,6 +56,8 @@ func (r *Resource[T]) ParsedID() arm.ID {
 	return p.ID
 }
 
+func (r *Resource[T]) key() string { return r.ParsedID().Key() }
+
 // State is the provisioning state, or Succeeded for a type that has none.
 func (r *Resource[T]) State() string {
 	if p, ok := any(&r.Properties).(arm.Provisioned); ok && p.State() != "" {

@@ -54,6 +54,7 @@ type Spec[T any] struct {
 	Buried   func(store.Tx, arm.ID) (*Resource[T], error)            // what a PUT or PATCH may bring back, as its Old; reads do not see it; store.ErrNotFound
 	Get      func(store.Tx, arm.ID) (*Resource[T], error)            // replaces the reading by ID; store.ErrNotFound
 	List     func(context.Context, *Listing) ([]*Resource[T], error) // replaces the listing by ID
+	Size     string                                                  // the query parameter that says how many rows of a list an answer has: "$top"; empty: none
 	Actions  []Action[T]
 	// Rates limits what a subscription may ask for, by verb: "read", "list", "write", "delete", or the name of an action.
 	Rates map[string]throttle.Limit

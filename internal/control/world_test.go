@@ -123,7 +123,7 @@ func (w *world) register() {
 		Delete: func(_ context.Context, x *control.Write[struct{}]) error { return x.Begin("remove", nil) }})
 	control.Register(w.control, control.Spec[widget]{
 		Type: "Vitrine.Test/widgets", Versions: []arm.Version{"2022-01-01", "2021-01-01"}, Noun: "widget", Tracked: true, Patch: true,
-		Synonyms: []string{"Vitrine.Test/wdgts"},
+		Synonyms: []string{"Vitrine.Test/wdgts"}, Size: "$top",
 		Name: func(name string) *arm.Error {
 			if strings.HasPrefix(name, "bad") {
 				return arm.Errorf(400, "InvalidParameter", "The name '%s' is bad.", name)

@@ -36,6 +36,8 @@ func operation(x *exchange) string {
 		return "GET status of an operation"
 	case strings.HasPrefix(path, "{location}"):
 		return "GET result of an operation"
+	case strings.HasPrefix(path, "{next}"): // a page of a list that was counted with its first
+		return ""
 	case strings.HasPrefix(path, "{sas}"):
 		return x.method + " bytes of a disk" + comp(query+path)
 	case strings.HasPrefix(path, "https://"):

@@ -9,6 +9,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
 	"vitrine/internal/control"
+	"vitrine/internal/control/paging"
 	"vitrine/internal/operation"
 	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/store"
@@ -184,9 +185,6 @@ func (p *Provider) Sweep(ctx context.Context) error {
 
 const gravesPattern = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/galleries/{gallery}/softDeletedArtifactTypes/{type}/artifacts/{artifact}/versions"
 
-// gravesPage is how many soft-deleted versions one answer lists.
-const gravesPage = 500
-
 // listGraves lists the soft-deleted versions of a definition.
 func listGraves(_ context.Context, c *control.Call) (any, error) {
 	definition, err := arm.ParseID("/subscriptions/" + c.Names["subscription"] + "/resourceGroups/" + c.Names["group"] + "/providers/Microsoft.Compute/galleries/" +
@@ -210,15 +208,15 @@ func listGraves(_ context.Context, c *control.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	after := c.Query.Get("$skiptoken")
-	if after != "" && !store.Storable(after) {
-		return nil, arm.Errorf(400, "InvalidQueryParameterValue", "The value of the query parameter '$skiptoken' is not one that a nextLink gave.")
-	}
-	found, err := control.Select[catalog.Grave](c.Tx, store.Query{Kind: control.Kind(catalog.GraveType), Prefix: gravesOf(definition), After: after, Limit: gravesPage + 1})
+	cut, err := paging.Of(c.Query, "")
 	if err != nil {
 		return nil, err
 	}
-	return page(c, found, version)
+	found, err := control.Select[catalog.Grave](c.Tx, store.Query{Kind: control.Kind(catalog.GraveType), Prefix: gravesOf(definition), After: cut.After, Limit: cut.Size + 1})
+	if err != nil {
+		return nil, err
+	}
+	return page(c, cut, found, version)
 }
 
 // gravesOf is the beginning of the keys of a definition's soft-deleted versions.
@@ -226,13 +224,11 @@ func gravesOf(definition arm.ID) string {
 	return definition.Parent().Key() + "/softdeletedartifacttypes/images/artifacts/" + strings.ToLower(definition.Name()) + "/versions/"
 }
 
-func page(c *control.Call, found []*catalog.GraveResource, version arm.Version) (any, error) {
+func page(c *control.Call, cut paging.Page, found []*catalog.GraveResource, version arm.Version) (any, error) {
 	answer := map[string]any{}
-	if len(found) > gravesPage {
-		found = found[:gravesPage]
-		q := c.Query
-		q.Set("$skiptoken", found[gravesPage-1].ParsedID().Key())
-		answer["nextLink"] = c.Base + c.Path + "?" + q.Encode()
+	if len(found) > cut.Size {
+		found = found[:cut.Size]
+		answer["nextLink"] = paging.Next(c.Base, c.Path, c.Query, found[cut.Size-1].ParsedID().Key())
 	}
 	list := []json.RawMessage{}
 	for _, g := range found {

@@ -52,6 +52,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 		Name: groupName,
 		Put:  func(context.Context, *control.Write[Group]) error { return nil },
 		List: listGroups,
+		Size: "$top",
 		Delete: func(_ context.Context, w *control.Write[Group]) error {
 			return w.Begin(deleteGroup, w.Caller)
 		},

@@ -180,6 +180,28 @@ func TestListResources(t *testing.T) {
 	}
 	w.Refused(inA, "GET", "/subscriptions/"+subA+"/resourceGroups/none/resources", "", "404 ResourceGroupNotFound", "'none'")
 	w.Refused(inA, "GET", "/subscriptions/"+subA+"/resources?$filter=plan ne 'x'", "", "400 InvalidFilterInQueryString", "plan ne")
+	w.Refused(inA, "GET", "/subscriptions/"+subA+"/resources?$top=none", "", "400 InvalidQueryParameterValue", "'none'")
+	for path, want := range map[string]string{
+		"/subscriptions/" + subA + "/resources?$top=1":                        "c b a",
+		"/subscriptions/" + subA + "/resources?$top=2":                        "c b a",
+		"/subscriptions/" + subA + "/resources?$top=3":                        "c b a",
+		"/subscriptions/" + subA + "/resources?$filter=tagName eq 'x'&$top=1": "c a",
+		group + "/resources?$top=1":                                           "b a",
+		"/subscriptions/" + subA + "/resourceGroups?$top=1":                   "other rg",
+	} {
+		var names []string
+		for next := path; next != "" && len(names) < 9; {
+			l := w.Get(inA, next)
+			for _, v := range l["value"].([]any) {
+				names = append(names, strings.ToLower(at(v, "name").(string)))
+			}
+			link, _ := at(l, "nextLink").(string)
+			next = strings.TrimPrefix(link, "https://management.azure.com")
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
 }
 
 func TestManifests(t *testing.T) {

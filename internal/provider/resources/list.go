@@ -9,6 +9,8 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/control/paging"
+	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
 
@@ -50,29 +52,46 @@ func listResources(_ context.Context, c *control.Call) (any, error) {
 	if err := groupThere(c, grants.Allows); err != nil {
 		return nil, err
 	}
-	docs, err := c.Tx.List(store.Query{Prefix: scope.Key() + "/"})
+	cut, err := paging.Of(c.Query, "$top")
 	if err != nil {
 		return nil, err
 	}
-	expand := strings.ToLower(c.Query.Get("$expand"))
+	docs, err := c.Tx.List(store.Query{Prefix: scope.Key() + "/", After: cut.After})
+	if err != nil {
+		return nil, err
+	}
+	expand, last := strings.ToLower(c.Query.Get("$expand")), ""
 	list := []resourceView{}
 	for _, d := range docs {
-		var v resourceView
-		if !c.Control.Tracked(d.Kind) || d.Kind == control.GroupKind {
-			continue
-		}
-		if err := json.Unmarshal(d.Body, &v); err != nil {
-			return nil, err
-		}
-		id, err := arm.ParseID(v.ID)
+		v, err := shown(c, d, f, grants)
 		if err != nil {
 			return nil, err
 		}
-		if f.matches(v) && grants.Allows(v.Type+"/read", id) {
-			list = append(list, v.expanded(expand))
+		if v == nil {
+			continue
 		}
+		if len(list) == cut.Size {
+			return control.Raw(map[string]any{"value": list, "nextLink": paging.Next(c.Base, c.Path, c.Query, last)})
+		}
+		list, last = append(list, v.expanded(expand)), d.Key
 	}
 	return control.Raw(map[string]any{"value": list})
+}
+
+// shown is a document as a row of the generic list; nil if it does not belong there, or the caller may not see it.
+func shown(c *control.Call, d store.Document, f resourceFilter, grants *rbac.Grants) (*resourceView, error) {
+	if !c.Control.Tracked(d.Kind) || d.Kind == control.GroupKind {
+		return nil, nil
+	}
+	var v resourceView
+	if err := json.Unmarshal(d.Body, &v); err != nil {
+		return nil, err
+	}
+	id, err := arm.ParseID(v.ID)
+	if err != nil || !f.matches(v) || !grants.Allows(v.Type+"/read", id) {
+		return nil, err
+	}
+	return &v, nil
 }
 
 // listGroups serves the groups of a subscription; with az group list --tag, those of a tag.
