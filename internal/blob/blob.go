@@ -100,6 +100,13 @@ type Tidied struct {
 	Why   string
 }
 
+// Filler is a Driver that can read an object into memory that the caller has.
+type Filler interface {
+	// Fill is Get of a whole object, in dst[:0] if that has room for it. Its name is not GetInto so that a driver made around a
+	// Bucket, to see what is read, is not passed over.
+	Fill(ctx context.Context, key string, dst []byte) ([]byte, error)
+}
+
 type itself struct{}
 
 // Itself asks reads under the context that it gives for bytes as they lie, not as a back-end may have read them before: to verify them.
@@ -137,6 +144,18 @@ func (b *Bucket) Get(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	return b.d.Get(ctx, key, 0, -1)
+}
+
+// GetInto is Get, in dst[:0] if that has room for the object and the back-end is a Filler; else in memory of its own.
+func (b *Bucket) GetInto(ctx context.Context, key string, dst []byte) ([]byte, error) {
+	f, ok := b.d.(Filler)
+	if !ok {
+		return b.Get(ctx, key)
+	}
+	if err := CheckKey(key); err != nil {
+		return nil, err
+	}
+	return f.Fill(ctx, key, dst)
 }
 
 // GetRange returns exactly length bytes from offset; ErrRange if the object has fewer.

@@ -9,13 +9,13 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"vitrine/internal/blob"
 	"vitrine/internal/digest"
 	"vitrine/internal/image/chunk"
 	"vitrine/internal/image/lazy"
+	"vitrine/internal/image/unpack"
 )
 
 // A Base is what a machine's overlay stands on: a read-only raw disk.
@@ -91,7 +91,7 @@ func (s *Store) hydrate(ctx context.Context, region string, ref Ref, path string
 	if err := f.Truncate(ref.Size); err != nil {
 		return err
 	}
-	if err := r.writeTo(ctx, f); err != nil {
+	if err := unpack.File(ctx, f, r.m.Entries, s.Workers, r.fetch); err != nil {
 		return err
 	}
 	if err := errors.Join(f.Chmod(0o400), f.Sync()); err != nil {
@@ -117,39 +117,6 @@ func roomFor(f *os.File, m *chunk.Manifest) error {
 		return fmt.Errorf("%w for a file of %d bytes: %d are free", blob.ErrFull, need, free)
 	}
 	return nil
-}
-
-// writeTo writes the chunks to their places in f, which is sparse.
-func (r *Reader) writeTo(ctx context.Context, f *os.File) error {
-	g, ctx := errgroup.WithContext(ctx)
-	next := make(chan chunk.Entry)
-	g.Go(func() error {
-		defer close(next)
-		for _, e := range r.m.Entries {
-			select {
-			case next <- e:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	})
-	for range r.store.Workers {
-		g.Go(func() error {
-			buffer := make([]byte, 0, chunk.Max)
-			for e := range next {
-				plain, err := r.fetch(ctx, e, buffer)
-				if err != nil {
-					return err
-				}
-				if _, err := f.WriteAt(plain, e.Offset); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	return g.Wait()
 }
 
 type baseFile struct {

@@ -194,7 +194,9 @@ func (r *Reader) chunk(e chunk.Entry, p []byte, skip int64) error {
 // fetch reads and verifies a chunk, into dst if that is large enough, and mends one that is damaged.
 func (r *Reader) fetch(ctx context.Context, e chunk.Entry, dst []byte) ([]byte, error) {
 	object := chunk.Object(r.m.Domain, e.ID)
-	frame, err := r.bucket.Get(ctx, object)
+	memory := r.store.codec.Memory()
+	defer r.store.codec.Free(memory)
+	frame, err := r.bucket.GetInto(ctx, object, *memory)
 	var plain []byte
 	if err == nil {
 		plain, err = r.decode(ctx, e, dst, frame)

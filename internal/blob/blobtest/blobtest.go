@@ -24,7 +24,7 @@ func Run(t *testing.T, open func(*testing.T) *blob.Bucket) {
 		"PutGet": testPutGet, "PutKeepsOld": testPutKeepsOld, "Absent": testAbsent, "Range": testRange,
 		"Keys": testKeys, "List": testList, "ListNested": testListNested, "Delete": testDelete,
 		"Batch": testBatch, "Discard": testDiscard, "Race": testRace, "DataIsCopied": testDataIsCopied,
-		"Context": testContext, "Replace": testReplace, "ReplaceRace": testReplaceRace,
+		"Context": testContext, "Replace": testReplace, "ReplaceRace": testReplaceRace, "GetInto": testGetInto,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, open(t)) })
 	}
@@ -61,6 +61,28 @@ func testPutGet(t *testing.T, b *blob.Bucket) {
 			t.Fatalf("Stat(%s) = %+v, %v", key, i, err)
 		}
 	}
+}
+
+// Memory that is offered is used or not; the result is the object, whatever was in that memory.
+func testGetInto(t *testing.T, b *blob.Bucket) {
+	data := strings.Repeat("0123456789", 100)
+	put(t, b, "k", data)
+	put(t, b, "empty", "")
+	for _, room := range []int{0, 1, len(data) - 1, len(data), len(data) + 1, 1 << 16} {
+		dst := bytes.Repeat([]byte{'#'}, room)
+		for key, want := range map[string]string{"k": data, "empty": ""} {
+			if got, err := b.GetInto(t.Context(), key, dst); err != nil || string(got) != want {
+				t.Fatalf("GetInto(%s) with room for %d = %.40q, %v", key, room, got, err)
+			}
+		}
+	}
+	if _, err := b.GetInto(t.Context(), "absent", make([]byte, 0, 10)); !errors.Is(err, blob.ErrNotFound) {
+		t.Errorf("absent: %v", err)
+	}
+	if _, err := b.GetInto(t.Context(), "../k", nil); !errors.Is(err, blob.ErrKey) {
+		t.Errorf("a bad key: %v", err)
+	}
+	want(t, b, "k", data)
 }
 
 func testPutKeepsOld(t *testing.T, b *blob.Bucket) {

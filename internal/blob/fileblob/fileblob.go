@@ -16,7 +16,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -221,38 +220,6 @@ func (d *driver) Replace(ctx context.Context, key string, data []byte) error {
 		return fmt.Errorf("replace %s: %w", key, full(err))
 	}
 	return syncDir(filepath.Dir(dst))
-}
-
-func (d *driver) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	f, err := os.Open(d.path(key))
-	if err != nil {
-		return nil, absent(key, err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %q", blob.ErrNotFound, key)
-	}
-	if length < 0 {
-		length = st.Size() - offset
-	}
-	if offset > st.Size() || length > st.Size()-offset {
-		return nil, fmt.Errorf("%w: %d bytes from %d of %q, which has %d", blob.ErrRange, length, offset, key, st.Size())
-	}
-	if length > blob.MaxObject {
-		return nil, fmt.Errorf("%w: %q", blob.ErrTooLarge, key)
-	}
-	data := make([]byte, length)
-	if _, err := f.ReadAt(data, offset); err != nil && !(errors.Is(err, io.EOF) && length == 0) {
-		return nil, fmt.Errorf("get %s: %w", key, err)
-	}
-	return data, nil
 }
 
 func (d *driver) Stat(ctx context.Context, key string) (blob.Info, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -23,7 +24,26 @@ type Codec struct {
 	enc   *zstd.Encoder
 	small *zstd.Decoder // for chunks: refuses to produce more than Max
 	large *zstd.Decoder // for manifests
+	spare sync.Pool     // of *[]byte: memory for a frame or a chunk
 }
+
+// Slack is how much room behind a chunk makes its decoding faster: the decoder then copies 16 bytes at a time.
+const Slack = 16
+
+// maxFrame is what the largest frame of a chunk has, and room.
+const maxFrame = Max + 64
+
+// Memory gives room for one frame, or for one chunk and Slack; its length is 0. Whoever does not need it any more gives it to Free.
+func (c *Codec) Memory() *[]byte {
+	if m, ok := c.spare.Get().(*[]byte); ok {
+		return m
+	}
+	m := make([]byte, 0, maxFrame)
+	return &m
+}
+
+// Free takes back what Memory gave.
+func (c *Codec) Free(m *[]byte) { c.spare.Put(m) }
 
 // NewCodec makes one that so many goroutines can use at a time. Close it.
 func NewCodec(workers int) (*Codec, error) {
@@ -32,7 +52,7 @@ func NewCodec(workers int) (*Codec, error) {
 		zstd.WithWindowSize(Max))
 	small, err2 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderMaxMemory(Max))
 	large, err3 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxManifest))
-	return &Codec{enc, small, large}, errors.Join(err1, err2, err3)
+	return &Codec{enc: enc, small: small, large: large}, errors.Join(err1, err2, err3)
 }
 
 // Close releases it.
