@@ -26,7 +26,7 @@ var layers = map[string]float64{
 	"image/nbd": 2, "image/format/convert": 2.05,
 	"image/chunk": 2, "image/packs": 2.05, "image/pace": 2, "image/lazy": 2.05, "image/recent": 2.05, "image/lazy/host": 2.15, "image/extent": 2.02, "image/keyring": 2.05, "image/upload": 2.05, "image/scrub": 2.15, "image/usage": 2.15, "cli/imagestore": 6.05,
 	"control": 3, "control/throttle": 2.9, "control/paging": 2.9, "control/status": 2.9,
-	"image/unpack": 2.05,
+	"image/unpack":       2.05,
 	"provider/resources": 4, "provider/authorization": 4, "provider/gallery": 4, "provider/gallery/catalog": 3.8, "provider/gallery/publish": 3.95, "provider/gallery/application": 3.95, "provider/disk": 4,
 	"provider/insights": 4, "provider/storage": 4, "provider/storage/content": 3.9, "provider/management": 4, "provider/sharing": 4, "provider/machine": 4, "provider/machine/size": 3.9, "provider/machine/seedfile": 3.9, "provider/network": 4, "client": 4, "client/source": 3.9, "client/pages": 3.9,
 	"image/qcow2": 2.15, "image/qcow2/qcow2test": 2.2, "provider/machine/osprofile": 3.9, "provider/source": 3.9, "provider/managed": 4,
