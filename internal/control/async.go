@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,11 +25,10 @@ func (k *kind[T]) follow(p *pass, answer *Response, w *Write[T], location bool) 
 		return
 	}
 	region := w.Location
-	if region == "" && w.Old != nil {
-		region = w.Old.Location
-	}
-	if region == "" && w.New != nil {
-		region = w.New.Location
+	for _, r := range []*Resource[T]{w.New, w.Old} {
+		if region == "" && r != nil {
+			region = cmp.Or(r.Written, r.Location)
+		}
 	}
 	target := p.Base + "/subscriptions/" + p.id.Subscription + "/providers/" + p.id.Namespace + "/locations/" + escaped(region) + "/" + k.Async.Family + "/" + w.op.ID + "?"
 	if k.Async.Family == DeploymentFamily {

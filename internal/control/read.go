@@ -63,7 +63,7 @@ func (k *kind[T]) show(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]
 	if k.Dialect != nil {
 		k.Dialect(r, p.version)
 	}
-	return armjson.Wire(r)
+	return r.Wire()
 }
 
 // part serves GET …/resource/part[/name].

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ type Resource[T any] struct {
 	ID         string            `json:"id" arm:"readonly"`
 	Type       string            `json:"type" arm:"readonly"`
 	Etag       string            `json:"etag" arm:"readonly"`
-	Location   string            `json:"location"`
+	Location   string            `json:"location"` // of a tracked type: the region's name, whatever the client wrote
 	Tags       map[string]string `json:"tags"`
 	Kind       string            `json:"kind"`
 	ManagedBy  string            `json:"managedBy" arm:"readonly"`
@@ -32,6 +33,7 @@ type Resource[T any] struct {
 	Tenant     string            `json:"ofTenant" arm:"private"`  // whose it is, when it is in no subscription
 	Created    string            `json:"createdAt" arm:"private"` // RFC 3339, UTC
 	Changed    string            `json:"changedAt" arm:"private"`
+	Written    string            `json:"locationAsWritten" arm:"private"` // of types that tell it so; see Spec.AsWritten
 	Unknown    armjson.Unknown   `json:"-"`
 
 	etag int64 // of the stored document
@@ -57,6 +59,13 @@ func (r *Resource[T]) ParsedID() arm.ID {
 }
 
 func (r *Resource[T]) key() string { return r.ParsedID().Key() }
+
+// Wire is the resource as clients see it: its location as one of them wrote it.
+func (r *Resource[T]) Wire() ([]byte, error) {
+	shown := *r
+	shown.Location = cmp.Or(r.Written, r.Location)
+	return armjson.Wire(&shown)
+}
 
 // State is the provisioning state, or Succeeded for a type that has none.
 func (r *Resource[T]) State() string {

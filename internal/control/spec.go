@@ -34,6 +34,9 @@ type Spec[T any] struct {
 	Versions []arm.Version                // the api-versions that the provider's manifest lists; any other is accepted too
 	Noun     string                       // prefix of targets: "galleryImage" gives galleryImage.properties.osType; empty: bare names
 	Tracked  bool                         // has location and tags
+	// AsWritten: the location is told as it was written, "East US" (recorded of galleries, Swagger of disks and snapshots); of other
+	// types it is told as the region's name (Swagger of images).
+	AsWritten bool
 	Async    Async                        // how long-running work is told
 	Synonyms []string                     // other spellings of the type's last part that clients send
 	Action   string                       // prefix of permissions when it is not Type

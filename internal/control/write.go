@@ -174,6 +174,9 @@ func (k *kind[T]) decode(w *Write[T], p *pass) error {
 	if w.Old != nil {
 		armjson.Carry(w.Old, w.New)
 		w.New.etag = w.Old.etag
+		if p.Method == http.MethodPut && w.New.Location != "" {
+			w.New.Written = "" // said anew
+		}
 		faults = append(faults, armjson.Changed(w.Old, w.New, "")...)
 	} else {
 		w.New.Name, w.New.ID, w.New.Type, w.New.Tenant = p.id.Name(), p.id.String(), k.Type, p.id.Tenant
@@ -274,6 +277,9 @@ func (k *kind[T]) tracked(w *Write[T]) []*arm.Error {
 		return append(faults, arm.Errorf(400, "LocationNotAvailableForResourceType",
 			"The provided location '%s' is not available for resource type '%s'. List of available regions for the resource type is '%s'.", w.New.Location, k.Type, strings.Join(names, ",")))
 	}
+	if k.AsWritten && w.New.Location != l.Name && len(w.New.Location) <= 2*len(l.DisplayName) { // blanks count for nothing, so there may be any number
+		w.New.Written = w.New.Location
+	}
 	w.New.Location = l.Name
 	if w.Old != nil && w.Old.Location != l.Name {
 		faults = append(faults, moved(Kind(k.Type), w.ID, w.Old.Location, l.Name))
@@ -358,7 +364,7 @@ func (k *kind[T]) first(created, long bool) (status int, state string) {
 // stored, and what the operation's URL is made of, stays as it is.
 func (k *kind[T]) answered(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]) (json.RawMessage, error) {
 	if k.View == nil && k.Dialect == nil {
-		return armjson.Wire(r)
+		return r.Wire()
 	}
 	shown, err := clone(r)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/arm/armjson"
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
@@ -89,7 +88,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	p := &Provider{Config: cfg, store: c.Store(), rbac: c.RBAC()}
 	for _, typ := range []string{Type, SnapshotType} {
 		control.Register(c, control.Spec[Properties]{
-			Type: typ, Versions: versions, Tracked: true, Name: name, Validate: validate, Links: links, Patch: true,
+			Type: typ, Versions: versions, Tracked: true, AsWritten: true, Name: name, Validate: validate, Links: links, Patch: true,
 			Async: control.Async{Create: 202, Update: 202, First: arm.Updating, Family: "DiskOperations", Partition: true, Location: true},
 			Put:   p.put, Delete: p.remove, View: p.view,
 			Actions: []control.Action[Properties]{{Name: "beginGetAccess", Do: p.beginAccess}, {Name: "endGetAccess", Do: p.endAccess}},
@@ -214,7 +213,7 @@ func settled(tx store.Tx, r *operation.Run, failure *arm.Error) error {
 }
 
 func finish(tx store.Tx, r *operation.Run, d *resource) (err error) {
-	if r.Output, err = armjson.Wire(d); err != nil {
+	if r.Output, err = d.Wire(); err != nil {
 		return err
 	}
 	return control.Save(tx, d)

@@ -19,13 +19,13 @@ func TestFirstAnswers(t *testing.T) {
 			t.Errorf("%d\n%s, want\n%s", r.Status, r.Body, want)
 		}
 		if r.Header.Get("Azure-AsyncOperation") == "" || r.Header.Get("Location") != "" || r.Header.Get("Retry-After") != "1" ||
-			!strings.Contains(r.Header.Get("Azure-AsyncOperation"), "/providers/Microsoft.Compute/locations/eastus/capsOperations/") {
+			!strings.Contains(strings.Replace(r.Header.Get("Azure-AsyncOperation"), "East%20US", "eastus", 1), "/providers/Microsoft.Compute/locations/eastus/capsOperations/") {
 			t.Errorf("%v", r.Header)
 		}
 		w.wait(r)
 	}
 	put(galleryA, `{"location":"East US","tags":{},"properties":{"provisioningState":"Failed","identifier":{"uniqueName":"x"}}}`,
-		`{"name":"shop","id":"`+galleryA+`","type":"Microsoft.Compute/galleries","location":"eastus","tags":{},"properties":{"identifier":{"uniqueName":"`+subA+`-SHOP"},"provisioningState":"Creating"}}`)
+		`{"name":"shop","id":"`+galleryA+`","type":"Microsoft.Compute/galleries","location":"East US","tags":{},"properties":{"identifier":{"uniqueName":"`+subA+`-SHOP"},"provisioningState":"Creating"}}`)
 	put(definitionA, `{"location":"eastus","properties":{"osType":"linux","osState":"generalized","identifier":{"publisher":"p","offer":"o","sku":"s"},"disallowed":{},"recommended":{}}}`,
 		`{"name":"tiny","id":"`+definitionA+`","type":"Microsoft.Compute/galleries/images","location":"eastus","properties":{"hyperVGeneration":"V1","architecture":"x64","osType":"Linux","osState":"Generalized","identifier":{"publisher":"p","offer":"o","sku":"s"},"recommended":{},"provisioningState":"Creating"}}`)
 	w.upload(inA, diskA, "eastus", noise(8192, "disk"), `,"osType":"Linux"`)

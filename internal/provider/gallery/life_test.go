@@ -70,7 +70,7 @@ func TestLife(t *testing.T) {
 	if r.Status != 201 || at(first, "properties.provisioningState") != "Creating" {
 		t.Fatalf("first answer: %d %s", r.Status, r.Body)
 	}
-	for path, want := range map[string]any{"location": "eastus", "properties.publishingProfile.replicaCount": 1.0,
+	for path, want := range map[string]any{"location": "East US", "properties.publishingProfile.replicaCount": 1.0,
 		"properties.publishingProfile.excludeFromLatest": false, "properties.publishingProfile.storageAccountType": "Standard_LRS",
 		"properties.safetyProfile.reportedForPolicyViolation": false, "properties.safetyProfile.allowDeletionOfReplicatedLocations": false} {
 		if got := at(first, path); got != want {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
-	"vitrine/internal/arm/armjson"
 	"vitrine/internal/control"
 	"vitrine/internal/control/paging"
 	"vitrine/internal/operation"
@@ -233,7 +232,7 @@ func page(c *control.Call, cut paging.Page, found []*catalog.GraveResource, vers
 	list := []json.RawMessage{}
 	for _, g := range found {
 		catalog.GraveDialect(g, version)
-		raw, err := armjson.Wire(g)
+		raw, err := g.Wire()
 		if err != nil {
 			return nil, err
 		}

@@ -127,7 +127,7 @@ func Brief(c Change) Change {
 
 // values compares what stands at path.
 func values(path string, before, after any) []Delta {
-	if tree.Equal(before, after) {
+	if tree.Equal(before, after) || path == "location" && samePlace(before, after) {
 		return nil
 	}
 	a, isA := before.(*tree.Object)
@@ -144,6 +144,15 @@ func values(path string, before, after any) []Delta {
 		return nil // the same elements in another order: nobody reads these arrays by place
 	}
 	return []Delta{{Path: path, Type: Modify, Before: before, After: after}}
+}
+
+// samePlace: a region is the same however it is written.
+func samePlace(before, after any) bool {
+	a, _ := before.(string)
+	b, _ := after.(string)
+	was, known := arm.LocationOf(a)
+	next, _ := arm.LocationOf(b)
+	return known && was == next
 }
 
 func objects(path string, before, after *tree.Object) []Delta {

@@ -32,6 +32,9 @@ func TestCompare(t *testing.T) {
 		"elements": {`{"p":["a","b"]}`, `{"p":["a","c","d"]}`, whatif.Modify, `[{"path":"p","propertyChangeType":"Array","before":["a","b"],"after":["a","c","d"],"children":[{"path":"1","propertyChangeType":"Modify","before":"b","after":"c","children":null},{"path":"2","propertyChangeType":"Create","before":null,"after":"d","children":null}]}]`},
 		"by name":  {`{"s":[{"name":"x","v":1},{"name":"y","v":1}]}`, `{"s":[{"name":"Y","v":2},{"name":"X","v":1}]}`, whatif.Modify, `"path":"0","propertyChangeType":"Modify"`},
 		"shorter":  {`{"p":["a","b"]}`, `{"p":["a"]}`, whatif.Modify, `{"path":"1","propertyChangeType":"Delete","before":"b"`},
+		"place":    {`{"location":"East US"}`, `{"location":"eastus"}`, whatif.NoChange, `null`},
+		"moved":    {`{"location":"East US"}`, `{"location":"westus"}`, whatif.Modify, `"path":"location"`},
+		"nowhere":  {`{"location":"here"}`, `{"location":"there"}`, whatif.Modify, `"path":"location"`},
 		"type":     {`{"p":1}`, `{"p":"1"}`, whatif.Modify, `"before":1,"after":"1"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -49,6 +49,7 @@ func Bury(v *VersionResource, p SoftDeletePolicy, now time.Time) (*GraveResource
 		grace = *p.Grace
 	}
 	g := control.Make[Grave](GraveID(v.ParsedID()), v.Location, now)
+	g.Written = v.Written
 	end := now.AddDate(0, 0, int(retention))
 	g.Properties = Grave{ResourceID: v.ID, ArtifactType: "Images", DeletedTime: now.UTC().Format(Stamp),
 		ConsumptionEnd: end.UTC().Format(Stamp), HardDeletionEnd: end.AddDate(0, 0, int(grace)).UTC().Format(Stamp)}
