@@ -7,6 +7,7 @@ import (
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/provider/managed"
+	"vitrine/internal/provider/restore"
 	"vitrine/internal/provider/storage"
 	"vitrine/internal/provider/storage/content"
 	"vitrine/internal/quota"
@@ -35,6 +36,7 @@ func (a *App) count(tx store.Tx) error {
 		func() error { return holds[disk.Properties](tx, disk.Type) },
 		func() error { return holds[disk.Properties](tx, disk.SnapshotType) },
 		func() error { return holds[managed.Properties](tx, managed.Type) },
+		func() error { return holds[restore.Point](tx, restore.PointType) },
 		func() error { return holds[catalog.Version](tx, catalog.VersionType) },
 		func() error { return buried(tx) },
 		func() error { return a.contained(tx) },

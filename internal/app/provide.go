@@ -25,6 +25,7 @@ import (
 	"vitrine/internal/provider/management"
 	"vitrine/internal/provider/network"
 	"vitrine/internal/provider/resources"
+	"vitrine/internal/provider/restore"
 	"vitrine/internal/provider/storage"
 	"vitrine/internal/provider/storage/content"
 	"vitrine/internal/vm"
@@ -41,6 +42,7 @@ type rooms struct {
 	gallery  *gallery.Provider
 	disks    *disk.Provider
 	managed  *managed.Provider
+	points   *restore.Provider
 	machines *machine.Provider
 	networks *network.Provider
 	runtime  vm.Runtime
@@ -129,8 +131,9 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	galleries := gallery.Register(a.control, gallery.Config{Images: r.images, Now: a.cfg.Now, Sources: origins{r}, Blobs: vhds{r}, Files: a.files(), Foreign: outside.Source})
 	r.gallery = galleries
 	r.disks = disk.Register(a.control, disk.Config{Images: r.images, Versions: allContents{galleries, func() *managed.Provider { return r.managed }}, Foreign: outside.Version, Seal: a.sealer, Dir: a.cfg.Data, Base: r.base, Overlay: r.overlay,
-		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: vhds{r}, Now: a.cfg.Now})
+		Grow: r.runtime.GrowDisk, Live: r.live, Blobs: vhds{r}, Points: points{r}, Now: a.cfg.Now})
 	r.managed = managed.Register(a.control, managed.Config{Images: r.images, Sources: origins{r}, Blobs: vhds{r}})
+	r.points = restore.Register(a.control, restore.Config{Images: r.images, Sources: origins{r}, Machine: r.described, Now: a.cfg.Now})
 	r.machines, err = machine.Register(a.control, machine.Config{Images: allImages{images{galleries}, r.managed}, Foreign: outside.Version, Disks: disks{r.disks}, Network: r.networks, Runtime: r.runtime,
 		Sealer: a.sealer, Seeds: filepath.Join(a.cfg.Data, "seeds"), MaxCPUs: a.cfg.MaxCPUs, MaxMemoryMiB: a.cfg.MaxMemory, Log: a.cfg.Log})
 	if err != nil {
@@ -145,7 +148,7 @@ func (a *App) provide(ctx context.Context) (map[string]operation.Work, error) {
 	if a.host {
 		r.blobs = dataplane.New(grants{r.disks}, a.cfg.Now)
 	}
-	return merge(groups.Works(), deploys.Works(), galleries.Works(), r.disks.Works(), r.managed.Works(), r.networks.Works(), r.machines.Works()), nil
+	return merge(groups.Works(), deploys.Works(), galleries.Works(), r.disks.Works(), r.managed.Works(), r.points.Works(), r.networks.Works(), r.machines.Works()), nil
 }
 
 // openRooms makes the back-ends: image bytes by region, machines, networks.

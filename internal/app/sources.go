@@ -7,10 +7,13 @@ import (
 	"strings"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/arm/armjson"
+	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/provider/machine"
 	"vitrine/internal/provider/managed"
+	"vitrine/internal/provider/restore"
 	"vitrine/internal/provider/source"
 	"vitrine/internal/store"
 	"vitrine/internal/vm"
@@ -91,6 +94,29 @@ func (r *rooms) live(ctx context.Context, machine arm.ID, path, target string) e
 	}
 	return err
 }
+
+// described implements restore.Config.Machine. What armjson withholds from answers, restore never sees.
+func (r *rooms) described(tx store.Tx, id arm.ID) (restore.Machine, error) {
+	m, err := control.Get[machine.Properties](tx, id)
+	if err != nil {
+		return restore.Machine{}, err
+	}
+	n := &m.Properties
+	out := restore.Machine{VMID: n.VMID, Diagnostics: n.Diagnostics, Security: n.Security}
+	if n.Hardware != nil {
+		out.Size = n.Hardware.Size
+	}
+	if n.OS != nil {
+		out.OS, err = armjson.Wire(n.OS)
+	}
+	return out, err
+}
+
+// points shows restore points to disks, which are registered before them.
+type points struct{ r *rooms }
+
+// Offer implements disk.Points.
+func (p points) Offer(tx store.Tx, id arm.ID) (source.Source, error) { return p.r.points.Offer(tx, id) }
 
 // isManaged tells the IDs of managed images from those of gallery images.
 func isManaged(text string) (arm.ID, bool) {

@@ -93,6 +93,32 @@ var computeMachine = []command{
 	{"disk create -g {rg} -n revived --source live --query osType -o tsv", "Linux", 0},
 }
 
+// computeRestore makes restore points of the machine "first" while it runs.
+var computeRestore = []command{
+	{"restore-point collection create -g {rg} --collection-name rpc --source-id {group}/providers/Microsoft.Compute/virtualMachines/first --query [provisioningState,source.location] -o tsv", `Succeeded\s+eastus`, 0},
+	{"restore-point collection create -g {rg} --collection-name far -l westus --source-id {group}/providers/Microsoft.Compute/virtualMachines/first", `.*\(NotSupported\) A restore point collection in 'westus'.*`, 1},
+	{"restore-point create -g {rg} --collection-name rpc -n p --consistency-mode CrashConsistent --query [provisioningState,consistencyMode,sourceMetadata.storageProfile.osDisk.osType] -o tsv", `(?s)Succeeded\s+CrashConsistent\s+Linux`, 0},
+	{"restore-point create -g {rg} --collection-name rpc -n bad --consistency-mode ApplicationConsistent", `.*\(NotSupported\) The consistency mode 'ApplicationConsistent'.*`, 1},
+	{"restore-point create -g {rg} --collection-name rpc -n bad --exclude-disks {disk}", `.*\(InvalidParameter\) A restore point cannot exclude all disks.*`, 1},
+	{"restore-point show -g {rg} --collection-name rpc -n p --instance-view --query instanceView.statuses[0].code -o tsv", "ReplicationState/succeeded", 0},
+	{"restore-point wait -g {rg} --collection-name rpc -n p --created", "", 0},
+	{"restore-point collection show -g {rg} --collection-name rpc --restore-points --query restorePoints[].name -o tsv", "p", 0},
+	{"restore-point collection list -g {rg} --query [].name -o tsv", "rpc", 0},
+	{"restore-point collection list-all --query [].name -o tsv", "rpc", 0},
+	{"restore-point collection update -g {rg} --collection-name rpc --tags a=b --query tags.a -o tsv", "b", 0},
+	{"restore-point collection wait -g {rg} --collection-name rpc --created", "", 0},
+}
+
+// computeRestored goes on from the ID of the disk's restore point.
+var computeRestored = []command{
+	{"disk create -g {rg} -n restored --source {disk} --query [creationData.createOption,osType,diskState] -o tsv", `(?s)Restore\s+Linux\s+Unattached`, 0},
+	{"disk create -g {rg} -n bad --source {disk}x", `.*\(ResourceNotFound\) The source.*`, 3},
+	{"snapshot create -g {rg} -n bad --source {disk}", ``, 1},
+	{"restore-point delete -g {rg} --collection-name rpc -n p --yes", "", 0},
+	{"restore-point show -g {rg} --collection-name rpc -n p", `.*\(ResourceNotFound\).*`, 3},
+	{"restore-point collection delete -g {rg} --collection-name rpc --yes", "", 0},
+}
+
 // TestCompute: what a machine wrote is in a snapshot of its running disk, in a disk made from that, and in an image of the machine.
 // TestCapture has the same for image versions.
 func TestCompute(t *testing.T) {
@@ -119,6 +145,10 @@ func TestCompute(t *testing.T) {
 	first.answers("echo kept > note && sync")
 	var disk string
 	w.azOK(&disk, "vm", "show", "-g", consumerGroup, "-n", "first", "--query", "storageProfile.osDisk.managedDisk.id")
+	w.rows(t, computeRestore, fill(disk))
+	var held string
+	w.azOK(&held, "restore-point", "show", "-g", consumerGroup, "--collection-name", "rpc", "-n", "p", "--query", "sourceMetadata.storageProfile.osDisk.diskRestorePoint.id")
+	w.rows(t, computeRestored, fill(held))
 	w.rows(t, computeMachine, fill(disk))
 	w.downloads(t, "live")
 	w.created(t, &vm, "copied", "--image", "model")

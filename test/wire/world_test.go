@@ -13,6 +13,8 @@ import (
 
 	"vitrine/internal/app"
 	"vitrine/internal/client"
+	"vitrine/internal/image/qcow2/qcow2test"
+	"vitrine/internal/vm"
 	"vitrine/internal/vm/fakevm"
 )
 
@@ -76,11 +78,22 @@ func newWorld(t *testing.T) *world {
 // name lets a GUID be written by name, in requests and answers.
 func (w *world) name(name, guid string) { w.vars[name], w.known[guid] = guid, "{"+name+"}" }
 
+// runtime makes the files of machines in QEMU's format, so that what a machine holds can be read.
+type runtime struct{ *fakevm.Runtime }
+
+// CreateDisk implements vm.Runtime.
+func (r runtime) CreateDisk(ctx context.Context, d vm.NewDisk) error {
+	if err := r.Runtime.CreateDisk(ctx, d); err != nil {
+		return err
+	}
+	return qcow2test.Write(d.Path, max(d.Size, 1<<30), nil)
+}
+
 // start runs a server until the test ends.
 func start(t *testing.T) client.Server {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
-	a, err := app.New(t.Context(), app.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", Machines: fakevm.New(), Networks: fakevm.NewNetworks(), Log: log, Throttle: 100, Version: "test"})
+	a, err := app.New(t.Context(), app.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", Machines: runtime{fakevm.New()}, Networks: fakevm.NewNetworks(), Log: log, Throttle: 100, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,8 @@ func (p *Provider) create(w *control.Write[Properties], in *writeInput) error {
 		err = p.fromImage(w)
 	case "Copy", "CopyStart":
 		err = p.copy(w, in)
+	case "Restore":
+		err = p.restore(w)
 	case "Import":
 		err = p.imports(w, in)
 	}
@@ -114,6 +116,41 @@ func (p *Provider) copy(w *control.Write[Properties], in *writeInput) error {
 		props.Manifest = s.Manifest
 	}
 	return nil
+}
+
+// restore takes what a disk restore point holds.
+func (p *Provider) restore(w *control.Write[Properties]) error {
+	const at = "creationData.sourceResourceId"
+	props, c := &w.New.Properties, w.New.Properties.CreationData
+	if p.Points == nil {
+		return unsupported("creationData.createOption", "The createOption 'Restore'")
+	}
+	id, err := arm.ParseID(c.SourceResourceID)
+	if err != nil {
+		return err
+	}
+	s, err := p.Points.Offer(w.Tx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return arm.Errorf(404, "ResourceNotFound", "The source '%s' of the disk was not found.", id).At(at)
+	}
+	if err != nil {
+		return err
+	}
+	if s.Location != w.New.Location {
+		return invalid(at, "The source '%s' is in location '%s'; the disk must be in the same location.", id, s.Location)
+	}
+	one := s.Disks[0]
+	c.SourceUniqueID = one.UniqueID
+	if props.OSType == "" {
+		props.OSType = s.OSType
+	}
+	if props.HyperVGeneration == "" {
+		props.HyperVGeneration = s.Generation
+	}
+	if props.Capabilities == nil && s.Architecture != "" {
+		props.Capabilities = &Capabilities{Architecture: s.Architecture}
+	}
+	return props.hold(&one.Ref, one.SizeGB)
 }
 
 // family names the incremental snapshots of one disk: the same for all, and drawn from what nobody else has.

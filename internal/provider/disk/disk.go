@@ -13,6 +13,7 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/image"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/source"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )
@@ -37,6 +38,7 @@ type Config struct {
 	Versions Versions
 	Blobs    Blobs   // nil: createOption Import is refused
 	Foreign  Foreign // nil: no shared or community galleries here
+	Points   Points  // nil: createOption Restore is refused
 	Seal     Sealer
 	Dir      string // the data folder; disks/<uniqueId>/ below it holds overlays
 	// Base gives what a disk stands on; nil: a file into which all of it is copied first.
@@ -50,6 +52,12 @@ type Config struct {
 	// lies below it. ErrNotRunning; nil: no machine ever runs.
 	Live func(ctx context.Context, machine arm.ID, path, target string) error
 	Now  func() time.Time // nil: time.Now
+}
+
+// Points are the disk restore points of machines.
+type Points interface {
+	// Offer tells what a disk restore point holds. store.ErrNotFound; an *arm.Error when it has nothing to give now.
+	Offer(tx store.Tx, id arm.ID) (source.Source, error)
 }
 
 // Blobs are the page blobs of storage accounts.

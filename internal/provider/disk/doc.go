@@ -6,7 +6,7 @@
 //
 //	PUT Upload ─▶ ReadyToUpload ─ beginGetAccess Write ─▶ grant, sparse file ◀── Put Page ── dataplane
 //	                              endGetAccess ─▶ footer checked, packed into the tenant's domain, pinned ─▶ Unattached
-//	PUT FromImage, Copy ─▶ the same manifest, pinned by the new disk's ID: no byte is copied
+//	PUT FromImage, Copy, Restore ─▶ the same manifest, pinned by the new disk's ID: no byte is copied
 //	PUT Copy of a disk on which a machine ran ─▶ Freeze: overlay over chunks ─▶ a manifest of its own
 //	Materialise ─▶ Base of the manifest + DIR/disks/<uniqueId>/disk.qcow2, the overlay that a machine writes to
 package disk

@@ -14,6 +14,7 @@ const (
 	gib         = 1 << 30
 	footer      = 512 // bytes of a fixed VHD after the disk's own
 	accountType = "Microsoft.Storage/storageAccounts"
+	pointType   = "Microsoft.Compute/restorePointCollections/restorePoints/diskRestorePoints"
 	maxSizeGB   = 65536 // the largest managed disk, an Ultra Disk
 )
 
@@ -132,9 +133,9 @@ func checkCreation(r *resource) []*arm.Error {
 	case option == "Import" && c.SecurityDataURI == "":
 		need(c.SourceURI != "", "sourceUri")
 		faults = append(faults, checkAccount(c.StorageAccountID)...)
-	case option == "Copy" || option == "CopyStart":
+	case option == "Copy" || option == "CopyStart" || option == "Restore" && !snapshot:
 		if need(c.SourceResourceID != "", "sourceResourceId"); c.SourceResourceID != "" {
-			faults = append(faults, checkSource(c.SourceResourceID)...)
+			faults = append(faults, checkSource(option, c.SourceResourceID)...)
 		}
 	default:
 		faults = append(faults, unsupported("creationData.createOption", "The createOption '"+option+"' of a "+noun(r)))
@@ -171,12 +172,15 @@ func checkReference(r *ImageReference) []*arm.Error {
 	return nil
 }
 
-func checkSource(text string) []*arm.Error {
+func checkSource(option, text string) []*arm.Error {
 	const path = "properties.creationData.sourceResourceId"
 	id, err := arm.ParseID(text)
 	switch {
 	case err != nil || id.Namespace == "":
 		return []*arm.Error{badID(text, path)}
+	case option == "Restore" && !strings.EqualFold(id.Type(), pointType):
+		return []*arm.Error{invalid("creationData.sourceResourceId", "The source '%.300s' of a disk with createOption 'Restore' must be a disk restore point.", text)}
+	case option == "Restore":
 	case !strings.EqualFold(id.Type(), Type) && !strings.EqualFold(id.Type(), SnapshotType):
 		return []*arm.Error{invalid("creationData.sourceResourceId", "The source '%s' of a copy must be a disk or a snapshot.", text)}
 	}
@@ -208,7 +212,7 @@ func links(old, next *resource) []rbac.Link {
 	switch c.CreateOption {
 	case "FromImage":
 		text = c.GalleryImageReference.ID
-	case "Copy", "CopyStart":
+	case "Copy", "CopyStart", "Restore":
 	case "Import":
 		text = c.StorageAccountID
 	default:
@@ -225,8 +229,10 @@ func links(old, next *resource) []rbac.Link {
 		return []rbac.Link{{ID: id, Action: source.AccountRight}}
 	}
 	typ := Type
-	if strings.EqualFold(id.Type(), SnapshotType) {
-		typ = SnapshotType
+	for _, other := range []string{SnapshotType, pointType} {
+		if strings.EqualFold(id.Type(), other) {
+			typ = other
+		}
 	}
 	return []rbac.Link{{ID: id, Action: typ + "/beginGetAccess/action"}}
 }

@@ -38,6 +38,7 @@ type shown struct {
 		CompletionPercent            *float64
 		DiskSizeGB                   int
 		DiskState, ProvisioningState string
+		OSType, HyperVGeneration     string
 		DiskIOPSReadWrite            int
 	}
 }

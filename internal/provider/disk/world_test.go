@@ -59,6 +59,7 @@ type world struct {
 	sealer  *seal.Sealer
 	clock   func(time.Duration) // moves the clock
 	blobs   fakeBlobs
+	points  fakePoints
 	grown   []string // files and sizes
 
 	live func(ctx context.Context, machine arm.ID, path, target string) error // of a running machine; nil: none runs
@@ -92,7 +93,7 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	var engine *operation.Engine
 	w.control = control.New(control.Config{Store: w.store, RBAC: rbac.New(control.TenantOf), Now: time.Now, Log: log, Kick: func() { engine.Kick() }})
-	w.disks = disk.Register(w.control, disk.Config{Images: w.images, Versions: nowhere{}, Blobs: w.blobs, Seal: sealer, Dir: w.dir, Now: now,
+	w.disks = disk.Register(w.control, disk.Config{Images: w.images, Versions: nowhere{}, Blobs: w.blobs, Points: &w.points, Seal: sealer, Dir: w.dir, Now: now,
 		Overlay: func(_ context.Context, base, path string, size int64) error {
 			return os.WriteFile(path, fmt.Appendf(nil, "%s %d", base, size), 0o600)
 		}, Grow: func(_ context.Context, path string, size int64) error {
