@@ -135,8 +135,13 @@ func TestReadsEqualTheImage(t *testing.T) {
 				off := r.Int64N(c.Size)
 				d.check(t, b, off, 1+r.Int64N(min(c.Size-off, 9*chunk.Block)))
 			case k < 7:
-				if _, err := b.bring(r.IntN(len(d.entries)), false); err != nil {
-					t.Fatal(err)
+				i := r.IntN(len(d.entries))
+				h, err := b.bring(i, false)
+				if err != nil || !b.has(i) {
+					t.Fatalf("the background has not kept a chunk: %v", err)
+				}
+				if h != nil {
+					h.release()
 				}
 			case k < 8:
 				if err := b.Save(); err != nil {
@@ -152,6 +157,7 @@ func TestReadsEqualTheImage(t *testing.T) {
 			}
 		}
 		d.check(t, b, 0, c.Size)
+		b.flush()
 		if s := b.Status(); s.Present != s.Chunks || s.Kept != s.Bytes {
 			t.Fatalf("all was read, and %d of %d chunks are kept", s.Present, s.Chunks)
 		}

@@ -140,7 +140,10 @@ func (b *Base) round(ctx context.Context) (whole bool, err error) {
 		if err := b.Shift.turn(ctx, int64(b.Entries[i].Length)); err != nil {
 			return err
 		}
-		_, err := b.bring(i, false)
+		h, err := b.bring(i, false)
+		if h != nil {
+			h.release()
+		}
 		switch {
 		case errors.Is(err, context.Canceled):
 			return err

@@ -5,8 +5,8 @@
 // come from, how they are verified, or who reads:
 //
 //	guest ── ReadAt ──┬─ in the file ─▶ pread
-//	                  └─ not yet ─▶ Fetch, once for all who wait ─▶ PATH.part ┐ then, now and then: part synced, and only
-//	Hydrate ── while no guest waits, below a rate ─▶ Fetch ─▶ PATH.part      ─┘ after it the bits in PATH.map
+//	                  └─ not yet ─▶ Fetch, once for all who wait ─▶ queue ─▶ PATH.part ┐ then, now and then: part synced, and only
+//	Hydrate ── while no guest waits, below a rate ─▶ Fetch ─────────────────▶ PATH.part ┘ after it the bits in PATH.map
 //	all there ─▶ part synced ─▶ renamed to PATH ─▶ map removed
 //
 // A bit in the map on the disk so always stands for bytes on the disk; what a crash loses is fetched again.
@@ -22,8 +22,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"vitrine/internal/digest"
 	"vitrine/internal/image/chunk"
@@ -87,8 +85,13 @@ type Base struct {
 	total  int64      // bytes of all entries
 	saving sync.Mutex // one save at a time
 
+	memory memory
+	wake   chan struct{} // has one in it when something is queued
+	flush1 sync.Mutex    // one flush at a time
+
 	mu      sync.Mutex
 	flights map[int]*flight
+	queue   queue // chunks that readers have, and the file not yet
 	spare   spare // chunks that the file has no room for
 	faults  map[int]Fault
 	kept    int64
@@ -100,9 +103,10 @@ type Base struct {
 
 // flight is one fetch and those who wait for it.
 type flight struct {
-	done  chan struct{}
-	plain []byte
-	err   error
+	done    chan struct{}
+	waiting int // besides whoever fetches
+	chunk   *held
+	err     error
 }
 
 const (
@@ -209,8 +213,10 @@ func Open(c Config) (*Base, error) {
 			b.kept += int64(e.Length)
 		}
 	}
+	b.wake = make(chan struct{}, 1)
 	b.life, b.end = context.WithCancel(context.Background())
 	b.tasks.Go(b.tend)
+	b.tasks.Go(b.write)
 	return b, nil
 }
 
@@ -262,6 +268,7 @@ func (b *Base) Save() error {
 func (b *Base) Close() error {
 	b.end()
 	b.tasks.Wait()
+	b.flush()
 	b.mu.Lock()
 	done := b.done || b.gone
 	b.mu.Unlock()
@@ -290,7 +297,8 @@ func (b *Base) Stands() bool {
 func (b *Base) Forget() {
 	b.mu.Lock()
 	b.gone = true
-	b.spare = spare{}
+	b.spare.clear()
+	b.queue.clear()
 	b.mu.Unlock()
 	b.end()
 }
@@ -304,170 +312,4 @@ func (b *Base) Status() Status {
 		s.Faults = append(s.Faults, f)
 	}
 	return s
-}
-
-// ReadAt implements io.ReaderAt. What cannot be fetched is an error of the whole read.
-func (b *Base) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 || off >= b.Size {
-		return 0, io.EOF
-	}
-	var end error
-	if int64(len(p)) > b.Size-off {
-		p, end = p[:b.Size-off], io.EOF
-	}
-	b.tasks.Add(1)
-	defer b.tasks.Done()
-	missing, err := b.missing(off, int64(len(p)))
-	if err != nil {
-		return 0, err
-	}
-	got := make([][]byte, len(missing))
-	if err := b.wait(missing, got); err != nil {
-		return 0, err
-	}
-	at := 0 // what is before is in p
-	for k, i := range missing {
-		if got[k] == nil {
-			continue
-		}
-		e := b.Entries[i]
-		from := int(max(0, e.Offset-off))
-		if err := b.read(p[at:from], off+int64(at)); err != nil {
-			return 0, err
-		}
-		at = from + copy(p[from:], got[k][off+int64(from)-e.Offset:])
-	}
-	if err := b.read(p[at:], off+int64(at)); err != nil {
-		return 0, err
-	}
-	return len(p), end
-}
-
-// read reads what is in the file.
-func (b *Base) read(p []byte, off int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	if _, err := b.part.ReadAt(p, off); err != nil {
-		return fmt.Errorf("lazy: %w", err)
-	}
-	return nil
-}
-
-// missing lists the entries in a stretch that the file does not have.
-func (b *Base) missing(off, n int64) (list []int, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.gone {
-		return nil, ErrGone
-	}
-	if b.done {
-		return nil, nil
-	}
-	for i := find(b.Entries, off); i < len(b.Entries) && b.Entries[i].Offset < off+n; i++ {
-		if !b.marks.has(i) {
-			list = append(list, i)
-		}
-	}
-	return list, nil
-}
-
-// wait fetches entries for a guest.
-func (b *Base) wait(missing []int, got [][]byte) error {
-	switch len(missing) {
-	case 0:
-		return nil
-	case 1:
-		var err error
-		b.Shift.enter()
-		defer b.Shift.leave()
-		got[0], err = b.bring(missing[0], true)
-		return err
-	}
-	b.Shift.enter()
-	defer b.Shift.leave()
-	var g errgroup.Group
-	g.SetLimit(b.Workers)
-	for k, i := range missing {
-		g.Go(func() (err error) {
-			got[k], err = b.bring(i, true)
-			return err
-		})
-	}
-	return g.Wait()
-}
-
-// bring gives the bytes of an entry, or nil when the file has them meanwhile.
-func (b *Base) bring(i int, guest bool) ([]byte, error) {
-	b.mu.Lock()
-	if guest {
-		b.last = i + 1
-	}
-	if b.marks.has(i) {
-		b.mu.Unlock()
-		return nil, nil
-	}
-	spare := b.spare.get(i)
-	if guest && spare != nil {
-		b.mu.Unlock()
-		return spare, nil
-	}
-	f := b.flights[i]
-	if f != nil {
-		b.mu.Unlock()
-		<-f.done
-		return f.plain, f.err
-	}
-	f = &flight{done: make(chan struct{}), plain: spare}
-	b.flights[i] = f
-	b.mu.Unlock()
-	kept := false
-	if spare == nil {
-		f.plain, f.err = b.Fetch(b.life, b.Entries[i], nil)
-	}
-	if f.err == nil {
-		kept = b.keep(i, f.plain)
-	}
-	b.land(i, f, kept)
-	return f.plain, f.err
-}
-
-// keep writes a chunk to its place. That it cannot is no failure: the chunk itself is there.
-func (b *Base) keep(i int, plain []byte) bool {
-	err := b.Room(len(plain))
-	if err == nil {
-		_, err = b.part.WriteAt(plain, b.Entries[i].Offset)
-	}
-	b.mu.Lock()
-	was := b.full
-	if b.full = (time.Time{}); err != nil {
-		b.full = time.Now()
-	}
-	b.mu.Unlock()
-	if err != nil && was.IsZero() {
-		b.Log.Warn("what guests read of a base cannot be kept", "base", b.Path, "error", err)
-	}
-	return err == nil
-}
-
-// land notes how a fetch ended and lets those go on who wait for it.
-func (b *Base) land(i int, f *flight, kept bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.flights, i)
-	switch {
-	case f.err != nil && !errors.Is(f.err, context.Canceled):
-		if len(b.faults) < maxFaults || !b.faults[i].At.IsZero() {
-			b.faults[i] = Fault{b.Entries[i].Offset, f.err, time.Now()}
-		}
-	case kept:
-		b.marks.set(i)
-		b.kept += int64(b.Entries[i].Length)
-		b.spare.drop(i)
-		delete(b.faults, i)
-	case f.err == nil && !b.gone:
-		b.spare.put(i, f.plain)
-		delete(b.faults, i)
-	}
-	close(f.done)
 }

@@ -132,6 +132,7 @@ func noRoom(t *testing.T, set func(*Config, *atomic.Bool)) {
 	set(&c, &full)
 	b := open(t, c)
 	d.check(t, b, 0, c.Size)
+	b.flush()
 	if s := b.Status(); !s.Full || s.Present != 0 {
 		t.Errorf("%+v", s)
 	}

@@ -9,12 +9,14 @@
 package nbd
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // Export is a disk to show.
@@ -74,9 +76,17 @@ type server struct {
 	find   func(name string) (Export, error) // nil: there is one export, whatever its name
 	buffer []byte                            // of requests one after the other
 
-	reads chan struct{} // taken by each read under way; nil: one request after the other
-	group sync.WaitGroup
-	pool  sync.Pool // of *[]byte
+	in      *bufio.Reader // of conn
+	many    bool          // reads are answered many at a time
+	workers sync.WaitGroup
+
+	pool sync.Pool // of *[]byte
+
+	waiting atomic.Int32 // workers that wait for their turn, or have it
+	turn    sync.Mutex   // held by the worker that waits for the next request; of
+	working int          // workers
+	over    bool         // there is no next request
+	ended   error        // why
 
 	mu     sync.Mutex // of conn's writing half, and of
 	failed error      // the first failure of Reader or Sink
@@ -86,21 +96,23 @@ type server struct {
 // Serve answers a client until it leaves. It returns the first failure of the Reader or the Sink, if any, else ErrProtocol or
 // a failure of the stream; an end of the stream is none.
 func Serve(conn io.ReadWriter, e Export) error {
-	return (&server{Export: e, conn: conn}).run()
+	return (&server{Export: e, conn: conn, in: bufio.NewReader(conn)}).run()
 }
 
 // ServeNamed is Serve for a client that names its export, and reads only. find is asked once it has, and may take its time; its error
 // is the client's "unknown". Many reads are answered at a time, in the order in which they end.
 func ServeNamed(conn io.ReadWriter, find func(name string) (Export, error)) error {
-	return (&server{conn: conn, find: find, reads: make(chan struct{}, maxReads)}).run()
+	return (&server{conn: conn, in: bufio.NewReader(conn), find: find, many: true}).run()
 }
 
 func (s *server) run() error {
 	err := s.handshake()
-	if err == nil {
+	switch {
+	case err == nil && s.many:
+		err = s.side()
+	case err == nil:
 		err = s.serve()
 	}
-	s.group.Wait()
 	switch {
 	case s.failed != nil:
 		return s.failed
@@ -112,7 +124,7 @@ func (s *server) run() error {
 
 func (s *server) read(n int) ([]byte, error) {
 	b := make([]byte, n)
-	_, err := io.ReadFull(s.conn, b)
+	_, err := io.ReadFull(s.in, b)
 	return b, err
 }
 
@@ -194,14 +206,14 @@ func (s *server) choose(name []byte) (err error) {
 
 // most is how many bytes one request may carry.
 func (s *server) most() uint32 {
-	if s.reads != nil {
+	if s.many {
 		return maxRead
 	}
 	return maxBlock
 }
 
 func (s *server) flags() uint16 {
-	if s.reads != nil {
+	if s.many {
 		return flagHas | flagReadOnly | flagMulti
 	}
 	if s.Sink == nil {
@@ -217,82 +229,76 @@ func (s *server) reply(option, kind uint32, data []byte) error {
 	return err
 }
 
+// serve answers one request after the other.
 func (s *server) serve() error {
-	be := binary.BigEndian
 	for {
-		h, err := s.read(28)
+		q, err := s.next()
+		if err == nil {
+			err = s.carryOut(q)
+		}
 		if err != nil {
 			return err
 		}
-		command, off, n := be.Uint16(h[6:]), be.Uint64(h[16:]), be.Uint32(h[24:])
-		if be.Uint32(h) != requestMagic {
-			return fmt.Errorf("%w: no request", ErrProtocol)
-		}
-		if command == cmdDisconnect {
-			return nil
-		}
-		carries := command == cmdRead || command == cmdWrite
-		if carries && n > s.most() {
-			return fmt.Errorf("%w: %d bytes at once", ErrProtocol, n)
-		}
-		if s.reads != nil && command == cmdRead {
-			if err := s.begin(h[8:16], off, n); err != nil {
-				return err
-			}
-			continue
-		}
-		if carries && int(n) > cap(s.buffer) {
-			s.buffer = make([]byte, n)
-		}
-		var data []byte
-		if carries {
-			data = s.buffer[:n]
-		}
-		if command == cmdWrite {
-			if _, err := io.ReadFull(s.conn, data); err != nil {
-				return err
-			}
-		}
-		code := s.do(command, data, off, uint64(n))
-		if err := s.answer(h[8:16], code, command, data); err != nil {
+	}
+}
+
+// order is what a client asks for.
+type order struct {
+	cookie  [8]byte
+	command uint16
+	off     uint64
+	n       uint32
+}
+
+// next reads one; io.EOF: the client leaves.
+func (s *server) next() (q order, err error) {
+	be := binary.BigEndian
+	var h [28]byte
+	if _, err := io.ReadFull(s.in, h[:]); err != nil {
+		return q, err
+	}
+	q = order{[8]byte(h[8:16]), be.Uint16(h[6:]), be.Uint64(h[16:]), be.Uint32(h[24:])}
+	switch {
+	case be.Uint32(h[:]) != requestMagic:
+		return q, fmt.Errorf("%w: no request", ErrProtocol)
+	case q.command == cmdDisconnect:
+		return q, io.EOF
+	case q.carries() && q.n > s.most():
+		return q, fmt.Errorf("%w: %d bytes at once", ErrProtocol, q.n)
+	}
+	return q, nil
+}
+
+// carries says whether data comes with it or with its answer.
+func (q order) carries() bool { return q.command == cmdRead || q.command == cmdWrite }
+
+// carryOut answers a request, reading the data of a write, before the next one is read.
+func (s *server) carryOut(q order) error {
+	var data []byte
+	if q.carries() {
+		s.buffer = enough(s.buffer, q.n)
+		data = s.buffer[:q.n]
+	}
+	if q.command == cmdWrite {
+		if _, err := io.ReadFull(s.in, data); err != nil {
 			return err
 		}
 	}
+	return s.answer(q, s.do(q.command, data, q.off, uint64(q.n)), data)
 }
 
-// begin answers a read beside the others, once there is room for it.
-func (s *server) begin(cookie []byte, off uint64, n uint32) error {
-	s.reads <- struct{}{}
-	s.mu.Lock()
-	err := s.broken
-	s.mu.Unlock()
-	if err != nil {
-		<-s.reads
-		return err
+// enough gives a buffer of at least n bytes.
+func enough(b []byte, n uint32) []byte {
+	if int(n) <= cap(b) {
+		return b
 	}
-	s.group.Go(func() {
-		defer func() { <-s.reads }()
-		buffer, ok := s.pool.Get().(*[]byte)
-		if !ok || cap(*buffer) < int(n) {
-			made := make([]byte, max(n, 1<<16))
-			buffer = &made
-		}
-		data := (*buffer)[:n]
-		err := s.answer(cookie, s.do(cmdRead, data, off, uint64(n)), cmdRead, data)
-		s.pool.Put(buffer)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.broken == nil {
-			s.broken = err
-		}
-	})
-	return nil
+	return make([]byte, max(n, 1<<16))
 }
 
-func (s *server) answer(cookie []byte, code uint32, command uint16, data []byte) error {
+func (s *server) answer(q order, code uint32, data []byte) error {
 	be := binary.BigEndian
-	b := net.Buffers{append(be.AppendUint32(be.AppendUint32(make([]byte, 0, 16), simpleMagic), code), cookie...)}
-	if code == 0 && command == cmdRead {
+	b := net.Buffers{append(be.AppendUint32(be.AppendUint32(make([]byte, 0, 16), simpleMagic), code), q.cookie[:]...)}
+	if code == 0 && q.command == cmdRead {
 		b = append(b, data)
 	}
 	s.mu.Lock()
