@@ -11,6 +11,7 @@ import (
 	"vitrine/internal/blob"
 	"vitrine/internal/digest"
 	"vitrine/internal/image/lazy"
+	"vitrine/internal/image/pace"
 	"vitrine/internal/store"
 )
 
@@ -310,14 +311,25 @@ func (s *Store) sweepAll(ctx context.Context, p place, b *blob.Bucket, w *sweepe
 				w.report.Kept++
 				continue
 			}
-			if w.batch = append(w.batch, info); len(w.batch) == sweepSize {
-				if err := s.sweepBatch(ctx, p, b, w); err != nil {
-					return err
-				}
+			if w.batch = append(w.batch, info); len(w.batch) < sweepSize {
+				continue
+			}
+			if err := s.sweepAndRest(ctx, p, b, w); err != nil {
+				return err
 			}
 		}
 	}
 	return s.sweepBatch(ctx, p, b, w)
+}
+
+// sweepAndRest leaves the disk and the processors to others for as long as the batch took. Nothing is announced meanwhile: nobody waits
+// for a collection that rests.
+func (s *Store) sweepAndRest(ctx context.Context, p place, b *blob.Bucket, w *sweeper) error {
+	begin := time.Now()
+	if err := s.sweepBatch(ctx, p, b, w); err != nil || w.dry {
+		return err
+	}
+	return pace.Sleep(ctx, time.Since(begin))
 }
 
 // sweepBatch announces, deletes, and ends the announcement.

@@ -279,6 +279,15 @@ func testDelete(t *testing.T, b *blob.Bucket) {
 	want(t, b, "a/c", "2")
 	put(t, b, "a/b", "3")
 	want(t, b, "a/b", "3")
+	if err := errors.Join(b.Delete(t.Context(), "a"), b.Delete(t.Context(), "a/b/c")); err != nil { // above and below objects
+		t.Error(err)
+	}
+	want(t, b, "a/b", "3")
+	if err := b.DeleteMany(t.Context(), []string{"a/b", "a/none", "a", "a/b"}); err != nil {
+		t.Error(err)
+	}
+	wantAbsent(t, b, "a/b")
+	want(t, b, "a/c", "2")
 }
 
 func testBatch(t *testing.T, b *blob.Bucket) {
