@@ -310,6 +310,7 @@ func TestRefused(t *testing.T) {
 		{"POST", "/v1.0/invitations", `{"invitedUserEmailAddress":"a@nowhere.example","inviteRedirectUrl":"https://x"}`, 400, "Request_BadRequest"},
 		{"POST", "/v1.0/invitations", `{"invitedUserEmailAddress":"a@fabrikam.onmicrosoft.com","inviteRedirectUrl":"javascript:x"}`, 400, "Request_BadRequest"},
 		{"POST", "/v1.0/invitations", `{"invitedUserEmailAddress":"a@fabrikam.onmicrosoft.com","inviteRedirectUrl":"https:x"}`, 400, "Request_BadRequest"},
+		{"POST", "/v1.0/invitations", `{"invitedUserEmailAddress":"a@fabrikam.onmicrosoft.com","inviteRedirectUrl":"https://login.microsoftonline.com@x.example/"}`, 400, "Request_BadRequest"},
 		{"POST", "/v1.0/invitations", `{"invitedUserEmailAddress":"a@fabrikam.onmicrosoft.com","inviteRedirectUrl":"https://x","sendInvitationMessage":true}`, 501, "NotImplemented"},
 		{"GET", "/v1.0/me", "", 400, "Request_BadRequest"},
 		{"GET", "/v1.0/directoryObjects/{abroad}", "", 404, "Request_ResourceNotFound"},

@@ -293,7 +293,7 @@ func (d *door) invite(c *rest.Call) (rest.Answer, error) {
 		return rest.Answer{}, wire.Unsupported("sendInvitationMessage: this server sends no mail. Hand inviteRedeemUrl over yourself; sending it")
 	case userType != "" && userType != directory.Guest:
 		return rest.Answer{}, wire.Unsupported("An invited user of type '" + wire.Clip(userType) + "'")
-	case err != nil || target.Scheme != "https" && target.Scheme != "http" || target.Host == "" || len(redirect) > 1024:
+	case err != nil || target.Scheme != "https" && target.Scheme != "http" || target.Host == "" || target.User != nil || len(redirect) > 1024: // a user name may look like a host to who accepts
 		return rest.Answer{}, wire.BadRequest("A value is required for property 'inviteRedirectUrl' of resource, an http or https URL.")
 	}
 	u, err := d.Directory.InviteIn(c.Tx, c.Who.TenantID, email, name)

@@ -197,18 +197,16 @@ func (b *Base) finish() error {
 	b.saving.Lock()
 	defer b.saving.Unlock()
 	part, marks := Partial(b.Path)
-	st, err := os.Lstat(part)
-	if err != nil {
-		return err
-	}
-	if inodeOf(st) != b.inode {
-		return errors.New("lazy: " + part + " is another file by now")
-	}
-	if err := b.part.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(part, b.Path); err != nil {
-		return err
+	if !b.Whole() { // else an attempt before this one has failed behind the renaming
+		if !b.isAt(part) {
+			return errors.New("lazy: " + part + " is gone, or another file by now")
+		}
+		if err := b.part.Sync(); err != nil {
+			return err
+		}
+		if err := os.Rename(part, b.Path); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(os.Chmod(b.Path, 0o400), syncDir(filepath.Dir(b.Path))); err != nil {
 		return err

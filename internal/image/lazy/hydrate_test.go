@@ -58,6 +58,27 @@ func TestHydrateWithoutItsMap(t *testing.T) {
 	must(t, b.Close())
 }
 
+// An end that failed behind the renaming, as when the folder cannot be synced, is one when it is tried again.
+func TestHydrateAfterHalfAnEnd(t *testing.T) {
+	d := newDisk(14, 20)
+	c := d.config(t.TempDir())
+	b := open(t, c)
+	part, _ := Partial(c.Path)
+	must(t, os.Rename(part, c.Path))
+	if !b.Whole() || b.Status().Done {
+		t.Errorf("%t, %+v", b.Whole(), b.Status())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := b.Hydrate(ctx); err != nil || !b.Status().Done {
+		t.Errorf("%v, %+v", err, b.Status())
+	}
+	if raw, err := os.ReadFile(c.Path); err != nil || !bytes.Equal(raw, d.bytes) {
+		t.Errorf("the file is not the image: %v", err)
+	}
+	must(t, b.Close())
+}
+
 // A killed hydration goes on where it was, and its half-finished file is never taken for the whole.
 func TestHydrateAfterKill(t *testing.T) {
 	d := newDisk(13, 200)

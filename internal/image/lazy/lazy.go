@@ -286,11 +286,19 @@ func (b *Base) Stop() { b.end() }
 func (b *Base) Stands() bool {
 	part, _ := Partial(b.Path)
 	for _, path := range []string{part, b.Path, part, b.Path} { // it may be renamed between two looks
-		if st, err := os.Lstat(path); err == nil && inodeOf(st) == b.inode {
+		if b.isAt(path) {
 			return true
 		}
 	}
 	return false
+}
+
+// Whole says whether the file has its name by now: that is seen by others before Status is Done.
+func (b *Base) Whole() bool { return b.isAt(b.Path) }
+
+func (b *Base) isAt(path string) bool {
+	st, err := os.Lstat(path)
+	return err == nil && inodeOf(st) == b.inode
 }
 
 // Forget makes every read fail from now on with ErrGone, and fetches nothing any more.

@@ -130,10 +130,11 @@ func TestSeesOneGallery(t *testing.T) {
 func TestListGroups(t *testing.T) {
 	w := newWorld(t)
 	w.OK(inA, "PUT", "/subscriptions/"+subA+"/resourceGroups/one", `{"location":"westus","tags":{"env":"it's"}}`)
-	w.OK(inA, "PUT", "/subscriptions/"+subA+"/resourceGroups/two", `{"location":"westus","tags":{"env":"prod"}}`)
+	w.OK(inA, "PUT", "/subscriptions/"+subA+"/resourceGroups/two", `{"location":"westus","tags":{"env":"prod","dept":"R and D"}}`)
 	for filter, want := range map[string]string{
 		"": "one rg two", "tagname eq 'env'": "one two", "tagName eq 'env' and tagValue eq 'prod'": "two", "tagname eq 'env' and tagvalue eq 'it''s'": "one",
 		"tagname eq 'ENV' and tagvalue eq 'prod'": "two", "tagname eq 'env' and tagvalue eq 'PROD'": "", "tagname eq 'none'": "", "name eq 'TWO'": "two", "location eq 'West US'": "one two",
+		"tagname eq 'dept' and tagvalue eq 'R and D'": "two", "tagname eq 'env' and tagvalue eq ''": "",
 	} {
 		var names []string
 		for _, v := range w.Get(inA, "/subscriptions/"+subA+"/resourceGroups?$filter="+filter)["value"].([]any) {
@@ -143,7 +144,7 @@ func TestListGroups(t *testing.T) {
 			t.Errorf("%q: %q, want %q", filter, got, want)
 		}
 	}
-	for _, filter := range []string{"zz", "resourceType eq 'x'", "tagName ne 'x'", "tagValue eq 'prod'"} {
+	for _, filter := range []string{"zz", "resourceType eq 'x'", "tagName ne 'x'", "tagValue eq 'prod'", "tagName eq 'x' or tagName eq 'env'", "name eq 'one' and", "name eq 'one' and name eq 'two'", "name eq one", "name eq ''"} {
 		w.Refused(inA, "GET", "/subscriptions/"+subA+"/resourceGroups?$filter="+filter, "", "400 InvalidFilterInQueryString", "Invalid $filter")
 	}
 }

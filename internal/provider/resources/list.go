@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -137,27 +138,39 @@ func (v resourceView) expanded(expand string) resourceView {
 	return v
 }
 
-type resourceFilter struct{ group, typ, name, location, tag, value string }
+type resourceFilter struct {
+	group, typ, name, location, tag string
+	value                           *string // of the tag; nil: any
+}
 
-// parseResourceFilter knows "field eq 'value'" terms joined by and; any other filter is refused by name.
+// filterTerm is "field eq 'value'", and the word before the next one.
+var filterTerm = regexp.MustCompile(`(?i)^([a-z]+)\s+eq\s+'((?:[^']|'')*)'(?:$|\s+and\s+)`)
+
+// parseResourceFilter knows terms joined by and, each field once; any other filter is refused by name.
 func parseResourceFilter(text string) (resourceFilter, error) {
 	var f resourceFilter
+	var value string
 	fields := map[string]*string{"resourcegroup": &f.group, "resourcetype": &f.typ, "name": &f.name, "location": &f.location,
-		"tagname": &f.tag, "tagvalue": &f.value}
-	for _, term := range strings.Split(text, " and ") {
-		term = strings.TrimSpace(term)
-		if term == "" {
-			continue
+		"tagname": &f.tag, "tagvalue": &value}
+	invalid := arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", text)
+	for rest := strings.TrimSpace(text); rest != ""; {
+		term := filterTerm.FindStringSubmatch(rest)
+		if term == nil {
+			return f, invalid
 		}
-		parts := strings.SplitN(term, " ", 3)
-		if len(parts) != 3 || !strings.EqualFold(parts[1], "eq") || fields[strings.ToLower(parts[0])] == nil {
-			return f, arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", text)
+		field := strings.ToLower(term[1])
+		if fields[field] == nil || term[2] == "" && field != "tagvalue" {
+			return f, invalid
 		}
-		value := strings.TrimSuffix(strings.TrimPrefix(parts[2], "'"), "'")
-		*fields[strings.ToLower(parts[0])] = strings.ReplaceAll(value, "''", "'")
+		*fields[field] = strings.ReplaceAll(term[2], "''", "'")
+		if field == "tagvalue" {
+			f.value = &value
+		}
+		delete(fields, field)
+		rest = rest[len(term[0]):]
 	}
-	if f.value != "" && f.tag == "" { // of which tag?
-		return f, arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", text)
+	if f.value != nil && f.tag == "" { // of which tag?
+		return f, invalid
 	}
 	return f, nil
 }
@@ -171,7 +184,7 @@ func (f resourceFilter) matches(v resourceView) bool {
 		return true
 	}
 	for name, value := range v.Tags { // of tags the names have no case, the values do
-		if strings.EqualFold(name, f.tag) && (f.value == "" || f.value == value) {
+		if strings.EqualFold(name, f.tag) && (f.value == nil || *f.value == value) {
 			return true
 		}
 	}

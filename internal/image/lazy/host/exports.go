@@ -200,7 +200,7 @@ func (x *exports) declare(ctx context.Context, list []export) {
 	defer x.mu.Unlock()
 	for name, s := range x.open {
 		_, ok := wanted[name]
-		if ok || s.base != nil && s.base.Status().Done || s.file != nil {
+		if ok || s.base != nil && s.base.Whole() || s.file != nil { // one that has just become whole is not named, and read on
 			continue
 		}
 		x.log.Info("a base is not served any more", "export", name)

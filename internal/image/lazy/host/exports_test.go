@@ -1,15 +1,19 @@
 package host
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"vitrine/internal/blob"
 	"vitrine/internal/image"
+	"vitrine/internal/image/lazy"
 )
 
 // mute is an object store that does not answer.
@@ -44,4 +48,47 @@ func TestDeclareManyOfAStoreThatIsAway(t *testing.T) {
 		must(t, x.close())
 		must(t, outpost.Close())
 	})
+}
+
+// TestDeclareWhileABaseBecomesWhole: a server that looks just when the file has got its name, and so does not name the base any more, takes
+// it from nobody who reads it.
+func TestDeclareWhileABaseBecomesWhole(t *testing.T) {
+	w := newWorld(t, -1)
+	secrets, err := w.images.Keys().Secrets(t.Context(), domain)
+	must(t, err)
+	k := newKeys()
+	_, err = k.set(map[string]map[string][]byte{domain: secrets})
+	must(t, err)
+	open, err := buckets(w.data, "")
+	must(t, err)
+	outpost, err := image.NewOutpost(image.OutpostConfig{Buckets: open, Regions: regions(), Keys: k.find})
+	must(t, err)
+	bases := image.Bases(w.images.Dir)
+	x := newExports(bases, outpost, slog.New(slog.DiscardHandler))
+	x.shift.SetRate(-1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	e := export{"eastus", w.ref}
+	path, _ := baseFile(bases, e.name())
+	must(t, lazy.Create(path, w.ref.Size))
+	x.declare(ctx, []export{e})
+	guest, leave, err := x.use(ctx, e.name())
+	must(t, err)
+	part, _ := lazy.Partial(path)
+	must(t, os.Rename(part, path)) // as the process does; it has not noted yet that it did
+	x.declare(ctx, nil)
+	x.tend()
+	got := make([]byte, len(w.disk))
+	if _, err := guest.Reader.ReadAt(got, 0); err != nil || !bytes.Equal(got, w.disk) {
+		t.Errorf("the guest reads %d bytes, %v", len(got), err)
+	}
+	must(t, os.Remove(path)) // as a collection does: now it is gone
+	x.declare(ctx, nil)
+	if _, err := guest.Reader.ReadAt(got, 0); !errors.Is(err, lazy.ErrGone) {
+		t.Errorf("of a base that was taken away: %v", err)
+	}
+	leave()
+	x.halt()
+	must(t, x.close())
+	must(t, outpost.Close())
 }
