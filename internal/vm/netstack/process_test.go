@@ -36,7 +36,7 @@ func TestProcess(t *testing.T) {
 	data := filepath.Join(t.TempDir(), strings.Repeat("long/", 25))
 	n := openNetworks(t, data)
 	t.Cleanup(func() { _ = os.RemoveAll(n.sockets) })
-	addr := netip.MustParseAddr("127.83.2.2")
+	addr := publicAddr()
 	e := vm.Endpoint{NIC: uuid.NewString(), Hostname: "g", MAC: "52:54:00:00:00:0a", IP: netip.MustParseAddr("10.1.0.4"),
 		Public: &vm.PublicIP{Addr: addr}, Groups: []vm.SecurityGroup{{ID: "g", Rules: []vm.Rule{allowIn("web", 100, "8080")}}}}
 	network := vm.Network{ID: uuid.NewString(), Prefixes: prefixes("10.1.0.0/16"), Subnets: prefixes("10.1.0.0/24"),

@@ -134,9 +134,7 @@ type rig struct {
 // newRig boots a guest. What a failed test needs to be understood is logged at its end.
 func newRig(t *testing.T, name string, firmware vm.Firmware) *rig {
 	t.Helper()
-	var r [3]byte // an address that another run of this test does not use
-	_, _ = rand.Read(r[:])
-	public := netip.AddrFrom4([4]byte{127, 64 + r[0]%64, r[1], 1 + r[2]%250})
+	public := publicAddr()
 	if testing.Short() {
 		t.Skip("left out by -short: no real guest boots")
 	}
