@@ -39,10 +39,27 @@ func newLocked(t *testing.T) *locked {
 
 const lockedVersion = "2022-09-01"
 
+// do asks for something and follows it to its end, more often than Retry-After says: a hundred operations are done here, each within
+// some milliseconds.
 func (l *locked) do(method, path, body string) error {
-	ctx, cancel := context.WithTimeout(l.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(l.Context(), 2*time.Minute)
 	defer cancel()
-	return l.arm.Do(ctx, method, path, lockedVersion, raw(body), nil)
+	p, err := l.arm.Begin(ctx, method, path, lockedVersion, raw(body))
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		done, err := p.Poll(ctx)
+		if err != nil {
+			return err
+		}
+		if done {
+			return p.Result(ctx, nil)
+		}
+		<-tick.C
+	}
 }
 
 func raw(body string) any {

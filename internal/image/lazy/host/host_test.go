@@ -98,35 +98,43 @@ func TestKilledMidRead(t *testing.T) {
 	file, err := os.Open(want)
 	must(t, err)
 	defer file.Close()
-	cmd := exec.Command(qemuIO, "-r", "--image-opts", node(b))
-	script, err := cmd.StdinPipe()
-	must(t, err)
-	read := func(times int) { // asks for so many; they wait in the pipe
-		for range times {
-			_, err := fmt.Fprintf(script, "read -v %d 16\n", r.IntN(len(w.disk)/4096)*4096)
-			must(t, err)
+	var script bytes.Buffer
+	for i := range 600 {
+		fmt.Fprintf(&script, "read -v %d 16\n", r.IntN(len(w.disk)/4096)*4096)
+		if i%50 == 49 { // however fast this host reads, it does not get through before a kill
+			fmt.Fprintln(&script, "sleep 400")
 		}
 	}
+	cmd := exec.Command(qemuIO, "-r", "--image-opts", node(b))
+	cmd.Stdin = bytes.NewReader(script.Bytes())
 	out := &buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	must(t, cmd.Start())
-	for range 3 { // however fast it reads, there are reads before each kill and after
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	kills := 0
+	for kills < 3 {
 		lines := strings.Count(out.String(), "\n")
-		read(150)
-		await(t, "some reads", func() bool { return strings.Count(out.String(), "\n") > lines+40 })
+		await(t, "some reads", func() bool { return strings.Count(out.String(), "\n") > lines+40 || len(ended) > 0 })
+		if len(ended) > 0 {
+			break
+		}
 		pid := w.pid()
 		must(t, syscall.Kill(pid, syscall.SIGKILL))
+		kills++
 		await(t, "another process", func() bool {
 			var p proc.Identity
 			return proc.ReadState(identityFile(filepath.Join(w.data, "nbd")), &p) == nil && p.PID != pid
 		})
 	}
-	read(150)
-	must(t, script.Close())
-	if err := cmd.Wait(); err != nil {
+	if err := <-ended; err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	if kills == 0 {
+		t.Error("the reads were over before a kill")
+	}
 	n := checkDump(t, out.String(), w.disk)
+	t.Logf("killed %d times", kills)
 	if n != 600 || strings.Contains(out.String(), "failed") {
 		t.Errorf("%d reads of 600 were right:\n%s", n, out)
 	}
@@ -135,7 +143,7 @@ func TestKilledMidRead(t *testing.T) {
 // checkDump compares qemu-io's dumps ("00001000:  0a 1b …  text") with the disk.
 func checkDump(t *testing.T, text string, disk []byte) (n int) {
 	for line := range strings.Lines(text) {
-		line = strings.TrimPrefix(strings.TrimSpace(line), "qemu-io> ")
+		line = strings.ReplaceAll(strings.TrimSpace(line), "qemu-io> ", "")
 		var off int64
 		var got [16]byte
 		head, rest, ok := strings.Cut(line, ":  ")
