@@ -52,6 +52,8 @@ func TestErrors(t *testing.T) {
 		{"image missing", "PUT", "d", creation(`"createOption":"FromImage"`), 400, "InvalidParameter", "galleryImageReference"},
 		{"image of another type", "PUT", "d", creation(`"createOption":"FromImage","galleryImageReference":{"id":"/subscriptions/` + sub + `"}`), 400, "LinkedInvalidPropertyId", "fully qualified"},
 		{"marketplace", "PUT", "d", creation(`"createOption":"FromImage","imageReference":{"id":"/x"}`), 400, "NotSupported", "marketplace"},
+		{"image definition", "PUT", "d", creation(`"createOption":"FromImage","galleryImageReference":{"id":"` + strings.Split(image, "/versions/")[0] + `"}`), 400, "InvalidParameter", "must be the ID of a gallery image version"},
+		{"image that is a disk", "PUT", "d", creation(`"createOption":"FromImage","galleryImageReference":{"id":"` + group + `/providers/Microsoft.Compute/disks/x"}`), 400, "InvalidParameter", "parameter 'galleryImageReference.id' is invalid"},
 		{"community", "PUT", "d", creation(`"createOption":"FromImage","galleryImageReference":{"communityGalleryImageId":"/CommunityGalleries/x/Images/y"}`), 400, "NotSupported", "community"},
 		{"image not there", "PUT", "d", creation(`"createOption":"FromImage","galleryImageReference":{"id":"` + image + `"}`), 404, "GalleryImageNotFound", ""},
 		{"copy of a machine", "PUT", "d", creation(`"createOption":"Copy","sourceResourceId":"` + group + `/providers/Microsoft.Compute/virtualMachines/s"`), 400, "InvalidParameter", "must be a disk or a snapshot"},

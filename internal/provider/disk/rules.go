@@ -166,8 +166,12 @@ func checkReference(r *ImageReference) []*arm.Error {
 	}
 	id, err := arm.ParseID(r.ID)
 	const want = "Microsoft.Compute/galleries/images/versions"
-	if err != nil || !strings.EqualFold(id.Type(), want) {
+	switch {
+	case err != nil || id.Namespace == "":
 		return []*arm.Error{badID(r.ID, "properties.creationData.galleryImageReference.id")}
+	case !strings.EqualFold(id.Type(), want): // a definition does not say which version, and a disk has no latest one
+		return []*arm.Error{invalid("creationData.galleryImageReference.id",
+			"The value '%.300s' of parameter 'galleryImageReference.id' is invalid. It must be the ID of a gallery image version.", r.ID)}
 	}
 	return nil
 }

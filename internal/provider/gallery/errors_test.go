@@ -114,7 +114,7 @@ func TestErrors(t *testing.T) {
 		{"", "version storage type changed", "PUT", versionA, version(`,"publishingProfile":{"targetRegions":[{"name":"eastus","storageAccountType":"premium_lrs"},{"name":"westus2"}]}`), 409, "PropertyChangeNotAllowed", "storageAccountType", ""},
 		{"3 DeleteGalleryImageVersionBlockedBeforeEndOfLife", "version guarded", "DELETE", definitionA + "/versions/5.0.0", "", 409, "DeleteGalleryImageVersionBlockedBeforeEndOfLife", "end of life", ""},
 		{"1 ParentResourceNotFound", "version without definition", "PUT", galleryA + "/images/none/versions/1.0.0", version(""), 404, "ParentResourceNotFound", "shop/none", ""},
-		{"1 name conflict", "gallery elsewhere", "PUT", "/subscriptions/" + subA + "/resourceGroups/rg2" + compute + "galleries/Shop", g(""), 409, "Conflict", "must be unique within the subscription", "galleryName"},
+		{"1 name conflict", "gallery elsewhere", "PUT", "/subscriptions/" + subA + "/resourceGroups/rg2" + compute + "galleries/Shop", g(""), 409, "Conflict", "must be unique within the subscription: it is taken by '" + galleryA + "'.", "galleryName"},
 		{"", "gallery identity", "PUT", other, `{"location":"eastus","identity":{"type":"SystemAssigned"}}`, 400, "NotSupported", "managed identity", "identity"},
 		{"", "gallery deleted twice", "DELETE", groupA + compute + "galleries/none2", "", 204, "", "", ""},
 		{"", "gallery absent", "GET", groupA + compute + "galleries/none2", "", 404, "ResourceNotFound", "The Resource 'Microsoft.Compute/galleries/none2' under resource group 'rg' was not found.", ""},
@@ -288,6 +288,31 @@ func TestEveryFault(t *testing.T) {
 			t.Errorf("%d: %s", i, e.Details[i].Target)
 		}
 	}
+}
+
+// So is everything that is wrong with a version's sources: what is missing, elsewhere, too large or does not fit.
+func TestEverySourceFault(t *testing.T) {
+	w := newWorld(t)
+	w.shop()
+	w.upload(inA, groupA+compute+"disks/odd", "eastus", noise(8192, "o"), `,"osType":"Windows","hyperVGeneration":"V2"`)
+	w.upload(inA, groupA+compute+"disks/far", "westus2", noise(8192, "f"), "")
+	w.done(inA, "PUT", groupA+compute+"disks/huge", `{"location":"eastus","properties":{"diskSizeGB":4096,"creationData":{"createOption":"Empty"}}}`)
+	disk := func(name string) string {
+		return fmt.Sprintf(`{"id":"%s/providers/Microsoft.Compute/disks/%s"}`, groupA, name)
+	}
+	body := fmt.Sprintf(`{"location":"eastus","properties":{"storageProfile":{"osDiskImage":{"source":%s},"dataDiskImages":[{"lun":0,"source":%s},{"lun":1,"source":%s},{"lun":2,"source":%s}]}}}`,
+		disk("odd"), disk("none"), disk("far"), disk("huge"))
+	_, err := w.do(inA, "PUT", versionA, body)
+	e, ok := errors.AsType[*arm.Error](err)
+	if !ok || e.Status != 400 || len(e.Details) != 5 {
+		t.Fatalf("%+v", err)
+	}
+	for i, part := range []string{"OS type 'Windows'", "hypervisor generation 'V2'", "disks/none' was not found", "disks/far' was not found", "4096 GB"} {
+		if !strings.Contains(e.Details[i].Message, part) {
+			t.Errorf("%d: %s, want %s", i, e.Details[i].Message, part)
+		}
+	}
+	w.absentVersion(versionA)
 }
 
 // What is being deleted takes no update.

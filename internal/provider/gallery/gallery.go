@@ -165,12 +165,12 @@ func (p *Provider) putGallery(_ context.Context, w *control.Write[catalog.Galler
 		return err
 	}
 	if w.Old == nil {
-		taken, err := w.Tx.List(store.Query{Kind: control.Kind(GalleryType), All: []string{catalog.UniqueTerm(props.Identifier.UniqueName)}, Limit: 1})
+		taken, err := control.Select[catalog.Gallery](w.Tx, store.Query{Kind: control.Kind(GalleryType), All: []string{catalog.UniqueTerm(props.Identifier.UniqueName)}, Limit: 1})
 		if err != nil {
 			return err
 		}
 		if len(taken) > 0 {
-			return arm.Errorf(409, "Conflict", "The gallery name '%s' must be unique within the subscription: it is taken by '%s'.", w.ID.Name(), taken[0].Key).At("galleryName")
+			return arm.Errorf(409, "Conflict", "The gallery name '%s' must be unique within the subscription: it is taken by '%s'.", w.ID.Name(), taken[0].ID).At("galleryName")
 		}
 		if err := p.room(w.Tx, w.ID, w.New.Location); err != nil {
 			return err

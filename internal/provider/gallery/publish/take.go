@@ -23,6 +23,34 @@ type taking struct {
 	to *catalog.Definition
 }
 
+// several are faults on their way into one answer.
+type several []*arm.Error
+
+func (s several) Error() string { return arm.Join(s).Error() }
+
+func (s several) err() error {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
+}
+
+// all does each part of the reading, and tells what is wrong with the sources in one answer. Whoever lacks a right learns nothing else.
+func all(parts ...func() error) error {
+	var faults several
+	for _, part := range parts {
+		err := part()
+		if more, ok := errors.AsType[several](err); ok {
+			faults = append(faults, more...)
+		} else if fault, ok := errors.AsType[*arm.Error](err); ok && fault.Status != 403 {
+			faults = append(faults, fault)
+		} else if err != nil {
+			return err
+		}
+	}
+	return faults.err()
+}
+
 // Take notes what a new version's sources hold, and pins under the version's ID what lies still: from here on it may be
 // deleted at its source.
 func (p *Publisher) Take(w *control.Write[catalog.Version], definition *catalog.DefinitionResource) error {
@@ -32,7 +60,11 @@ func (p *Publisher) Take(w *control.Write[catalog.Version], definition *catalog.
 	if s.Source.Given() {
 		take = t.whole
 	}
-	if err := take(s); err != nil {
+	err := all(func() error { return take(s) }, t.sized)
+	if faults, ok := errors.AsType[several](err); ok {
+		return arm.Join(faults)
+	}
+	if err != nil {
 		return err
 	}
 	if err := t.placed(s); err != nil {
@@ -42,17 +74,24 @@ func (p *Publisher) Take(w *control.Write[catalog.Version], definition *catalog.
 	return t.pin()
 }
 
-// pin holds what lies still, within the limits of size.
-func (t taking) pin() error {
-	props := &t.w.New.Properties
-	most := maxSizeGB
+// sized refuses what is too large.
+func (t taking) sized() error {
+	props, most := &t.w.New.Properties, maxSizeGB
 	if props.Publishing.ReplicationMode == "Shallow" {
 		most = maxShallowGB
 	}
+	var faults several
 	for _, c := range props.Content {
 		if c.SizeGB > most {
-			return arm.Errorf(400, "GallerySourceResourceExceedsMaxSize", "The size %d GB of the source exceeds the maximum size of %d GB.", c.SizeGB, most).At(catalog.Path + "storageProfile")
+			faults = append(faults, arm.Errorf(400, "GallerySourceResourceExceedsMaxSize", "The size %d GB of the source exceeds the maximum size of %d GB.", c.SizeGB, most).At(catalog.Path+"storageProfile"))
 		}
+	}
+	return faults.err()
+}
+
+// pin holds what lies still.
+func (t taking) pin() error {
+	for _, c := range t.w.New.Properties.Content {
 		if c.Source == nil {
 			continue
 		}
@@ -75,15 +114,11 @@ func (t taking) placed(s *catalog.Storage) error {
 
 // disks takes each disk from a source of its own.
 func (t taking) disks(s *catalog.Storage) error {
-	if err := t.disk(s.OSDisk.Source, "osDiskImage", -1); err != nil {
-		return err
-	}
+	parts := []func() error{func() error { return t.disk(s.OSDisk.Source, "osDiskImage", -1) }}
 	for _, d := range s.DataDisks {
-		if err := t.disk(d.Source, "dataDiskImages", int(*d.LUN)); err != nil {
-			return err
-		}
+		parts = append(parts, func() error { return t.disk(d.Source, "dataDiskImages", int(*d.LUN)) })
 	}
-	return nil
+	return all(parts...)
 }
 
 func (t taking) disk(s *catalog.Source, member string, lun int) error {
@@ -227,14 +262,15 @@ func secured(at string, id arm.ID, d *catalog.Definition) error {
 }
 
 func fits(at, named string, d *catalog.Definition, s source.Source) error {
+	var faults several
 	for _, pair := range []struct{ what, source, want string }{
 		{"OS type", s.OSType, d.OSType}, {"OS state", s.OSState, d.OSState},
 		{"hypervisor generation", s.Generation, d.HyperVGeneration}, {"architecture", s.Architecture, d.Architecture}} {
 		if pair.source != "" && pair.source != pair.want {
-			return catalog.Invalid(at, "The %s '%s' of the source '%s' does not match that of the gallery image, '%s'.", pair.what, pair.source, named, pair.want)
+			faults = append(faults, catalog.Invalid(at, "The %s '%s' of the source '%s' does not match that of the gallery image, '%s'.", pair.what, pair.source, named, pair.want))
 		}
 	}
-	return nil
+	return faults.err()
 }
 
 // version takes all disks of another version, which must be in this version's location.
