@@ -31,7 +31,7 @@ var layers = map[string]float64{
 	"provider/insights": 4, "provider/storage": 4, "provider/storage/content": 3.9, "provider/management": 4, "provider/sharing": 4, "provider/machine": 4, "provider/machine/size": 3.9, "provider/machine/seedfile": 3.9, "provider/network": 4, "client": 4, "client/source": 3.9, "client/pages": 3.9,
 	"image/qcow2": 2.15, "image/qcow2/qcow2test": 2.2, "provider/machine/osprofile": 3.9, "provider/source": 3.9, "provider/managed": 4, "provider/restore": 4,
 	"graph": 5, "graph/rest": 4.7, "graph/odata": 4.4, "graph/entity": 4.5, "graph/wire": 4.5, "login/aadsts": 4.5, "login/page": 4.5, "login/limit": 4.5, "login/redirect": 4.5, "login/scope": 4.55, "login/grant": 4.6, "login": 5, "dataplane": 5, "dataplane/wire": 4.5, "dataplane/account": 5, "edge": 5, "operator": 5,
-	"provider/deployments": 4, "provider/deployments/whatif": 3.9, "provider/deployments/veil": 3.9, "provider/deployments/link": 3.9, "provider/deployments/lineage": 3.9, "provider/deployments/history": 3.9,
+	"provider/deployments": 4, "provider/deployments/whatif": 3.9, "provider/deployments/veil": 3.9, "provider/deployments/link": 3.9, "provider/deployments/lineage": 3.9, "provider/deployments/history": 3.9, "provider/deployments/told": 3.9, "provider/deployments/bounds": 3.9,
 	"provider/planetest":  4.1,
 	"provider/graphquery": 4, "provider/graphquery/kql": 3.9, "provider/machine/imageref": 3.9, "provider/gallery/share": 3.9, "provider/gallery/foreign": 3.9,
 	"app": 6, "cli/progress": 6.05, "cli/access": 6.05, "cli/activity": 6.05, "cli": 6.1,

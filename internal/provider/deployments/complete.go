@@ -1,6 +1,7 @@
 package deployments
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,11 +84,19 @@ func (j *job) remove(ctx context.Context, s *step) error {
 	case e.Status == http.StatusConflict && e.Code != "ScopeLocked" && time.Since(s.Start) < maxRefused:
 		s.State = blocked
 	default:
-		failure := arm.Errorf(e.Status, "DeploymentFailedCleanUp", "Unable to delete the resource '%s', which is not in the template of this deployment of mode 'Complete'.", s.Target.ID).At(s.Target.ID)
-		failure.Details = []*arm.Error{e}
-		s.fail(failure)
+		s.fail(s.kept(e))
 	}
 	return nil
+}
+
+// kept words why a resource that should go stays.
+func (s *step) kept(e *arm.Error) *arm.Error {
+	failure := arm.Errorf(http.StatusConflict, "DeploymentFailedCleanUp", "Unable to delete the resource '%s', which is not in the template of this deployment of mode 'Complete'.", s.Target.ID).At(s.Target.ID)
+	if e != nil {
+		failure.Details = []*arm.Error{e}
+		failure.Status = cmp.Or(e.Status, failure.Status)
+	}
+	return failure
 }
 
 // surplus lists what stands in the group and is not in the template, the inner resources first. What nested deployments

@@ -21,6 +21,7 @@ import (
 	"vitrine/internal/provider/deployments/history"
 	"vitrine/internal/provider/deployments/lineage"
 	"vitrine/internal/provider/deployments/link"
+	"vitrine/internal/provider/deployments/told"
 	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
@@ -130,6 +131,7 @@ func (p *Provider) register() {
 		},
 		View:    viewDeployment,
 		List:    listDeployments,
+		Size:    "$top",
 		Actions: []control.Action[Deployment]{{Name: "exportTemplate", Do: p.exportTemplate}},
 		Parts: map[string]func(context.Context, *control.Read[Deployment], string) (any, error){
 			"operations": deploymentOperations,
@@ -214,7 +216,7 @@ func (p *Provider) putDeployment(ctx context.Context, w *control.Write[Deploymen
 	if err != nil {
 		return err
 	}
-	if err := p.preflight(plan.Plan); err != nil {
+	if err := p.preflight(plan); err != nil {
 		return plan.veil.Err(err)
 	}
 	if w.Old == nil {
@@ -246,7 +248,7 @@ func describe(d *Deployment, plan expanded, correlation string, now time.Time) {
 	if correlation == "" {
 		correlation = uuid.NewString()
 	}
-	*d = Deployment{TemplateHash: plan.hash, Parameters: plan.Echo(), Mode: plan.Env.Mode, Timestamp: now.UTC().Format(stamp), Duration: iso(0),
+	*d = Deployment{TemplateHash: plan.hash, Parameters: plan.Echo(), Mode: plan.Env.Mode, Timestamp: now.UTC().Format(told.Stamp), Duration: told.Duration(0),
 		CorrelationID: correlation, Providers: veil.Hidden(plan.veil, plan.Providers()), Dependencies: veil.Hidden(plan.veil, plan.Dependencies()),
 		Begun: now.UTC().Format(time.RFC3339Nano), Unknown: d.Unknown}
 }
@@ -259,21 +261,6 @@ func name(w *control.Write[Deployment]) error {
 	}
 	w.Named(fmt.Sprintf("%019d", n))
 	return nil
-}
-
-const stamp = "2006-01-02T15:04:05.0000000Z" // ARM's own: seven digits and Z
-
-// iso words a duration as ISO 8601 does: PT1M2.5S.
-func iso(d time.Duration) string {
-	text := "PT"
-	if h := d / time.Hour; h > 0 {
-		text, d = fmt.Sprintf("%s%dH", text, h), d%time.Hour
-	}
-	if m := d / time.Minute; m > 0 {
-		text, d = fmt.Sprintf("%s%dM", text, m), d%time.Minute
-	}
-	seconds := strings.TrimRight(fmt.Sprintf("%.7f", d.Seconds()), "0")
-	return text + strings.TrimSuffix(seconds, ".") + "S"
 }
 
 // Works is the long-running work of this provider.

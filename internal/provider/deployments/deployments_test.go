@@ -119,7 +119,7 @@ func TestReading(t *testing.T) {
 	}
 	for path, want := range map[string]any{"0.properties.provisioningState": "Succeeded", "0.properties.statusCode": "Created", "0.properties.provisioningOperation": "Create",
 		"0.properties.targetResource.id": things + "sync/a", "0.properties.targetResource.resourceType": "Test.Fake/sync",
-		"1.properties.provisioningState": "Failed", "1.properties.statusCode": "Conflict", "1.properties.statusMessage.error.code": "Broken"} {
+		"1.properties.provisioningState": "Failed", "1.properties.statusCode": "Conflict", "1.properties.statusMessage.error.code": "ResourceDeploymentFailure", "1.properties.statusMessage.error.details.0.code": "Broken"} {
 		if got := at(ops, "value."+path); got != want {
 			t.Errorf("operation %s: %v, want %v", path, got, want)
 		}

@@ -11,6 +11,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
+	"vitrine/internal/provider/deployments/bounds"
 	"vitrine/internal/provider/deployments/lineage"
 	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/store"
@@ -107,7 +108,10 @@ func openPayload(s Sealer, sealed, resource string) (payload, error) {
 // preflight finds what ARM refuses before it accepts a deployment: types and api-versions that nobody serves. The code of
 // an unknown type is that of a request for a version which no provider registered; of a whole unknown namespace it is
 // InvalidResourceNamespace (errors.md 7). Rights are not among it: they are checked when a resource's turn comes.
-func (p *Provider) preflight(plan *template.Plan) error {
+func (p *Provider) preflight(plan expanded) error {
+	if err := bounds.Check([][]byte{[]byte(plan.Template), plan.Parameters}, plan.Plan); err != nil {
+		return err
+	}
 	known, spaces := map[string]bool{}, map[string]bool{}
 	for ns, types := range p.control.Namespaces() {
 		spaces[strings.ToLower(ns)] = true

@@ -247,7 +247,7 @@ func (r *rehearsal) nested(x expanded, res template.Resource, raw json.RawMessag
 	if err != nil {
 		return err
 	}
-	if err := r.p.preflight(inner.Plan); err != nil {
+	if err := r.p.preflight(inner); err != nil {
 		return inner.veil.Err(err)
 	}
 	if err := r.walk(inner, unsure); err != nil {

@@ -11,6 +11,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments/told"
 	"vitrine/internal/provider/deployments/veil"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
@@ -243,7 +244,7 @@ func (p *Provider) finishDeployment(tx store.Tx, r *operation.Run, failure *arm.
 		return err
 	}
 	to := &d.Properties
-	to.Timestamp, to.Duration = r.End.UTC().Format(stamp), iso(r.End.Sub(r.Start))
+	to.Timestamp, to.Duration = r.End.UTC().Format(told.Stamp), told.Duration(r.End.Sub(r.Start))
 	to.ProvisioningState = string(r.Status)
 	to.OutputResources = []resourceID{}
 	for _, s := range state.all() {

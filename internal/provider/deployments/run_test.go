@@ -294,8 +294,14 @@ func TestNested(t *testing.T) {
 	}
 	bad := document(list(resource("Test.Fake/broken", "bad", "")))
 	status = w.Deploy(inA, "outer", document(list(nest("inner", bad))))
-	if at(status, "error.details.0.code") != "DeploymentFailed" || at(status, "error.details.0.details.0.code") != "Broken" || at(status, "error.details.0.details.0.target") != "properties.value" {
-		t.Errorf("%v", status)
+	const failure = "ResourceDeploymentFailure" // of what was accepted and failed then: the resource's own error is inside
+	for path, want := range map[string]any{"error.code": "DeploymentFailed", "error.details.0.code": failure, "error.details.0.target": deployed + "inner",
+		"error.details.0.message":        "The resource write operation failed to complete successfully, because it reached terminal provisioning state 'Failed'.",
+		"error.details.0.details.0.code": "DeploymentFailed", "error.details.0.details.0.details.0.code": failure,
+		"error.details.0.details.0.details.0.details.0.code": "Broken", "error.details.0.details.0.details.0.details.0.target": "properties.value"} {
+		if at(status, path) != want {
+			t.Errorf("%s: %v, want %v in %v", path, at(status, path), want, status)
+		}
 	}
 }
 

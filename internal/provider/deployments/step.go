@@ -236,7 +236,11 @@ func (c client) ask(ctx context.Context, s *step, before func()) error {
 		s.succeed(http.StatusOK)
 	case settled(status.Status):
 		before()
-		s.fail(ended(status.Error, status.Status))
+		failure := ended(status.Error, status.Status)
+		if s.Removal {
+			failure = s.kept(status.Error)
+		}
+		s.fail(failure)
 	}
 	return nil
 }
@@ -265,14 +269,14 @@ func (j *job) watch(ctx context.Context, i int) error {
 	return nil
 }
 
+// ended words the failure of what was accepted: ARM's own error around the resource's, if it said one (reported with machines whose
+// allocation failed, and with nested deployments). What is refused at once is told as it is.
 func ended(e *arm.Error, state string) *arm.Error {
-	if e == nil {
-		e = arm.Errorf(0, "ResourceDeploymentFailure", "The resource write operation failed to complete successfully, because it reached terminal provisioning state '%s'.", state)
+	failure := arm.Errorf(http.StatusConflict, "ResourceDeploymentFailure", "The resource write operation failed to complete successfully, because it reached terminal provisioning state '%s'.", state)
+	if e != nil {
+		failure.Details = []*arm.Error{e}
 	}
-	if e.Status == 0 {
-		e.Status = http.StatusConflict // what ARM lists as the status of an operation that failed later
-	}
-	return e
+	return failure
 }
 
 func stateOf(body []byte) string {

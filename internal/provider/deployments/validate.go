@@ -77,5 +77,5 @@ func (p *Provider) prepared(ctx context.Context, c *control.Call, action string)
 		return x, id, err
 	}
 	x.format = req.Properties.WhatIfSettings.ResultFormat
-	return x, id, x.veil.Err(p.preflight(x.Plan))
+	return x, id, x.veil.Err(p.preflight(x))
 }

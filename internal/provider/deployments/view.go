@@ -2,10 +2,8 @@ package deployments
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/operation"
+	"vitrine/internal/provider/deployments/told"
 	"vitrine/internal/store"
 	"vitrine/internal/template"
 )
@@ -31,7 +30,7 @@ func viewDeployment(_ context.Context, r *control.Read[Deployment]) error {
 		return err
 	}
 	if o.Status == operation.Running {
-		d.ProvisioningState, d.Duration = stateRunning, iso(time.Since(o.Start))
+		d.ProvisioningState, d.Duration = stateRunning, told.Duration(time.Since(o.Start))
 	}
 	return nil
 }
@@ -75,24 +74,6 @@ func (p *Provider) exportTemplate(_ context.Context, a *control.Act[Deployment])
 	return nil
 }
 
-// operationView is one entry of a deployment's operations.
-type operationView struct {
-	ID          string              `json:"id"`
-	OperationID string              `json:"operationId"`
-	Properties  operationProperties `json:"properties"`
-}
-
-type operationProperties struct {
-	Operation  string               `json:"provisioningOperation"`
-	State      string               `json:"provisioningState"`
-	Timestamp  string               `json:"timestamp"`
-	Duration   string               `json:"duration"`
-	TrackingID string               `json:"trackingId"`
-	StatusCode string               `json:"statusCode"`
-	Message    json.RawMessage      `json:"statusMessage"`
-	Target     template.ResourceRef `json:"targetResource"`
-}
-
 // deploymentOperations serves …/operations[/{id}]: what became of each resource whose turn has come. The requests
 // themselves are never shown, since they carry secure parameters.
 func deploymentOperations(_ context.Context, r *control.Read[Deployment], name string) (any, error) {
@@ -100,22 +81,22 @@ func deploymentOperations(_ context.Context, r *control.Read[Deployment], name s
 	if err != nil {
 		return nil, err
 	}
-	views := []operationView{}
+	rows := []told.Row{}
 	for _, s := range state.all() {
 		if !s.Start.IsZero() {
-			v, err := s.view(r.Resource.ID, r.Resource.Properties.CorrelationID)
+			row, err := s.outcome().Row(r.Resource.ID, r.Resource.Properties.CorrelationID)
 			if err != nil {
 				return nil, err
 			}
-			views = append(views, v)
+			rows = append(rows, row)
 		}
 	}
 	if name == "" {
-		return control.Values(views), nil
+		return told.Page(r.Base, r.Resource.ID+"/operations", r.Query, rows)
 	}
-	for _, v := range views {
-		if strings.EqualFold(v.OperationID, name) {
-			return v, nil
+	for _, row := range rows {
+		if strings.EqualFold(row.OperationID, name) {
+			return row, nil
 		}
 	}
 	return nil, arm.Errorf(404, "DeploymentOperationNotFound", "Deployment operation '%s' of deployment '%s' could not be found.", name, r.Resource.Name)
@@ -141,29 +122,17 @@ func progressOf(tx store.Tx, d *Deployment) (progress, error) {
 	return state, err
 }
 
-func (s *step) view(deployment, correlation string) (operationView, error) {
-	sum := sha256.Sum256([]byte(correlation + strings.ToLower(s.Target.ID)))
-	id := fmt.Sprintf("%016X", sum[:8])
-	end := s.End
-	if end.IsZero() {
-		end = time.Now()
-	}
-	v := operationView{ID: deployment + "/operations/" + id, OperationID: id, Properties: operationProperties{
-		Operation: map[bool]string{false: "Create", true: "Delete"}[s.Removal], State: stateRunning, Timestamp: end.UTC().Format(stamp), Duration: iso(end.Sub(s.Start)),
-		TrackingID: fmt.Sprintf("%x-%x-%x-%x-%x", sum[8:12], sum[12:14], sum[14:16], sum[16:18], sum[18:24]),
-		StatusCode: strings.ReplaceAll(http.StatusText(s.Code), " ", ""), Target: s.Target}}
+func (s *step) outcome() told.Outcome {
+	o := told.Outcome{Target: s.Target, Removal: s.Removal, State: stateRunning, Code: http.StatusText(s.Code), Start: s.Start, End: s.End}
 	switch s.State {
 	case done:
-		v.Properties.State = arm.Succeeded
+		o.State = arm.Succeeded
 	case abandoned:
-		v.Properties.State = stateCanceled
+		o.State = stateCanceled
 	case failed:
-		v.Properties.State = arm.Failed
-		var err error
-		v.Properties.Message, err = json.Marshal(map[string]any{"error": s.Error})
-		return v, err
+		o.State, o.Error = arm.Failed, s.Error
 	}
-	return v, nil
+	return o
 }
 
 // deploymentID is the deployment of a path below it, once the caller was found to hold a right on it.

@@ -190,6 +190,11 @@ func TestRefusals(t *testing.T) {
 		{"no address", prefix + "networkInterfaces/x", nicBody("s", "", "ten"), "InvalidIPAddressFormat"},
 		{"not an ID", prefix + "networkInterfaces/x", `{"location":"eastus","properties":{"ipConfigurations":[{"name":"c","properties":{"subnet":{"id":"here"}}}]}}`, "LinkedInvalidPropertyId"},
 		{"standard and dynamic", prefix + "publicIPAddresses/x", `{"location":"eastus","sku":{"name":"standard"},"properties":{"publicIPAllocationMethod":"dynamic"}}`, "StandardSkuPublicIPAddressesMustBeStatic"},
+		{"no space", prefix + "virtualNetworks/x", `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":[]}}}`, "InvalidRequestFormat"},
+		{"no prefix", prefix + "virtualNetworks/v/subnets/t", `{"properties":{}}`, "InvalidRequestFormat"},
+		{"subnet twice", prefix + "virtualNetworks/x", strings.Replace(vnet("10.0.0.0/16", "10.0.0.0/24", "10.0.1.0/24"), `"name":"b"`, `"name":"A"`, 1), "InvalidRequestFormat"},
+		{"rule twice", prefix + "networkSecurityGroups/x", fmt.Sprintf(`{"location":"eastus","properties":{"securityRules":[{"name":"x",%s,{"name":"X",%s]}}`, rule(`{}`)[1:], rule(`{"priority":201}`)[1:]), "InvalidRequestFormat"},
+		{"configuration twice", prefix + "networkInterfaces/x", fmt.Sprintf(`{"location":"eastus","properties":{"ipConfigurations":[{"name":"c","properties":{"primary":true,"subnet":{"id":%[1]q}}},{"name":"C","properties":{"subnet":{"id":%[1]q}}}]}}`, prefix+"virtualNetworks/v/subnets/s"), "InvalidRequestFormat"},
 		{"IPv6 address", prefix + "publicIPAddresses/x", `{"location":"eastus","properties":{"publicIPAddressVersion":"ipv6"}}`, "UnsupportedAddressFamily"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
