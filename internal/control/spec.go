@@ -29,18 +29,18 @@ const (
 
 // Spec says everything there is to say about a resource type. A function that is nil is a verb that is off.
 type Spec[T any] struct {
-	Type     string                       // in canonical case: "Microsoft.Compute/galleries/images"
-	Level    Level                        //
-	Versions []arm.Version                // the api-versions that the provider's manifest lists; any other is accepted too
-	Noun     string                       // prefix of targets: "galleryImage" gives galleryImage.properties.osType; empty: bare names
-	Tracked  bool                         // has location and tags
+	Type     string        // in canonical case: "Microsoft.Compute/galleries/images"
+	Level    Level         //
+	Versions []arm.Version // the api-versions that the provider's manifest lists; any other is accepted too
+	Noun     string        // prefix of targets: "galleryImage" gives galleryImage.properties.osType; empty: bare names
+	Tracked  bool          // has location and tags
 	// AsWritten: the location is told as it was written, "East US" (recorded of galleries, Swagger of disks and snapshots); of other
 	// types it is told as the region's name (Swagger of images).
 	AsWritten bool
-	Async    Async                        // how long-running work is told
-	Synonyms []string                     // other spellings of the type's last part that clients send
-	Action   string                       // prefix of permissions when it is not Type
-	Reader   func([]byte) ([]byte, error) // turns what clients of this type send into JSON; nil: it is JSON
+	Async     Async                        // how long-running work is told
+	Synonyms  []string                     // other spellings of the type's last part that clients send
+	Action    string                       // prefix of permissions when it is not Type
+	Reader    func([]byte) ([]byte, error) // turns what clients of this type send into JSON; nil: it is JSON
 
 	// Fetch is done before the transaction of a PUT, once the right to write is known: the one place for what needs the world
 	// outside, such as a linked template. It may replace the body, and what else it found is the write's Fetched.
@@ -59,6 +59,9 @@ type Spec[T any] struct {
 	List     func(context.Context, *Listing) ([]*Resource[T], error) // replaces the listing by ID
 	Size     string                                                  // the query parameter that says how many rows of a list an answer has: "$top"; empty: none
 	Actions  []Action[T]
+	// Supersede is what clients are told a PUT of this type is, "PutSubnetOperation", where one takes the place of one that is
+	// under way on the same resource. Empty: it is refused.
+	Supersede string
 	// Rates limits what a subscription may ask for, by verb: "read", "list", "write", "delete", or the name of an action.
 	Rates map[string]throttle.Limit
 	// Attributes gives what a condition of a role assignment may ask about a write or deletion; nil: the names in the ID only.
