@@ -69,7 +69,7 @@ func (k *kind[T]) remove(ctx context.Context, c *Control, p *pass) (*Response, e
 // yield makes way for a deletion: what is under way is called off, or the deletion refused.
 func (k *kind[T]) yield(tx store.Tx, p *pass, open []*operation.Operation) error {
 	if !k.Preempt {
-		return idle(tx, p.id)
+		return operation.Idle(tx, p.id, false)
 	}
 	for _, o := range open {
 		if err := operation.RequestCancel(tx, o.ID); err != nil {
@@ -136,7 +136,7 @@ func (k *kind[T]) run(ctx context.Context, c *Control, p *pass, a Action[T]) (*R
 		}
 		x := &Act[T]{Write: *newWrite[T](c, tx, p, permission)}
 		x.Old, x.New, x.Body = r, r, body
-		if err := idle(tx, p.id); err != nil {
+		if err := operation.Idle(tx, p.id, false); err != nil {
 			return err
 		}
 		if err := a.Do(ctx, x); err != nil {

@@ -149,6 +149,15 @@ func (p *pass) permission() string {
 	return typ + "/read"
 }
 
+// supersede ends what is under way on a resource, since another write, the operation by, has taken its place.
+func (c *Control) supersede(tx store.Tx, id arm.ID, by, name string) error {
+	ended, err := operation.Supersede(tx, id, by, name, c.now())
+	for _, o := range ended {
+		err = errors.Join(err, c.Ended(tx, o))
+	}
+	return err
+}
+
 // Ended keeps the event of an operation's end, in the transaction that ends it.
 func (c *Control) Ended(tx store.Tx, o *operation.Operation) error {
 	if c.audit == nil || len(o.Origin) == 0 {

@@ -59,6 +59,9 @@ type Spec[T any] struct {
 	List     func(context.Context, *Listing) ([]*Resource[T], error) // replaces the listing by ID
 	Size     string                                                  // the query parameter that says how many rows of a list an answer has: "$top"; empty: none
 	Actions  []Action[T]
+	// Supersede is what clients are told a PUT of this type is, "PutSubnetOperation", where one takes the place of one that is
+	// under way on the same resource. Empty: it is refused.
+	Supersede string
 	// Rates limits what a subscription may ask for, by verb: "read", "list", "write", "delete", or the name of an action.
 	Rates map[string]throttle.Limit
 	// Attributes gives what a condition of a role assignment may ask about a write or deletion; nil: the names in the ID only.

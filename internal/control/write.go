@@ -64,7 +64,9 @@ func (k *kind[T]) put(ctx context.Context, c *Control, p *pass) (*Response, erro
 		if err := k.Put(ctx, w); err != nil {
 			return err
 		}
-		answer, err = k.commit(ctx, p, w)
+		if answer, err = k.commit(ctx, p, w); err == nil && k.Supersede != "" && p.rehearsal == nil {
+			err = c.supersede(tx, p.id, w.OperationID(), k.Supersede)
+		}
 		if k.Facts != nil {
 			p.facts = k.Facts(w.New)
 		}
@@ -124,7 +126,7 @@ func (k *kind[T]) prepare(c *Control, tx store.Tx, p *pass) (*Write[T], error) {
 	if err := precondition(p.Header, old != nil, old.tag()); err != nil {
 		return nil, err
 	}
-	if err := idle(tx, p.id); err != nil {
+	if err := operation.Idle(tx, p.id, k.Supersede != ""); err != nil {
 		return nil, err
 	}
 	if k.Links == nil {
@@ -295,20 +297,6 @@ func moved(kind string, id arm.ID, from, to string) *arm.Error {
 	return arm.Errorf(409, "InvalidResourceLocation",
 		"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
 		id.Name(), from, id.ResourceGroup, to)
-}
-
-// idle refuses a write while another one on the same resource is under way.
-func idle(tx store.Tx, id arm.ID) error {
-	open, err := operation.Open(tx, id.Key())
-	if err != nil || len(open) == 0 {
-		return err
-	}
-	for _, o := range open {
-		if strings.HasSuffix(o.Action, "/delete") {
-			return arm.Errorf(409, "Conflict", "The update is not allowed, since the resource '%s' is marked for deletion. Please retry after the deletion has ended.", id)
-		}
-	}
-	return arm.Errorf(409, "Conflict", "Another operation is in progress on the resource '%s'. Please retry after it has ended.", id)
 }
 
 // tag is the entity tag of a resource: the body's for providers that have one of their own, else the store's. What is not stored

@@ -93,6 +93,9 @@ func (r *Run) record(ctx context.Context, due time.Time, f func(store.Tx) error)
 		if err != nil {
 			return err
 		}
+		if stored.Terminal() { // superseded meanwhile
+			return store.ErrLease
+		}
 		r.Cancel = stored.Cancel
 		if f != nil {
 			if err := f(tx); err != nil {

@@ -96,7 +96,29 @@ func TestMoreFunctions(t *testing.T) {
 		{`pickZones('Microsoft.Compute', 'virtualMachines', 'westus2', 9)`, `error:at most 3`},
 		{`providers('Microsoft.Compute', 'disks').apiVersions[0]`, `"2024-01-01"`},
 		{`providers('Nobody.Home')`, `error:names the provider or type 'Nobody.Home', which is not registered`},
-		{`toLogicalZone('s', 'eastus', 'az1')`, `error:The template function 'toLogicalZone' is not supported by this installation: regions here have no availability zones`},
+		{`toLogicalZone('s', 'eastus', 'eastus-az1')`, `""`},
+		{`toPhysicalZone('s', 'eastus', '1')`, `""`},
+		{`toLogicalZones('s', 'eastus', createArray('eastus-az1', 'eastus-az2'))`, `["",""]`},
+		{`toPhysicalZones('s', 'eastus', createArray())`, `[]`},
+		{`toPhysicalZones('s', 'eastus', createArray(1))`, `error:expects an array of strings. An element is of type 'Integer'`},
+		{`toPhysicalZones('s', 'eastus', '1')`, `error:expects its parameter '3' to be of type 'Array'`},
+		{`toPhysicalZone('s', 'eastus', 1)`, `error:expects its parameter '3' to be of type 'String'`},
+		{`externalInput('x', 'y')`, `error:The template function 'externalInput' is not supported by this installation: it is resolved by a tool before a deployment is sent`},
+		{`roleDefinitions('Reader')`, `error:The template function 'roleDefinitions' is not supported by this installation: it is resolved by the Bicep compiler`},
+		{`parseUri('https://Mystorage.blob.core.windows.net:8080/t/n.json?st=2025-05-09')`, `{"scheme":"https","host":"mystorage.blob.core.windows.net","port":8080,"path":"/t/n.json","query":"?st=2025-05-09"}`},
+		{`parseUri('HTTPS://x:443')`, `{"scheme":"https","host":"x","port":null,"path":"/","query":""}`},
+		{`parseUri('http://[::1]:443/a%2Fb')`, `{"scheme":"http","host":"[::1]","port":443,"path":"/a%2Fb","query":""}`},
+		{`parseUri('/t/n.json')`, `error:it is no absolute URI`},
+		{`parseUri('http://x:99999')`, `error:the port '99999' is none`},
+		{`parseUri(1)`, `error:expects its parameter '1' to be of type 'String'`},
+		{`buildUri(createObject('scheme', 'https', 'host', 'x', 'port', 8080, 'path', '/t', 'query', '?a=b'))`, `"https://x:8080/t?a=b"`},
+		{`buildUri(createObject('scheme', 'https', 'host', 'x', 'port', 443, 'path', 't'))`, `"https://x/t"`},
+		{`buildUri(parseUri('http://[::1]:443/a%2Fb?c=d%20e'))`, `"http://[::1]:443/a%2Fb?c=d%20e"`},
+		{`buildUri(createObject('scheme', 'https', 'host', 'x'))`, `error:whose member 'path' is a string`},
+		{`buildUri(createObject('scheme', 'https', 'host', 'x/y@z', 'path', '/'))`, `error:these make none`},
+		{`buildUri(createObject('scheme', 'https', 'host', 'x', 'port', 70000, 'path', '/'))`, `error:from 0 to 65535`},
+		{`buildUri(createObject('scheme', 'https', 'host', 'x', 'port', 'y', 'path', '/'))`, `error:from 0 to 65535`},
+		{`buildUri('https://x')`, `error:expects its parameter '1' to be of type 'Object'`},
 		{`fail('no such thing')`, `error:no such thing`},
 		{`if(false(), fail('x'), 'y')`, `"y"`},
 		{`references('x')`, `error:The resource 'x' is not defined in the template by a symbolic name`},
@@ -115,6 +137,27 @@ func TestMoreFunctions(t *testing.T) {
 			continue
 		}
 		t.Errorf("[%s]\n got %s\nwant %s", c.expression, got, c.want)
+	}
+}
+
+// TestDocumentedFunctions: each function that Azure documents for templates, or that Bicep writes into them, is known, or refused by name.
+func TestDocumentedFunctions(t *testing.T) {
+	const unknownSays = "' is not valid. Please see"
+	for name := range strings.FieldsSeq(`array concat contains createArray empty first flatten indexFromEnd indexOf intersection last lastIndexOf length max min
+		range skip take tryGet tryIndexFromEnd union parseCidr cidrSubnet cidrHost coalesce equals greater greaterOrEquals less lessOrEquals
+		dateTimeAdd dateTimeFromEpoch dateTimeToEpoch utcNow deployer deployment environment parameters variables filter groupBy map mapValues
+		reduce sort toObject lambda lambdaVariables and bool false if not or true add copyIndex div float int mod mul sub createObject distinct items json null
+		objectKeys shallowMerge extensionResourceId listAccountSas listKeys listSecrets managementGroupResourceId pickZones providers reference
+		references resourceId resourceInfo subscriptionResourceId tenantResourceId toLogicalZone toLogicalZones toPhysicalZone toPhysicalZones
+		managementGroup resourceGroup subscription tenant base64 base64ToJson base64ToString buildUri dataUri dataUriToString endsWith fail
+		format guid join newGuid padLeft parseUri replace split startsWith string substring toLower toUpper trim uniqueString uri
+		uriComponent uriComponentToString externalInput roleDefinitions`) {
+		if got := evaluate(t, name+"()"); strings.Contains(got, unknownSays) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if got := evaluate(t, "noSuchFunction()"); !strings.Contains(got, unknownSays) {
+		t.Errorf("an unknown function: %s", got)
 	}
 }
 

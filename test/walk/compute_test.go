@@ -113,7 +113,6 @@ var computeRestore = []command{
 var computeRestored = []command{
 	{"disk create -g {rg} -n restored --source {disk} --query [creationData.createOption,osType,diskState] -o tsv", `(?s)Restore\s+Linux\s+Unattached`, 0},
 	{"disk create -g {rg} -n bad --source {disk}x", `.*\(ResourceNotFound\) The source.*`, 3},
-	{"snapshot create -g {rg} -n bad --source {disk}", ``, 1},
 	{"restore-point delete -g {rg} --collection-name rpc -n p --yes", "", 0},
 	{"restore-point show -g {rg} --collection-name rpc -n p", `.*\(ResourceNotFound\).*`, 3},
 	{"restore-point collection delete -g {rg} --collection-name rpc --yes", "", 0},

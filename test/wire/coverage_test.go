@@ -199,10 +199,7 @@ func (c coverage) registered(t *testing.T, rights []string) {
 	}
 }
 
-const (
-	byName = "no success: it is refused by name on each machine"
-	atRoot = "no success: it needs an administrator who has raised himself at the root; internal/provider/management and test/access show it"
-)
+const byName = "no success: it is refused by name on each machine"
 
 // unshown are the operations of the table that lack a side, and why.
 var unshown = map[string]string{
@@ -217,12 +214,6 @@ var unshown = map[string]string{
 	"Microsoft.Compute/virtualMachines/installPatches/action":               byName,
 	"Microsoft.Compute/virtualMachines/retrieveBootDiagnosticsData/action":  byName,
 	"Microsoft.Compute/virtualMachines/capture/action":                      "no success: it is for machines without managed disks, which there are none of",
-	"Microsoft.Management/managementGroups/read":                            atRoot,
-	"Microsoft.Management/managementGroups/write":                           atRoot,
-	"Microsoft.Management/managementGroups/delete":                          atRoot,
-	"Microsoft.Management/managementGroups/subscriptions/read":              atRoot,
-	"Microsoft.Management/managementGroups/subscriptions/write":             atRoot,
-	"Microsoft.Management/managementGroups/subscriptions/delete":            atRoot,
 	"Microsoft.Resources/subscriptions/resourceGroups/moveResources/action": "no success: resources stay in their group",
 }
 

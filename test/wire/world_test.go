@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"testing"
 	"time"
 
@@ -39,10 +40,10 @@ func newWorld(t *testing.T) *world {
 	at := start(t)
 	w := &world{t: t, http: reach(t, at), tokens: map[string]string{"nobody": ""}, known: map[string]string{}, vars: map[string]string{}}
 	operator := client.NewOperator(at.Operator)
-	do := func(path string, in, out any) {
+	do := func(act string, in, out any) {
 		t.Helper()
-		if err := operator.Do(t.Context(), path, in, out); err != nil {
-			t.Fatalf("%s: %v", path, err)
+		if err := operator.Do(t.Context(), act, in, out); err != nil {
+			t.Fatalf("%s: %v", act, err)
 		}
 	}
 	token := func(who, tenant, app, audience string) {
@@ -69,6 +70,9 @@ func newWorld(t *testing.T) *world {
 	}
 	do("/v1/roleassignments", client.RoleRequest{Role: "Reader", Scope: "/subscriptions/" + contosoSub, Principal: w.vars["reader"]}, nil)
 	do("/v1/roleassignments", client.RoleRequest{Role: "Storage Blob Data Owner", Scope: "/subscriptions/" + contosoSub, Principal: w.vars["owner"]}, nil)
+	var denied client.Denied
+	do("/v1/denyassignments", client.DenyRequest{Name: "no rockets", Scope: "/subscriptions/" + contosoSub, Actions: []string{"Acme.Rockets/*"}, Principals: []string{w.vars["guest"]}}, &denied)
+	w.name("denied", path.Base(denied.ID))
 	for name, id := range map[string]string{"tenant": contoso, "sub": contosoSub, "tenant2": fabrikam, "sub2": fabrikamSub} {
 		w.name(name, id)
 	}

@@ -37,7 +37,30 @@ func reapply[T any](w *control.Write[T], nics []*control.Resource[NIC]) error {
 	if len(in.Vnets) == 0 && tagsAlone(w.Body) {
 		return nil
 	}
+	if err := in.inherit(w.Tx, w.ID); err != nil {
+		return err
+	}
 	return w.Begin(workApply, in)
+}
+
+// inherit takes over what writes that this one supersedes have yet to carry.
+func (c *change) inherit(tx store.Tx, id arm.ID) error {
+	open, err := operation.Open(tx, id.Key())
+	if err != nil {
+		return err
+	}
+	for _, o := range open {
+		var before change
+		if err := json.Unmarshal(o.Input, &before); err != nil {
+			return err
+		}
+		for _, v := range before.Vnets {
+			if !slices.Contains(c.Vnets, v) {
+				c.Vnets = append(c.Vnets, v)
+			}
+		}
+	}
+	return nil
 }
 
 // tagsAlone tells whether a PATCH says nothing but tags.

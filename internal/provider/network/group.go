@@ -12,7 +12,7 @@ import (
 )
 
 func (p *Provider) groups() control.Spec[Group] {
-	return control.Spec[Group]{Type: NSGType, Versions: versions(), Tracked: true, Async: async(), Name: checkName,
+	return control.Spec[Group]{Type: NSGType, Supersede: "PutNetworkSecurityGroupOperation", Versions: versions(), Tracked: true, Async: async(), Name: checkName,
 		Validate: validateGroup, Put: p.putGroup, Patch: true, Delete: deleteGroup,
 		View: func(_ context.Context, r *control.Read[Group]) error { return fillGroup(r.Tx, r.Resource) }}
 }
@@ -252,7 +252,7 @@ func deleteGroup(_ context.Context, w *control.Write[Group]) error {
 }
 
 func (p *Provider) rules() control.Spec[Rule] {
-	return control.Spec[Rule]{Type: RuleType, Versions: versions(), Async: async(), Name: checkName,
+	return control.Spec[Rule]{Type: RuleType, Supersede: "PutSecurityRuleOperation", Versions: versions(), Async: async(), Name: checkName,
 		Validate: func(r *control.Resource[Rule]) []*arm.Error { return validateRule(r.Name, &r.Properties) },
 		Put:      p.putRule, Delete: p.deleteRule,
 		View: func(_ context.Context, r *control.Read[Rule]) error { fillRule(&r.Resource.Properties); return nil }}

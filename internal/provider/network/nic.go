@@ -13,7 +13,7 @@ import (
 )
 
 func (p *Provider) interfaces() control.Spec[NIC] {
-	return control.Spec[NIC]{Type: NICType, Versions: versions(), Tracked: true, Async: async(), Name: checkName,
+	return control.Spec[NIC]{Type: NICType, Supersede: "PutNetworkInterfaceOperation", Versions: versions(), Tracked: true, Async: async(), Name: checkName,
 		Validate: validateNIC, Links: linksOfNIC, Put: p.putNIC, Patch: true, Delete: p.deleteNIC,
 		View: func(_ context.Context, r *control.Read[NIC]) error { return fillNIC(r.Tx, r.Resource) }}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func (p *Provider) addresses() control.Spec[PublicIP] {
-	return control.Spec[PublicIP]{Type: IPType, Versions: versions(), Tracked: true, Async: async(), Name: checkName,
+	return control.Spec[PublicIP]{Type: IPType, Supersede: "PutPublicIpAddressOperation", Versions: versions(), Tracked: true, Async: async(), Name: checkName,
 		Validate: validateIP, Put: p.putIP, Patch: true, Delete: deleteIP,
 		View: func(_ context.Context, r *control.Read[PublicIP]) error { return fillIP(r.Tx, r.Resource) }}
 }

@@ -19,7 +19,7 @@ const (
 )
 
 func (p *Provider) vnets() control.Spec[Vnet] {
-	return control.Spec[Vnet]{Type: VnetType, Versions: versions(), Tracked: true, Async: async(), Name: checkName,
+	return control.Spec[Vnet]{Type: VnetType, Supersede: "PutVirtualNetworkOperation", Versions: versions(), Tracked: true, Async: async(), Name: checkName,
 		Validate: validateVnet, Links: linksOfVnet, Put: p.putVnet, Patch: true, Delete: p.deleteVnet, View: viewVnet}
 }
 
@@ -193,7 +193,7 @@ func (p *Provider) deleteVnet(_ context.Context, w *control.Write[Vnet]) error {
 }
 
 func (p *Provider) subnets() control.Spec[Subnet] {
-	return control.Spec[Subnet]{Type: SubnetType, Versions: versions(), Async: async(), Name: checkName,
+	return control.Spec[Subnet]{Type: SubnetType, Supersede: "PutSubnetOperation", Versions: versions(), Async: async(), Name: checkName,
 		Validate: func(r *control.Resource[Subnet]) []*arm.Error { return validateSubnet(r.Name, &r.Properties) },
 		Links: func(old, next *control.Resource[Subnet]) []rbac.Link {
 			var l links

@@ -18,6 +18,7 @@ var textFunctions = map[string]Function{
 	"base64":         text1(func(s string) any { return base64.StdEncoding.EncodeToString([]byte(s)) }),
 	"base64tojson":   text1e(func(s string) (any, error) { return decodeBase64(s, parseJSON) }),
 	"base64tostring": text1e(func(s string) (any, error) { return decodeBase64(s, plain) }),
+	"builduri":       {Min: 1, Max: 1, Eval: buildURI},
 	"datauri": text1(func(s string) any {
 		return "data:text/plain;charset=utf8;base64," + base64.StdEncoding.EncodeToString([]byte(s))
 	}),
@@ -29,6 +30,7 @@ var textFunctions = map[string]Function{
 	"join":                 {Min: 2, Max: 2, Eval: join},
 	"json":                 text1e(parseJSON),
 	"padleft":              {Min: 2, Max: 3, Eval: padLeft},
+	"parseuri":             text1e(parseURI),
 	"replace":              {Min: 3, Max: 3, Eval: replace},
 	"split":                {Min: 2, Max: 2, Eval: split},
 	"startswith":           text2(func(s, t string) any { return strings.HasPrefix(tree.Fold(s), tree.Fold(t)) }),

@@ -27,6 +27,10 @@ var contextFunctions = map[string]function{
 	"resourcegroup":   {eval: resourceGroup},
 	"subscription":    {eval: subscription},
 	"tenant":          {eval: tenant},
+	"tologicalzone":   {min: 3, max: 3, eval: zone},
+	"tologicalzones":  {min: 3, max: 3, eval: zones},
+	"tophysicalzone":  {min: 3, max: 3, eval: zone},
+	"tophysicalzones": {min: 3, max: 3, eval: zones},
 	"utcnow":          {min: 0, max: 1, eval: utcNow, initial: true},
 	"variables":       {min: 1, max: 1, eval: readVariable},
 }
@@ -150,6 +154,37 @@ func pickZones(c *invocation) (any, error) {
 		}
 	}
 	return []any{}, nil
+}
+
+// zone answers what is documented for a zone that a region does not have: ours have none.
+func zone(c *invocation) (any, error) {
+	for i := range c.Args {
+		if _, err := c.Text(i); err != nil {
+			return nil, err
+		}
+	}
+	return "", nil
+}
+
+// zones is zone for each of a list.
+func zones(c *invocation) (any, error) {
+	for i := range 2 {
+		if _, err := c.Text(i); err != nil {
+			return nil, err
+		}
+	}
+	list, err := c.List(2)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]any, len(list))
+	for i, v := range list {
+		if _, ok := v.(string); !ok {
+			return nil, c.Fail("expects an array of strings. An element is of type '%s'", tree.TypeName(v))
+		}
+		out[i] = ""
+	}
+	return out, nil
 }
 
 func providers(c *invocation) (any, error) {

@@ -45,8 +45,6 @@ func lookup(name string) (function, bool) {
 // unserved are documented functions that need a service which this installation lacks, with what that is.
 func unserved(name string) string {
 	switch tree.Fold(name) {
-	case "tologicalzone", "tologicalzones", "tophysicalzone", "tophysicalzones":
-		return "regions here have no availability zones"
 	case "externalinput":
 		return "it is resolved by a tool before a deployment is sent"
 	case "roledefinitions":
