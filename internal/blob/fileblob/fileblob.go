@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -129,19 +130,36 @@ func (d *driver) write(data []byte, durable bool) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(d.session, strconv.FormatInt(d.temps.Add(1), 36))
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return "", full(err)
-	}
-	_, err = f.Write(data)
-	if err == nil && durable {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		os.Remove(path)
+	if err := writeFile(path, data, durable); err != nil {
 		return "", full(err)
 	}
 	return path, nil
+}
+
+// writeFile makes a file, by the system's calls: an os.File asks the poller, which knows no files, five times for each.
+func writeFile(path string, data []byte, durable bool) error {
+	fd, err := again(func() (int, error) {
+		return unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	})
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	for len(data) > 0 && err == nil {
+		var n int
+		n, err = again(func() (int, error) { return unix.Write(fd, data) })
+		if n == 0 && err == nil {
+			err = io.ErrShortWrite
+		}
+		data = data[max(n, 0):]
+	}
+	if err == nil && durable {
+		_, err = again(func() (int, error) { return 0, unix.Fsync(fd) })
+	}
+	if err := errors.Join(err, unix.Close(fd)); err != nil {
+		_ = unix.Unlink(path) // it has no name that counts
+		return &fs.PathError{Op: "write", Path: path, Err: err}
+	}
+	return nil
 }
 
 // place gives a temporary file its name, unless that name is taken.
@@ -249,7 +267,7 @@ func (d *driver) Delete(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := unix.Unlink(d.path(key))
+	_, err := again(func() (int, error) { return 0, unix.Unlink(d.path(key)) })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.ENOTDIR) {
 		return fmt.Errorf("delete %s: %w", key, err)
 	}

@@ -48,7 +48,8 @@ func (c *Codec) Free(m *[]byte) { c.spare.Put(m) }
 // NewCodec makes one that so many goroutines can use at a time. Close it.
 func NewCodec(workers int) (*Codec, error) {
 	enc, err1 := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(workers),
-		zstd.WithEncoderCRC(false), // the digest says more
+		zstd.WithEncoderCRC(false),              // the digest says more
+		zstd.WithAllLitEntropyCompression(true), // machine code has few matches, but letters that are more frequent than others
 		zstd.WithWindowSize(Max))
 	small, err2 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderMaxMemory(Max))
 	large, err3 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxManifest))
@@ -98,10 +99,15 @@ func unframe(dec *zstd.Decoder, dst, frame []byte, object string, keys Keys) ([]
 		if err != nil {
 			return nil, err
 		}
-		if frame, err = key.open(frame, object); err != nil {
+		if frame, err = key.open(frame[sealedLen:sealedLen], frame, object); err != nil {
 			return nil, err
 		}
 	}
+	return decode(dec, dst, frame)
+}
+
+// decode appends to dst[:0] what is in a frame that is not encrypted, or not any more.
+func decode(dec *zstd.Decoder, dst, frame []byte) ([]byte, error) {
 	if len(frame) == 0 {
 		return nil, errors.New("empty frame")
 	}
@@ -118,11 +124,18 @@ func unframe(dec *zstd.Decoder, dst, frame []byte, object string, keys Keys) ([]
 
 // Prove decodes a frame again, with scratch as memory, and leaves it as it is: a fault of memory, compressor or cipher
 // must not become the only copy.
-func (c *Codec) Prove(scratch *Scratch, frame, plain []byte, object string, key *Key) error {
-	scratch.frame = append(scratch.frame[:0], frame...)
-	var err error
-	scratch.plain, err = c.Chunk(scratch.plain, scratch.frame, object, func(string) (*Key, error) { return key, nil })
-	if err == nil && !bytes.Equal(scratch.plain, plain) {
+func (c *Codec) Prove(scratch *Scratch, frame, plain []byte, object string, key *Key) (err error) {
+	if scratch.plain == nil {
+		scratch.plain = make([]byte, 0, Max+Slack)
+	}
+	if SealedWith(frame) != "" {
+		if frame, err = key.open(scratch.frame, frame, object); err != nil {
+			return err
+		}
+		scratch.frame = frame
+	}
+	back, err := decode(c.small, scratch.plain, frame)
+	if err == nil && !bytes.Equal(back, plain) {
 		err = errors.New("a chunk did not decode to what was encoded")
 	}
 	return err

@@ -95,10 +95,10 @@ func (k *Key) seal(frame []byte, object string) []byte {
 	return k.aead.Seal(frame[:sealedLen], nonce, frame[sealedLen:], []byte(object))
 }
 
-// open decrypts a sealed frame where it lies.
-func (k *Key) open(frame []byte, object string) ([]byte, error) {
+// open appends to dst[:0] what is in a sealed frame. dst is apart from the frame, or is frame[sealedLen:sealedLen]: where it lies.
+func (k *Key) open(dst, frame []byte, object string) ([]byte, error) {
 	body := frame[sealedLen:]
-	inner, err := k.aead.Open(body[:0], frame[1+keyIDSize:sealedLen], body, []byte(object))
+	inner, err := k.aead.Open(dst[:0], frame[1+keyIDSize:sealedLen], body, []byte(object))
 	if err != nil {
 		return nil, fmt.Errorf("the frame was changed, or belongs elsewhere: %w", err)
 	}
