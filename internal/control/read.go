@@ -63,7 +63,7 @@ func (k *kind[T]) show(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]
 	if k.Dialect != nil {
 		k.Dialect(r, p.version)
 	}
-	return r.Wire()
+	return r.wire(k.authored(p.version))
 }
 
 // part serves GET …/resource/part[/name].

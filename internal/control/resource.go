@@ -10,6 +10,7 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/authn"
 	"vitrine/internal/quota"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
@@ -30,8 +31,9 @@ type Resource[T any] struct {
 	Plan       json.RawMessage   `json:"plan"`
 	Identity   json.RawMessage   `json:"identity"`
 	Properties T                 `json:"properties"`
-	Tenant     string            `json:"ofTenant" arm:"private"`  // whose it is, when it is in no subscription
-	Created    string            `json:"createdAt" arm:"private"` // RFC 3339, UTC
+	Authors    *Authors          `json:"systemData" arm:"readonly"` // of types that tell it; see Spec.Authored
+	Tenant     string            `json:"ofTenant" arm:"private"`    // whose it is, when it is in no subscription
+	Created    string            `json:"createdAt" arm:"private"`   // RFC 3339, UTC
 	Changed    string            `json:"changedAt" arm:"private"`
 	Written    string            `json:"locationAsWritten" arm:"private"` // of types that tell it so; see Spec.AsWritten
 	Unknown    armjson.Unknown   `json:"-"`
@@ -45,6 +47,32 @@ type SKU struct {
 	Tier     string          `json:"tier"`
 	Capacity int             `json:"capacity"`
 	Unknown  armjson.Unknown `json:"-"`
+}
+
+// Authors say who made a resource and who wrote it last: applications by their IDs, people by their names.
+type Authors struct {
+	CreatedBy     string `json:"createdBy"`
+	CreatedByType string `json:"createdByType"` // "Application", "User"
+	CreatedAt     string `json:"createdAt"`     // RFC 3339, UTC
+	ChangedBy     string `json:"lastModifiedBy"`
+	ChangedByType string `json:"lastModifiedByType"`
+	ChangedAt     string `json:"lastModifiedAt"`
+}
+
+// signed notes who writes a resource.
+func (r *Resource[T]) signed(by authn.Principal, now time.Time) {
+	name, typ, at := by.AppID, "Application", now.UTC().Format("2006-01-02T15:04:05.0000000Z")
+	if by.Kind == authn.User {
+		name, typ = by.Name, "User"
+	}
+	next := Authors{CreatedBy: name, CreatedByType: typ, CreatedAt: at}
+	if r.Authors != nil {
+		next = *r.Authors
+	} else if r.etag != 0 { // it is older than this note
+		next = Authors{CreatedAt: r.Created}
+	}
+	next.ChangedBy, next.ChangedByType, next.ChangedAt = name, typ, at
+	r.Authors = &next
 }
 
 // ParsedID is the resource's ID; Save has seen to it that it parses. Of a resource that was never saved it may be the
@@ -61,9 +89,14 @@ func (r *Resource[T]) ParsedID() arm.ID {
 func (r *Resource[T]) key() string { return r.ParsedID().Key() }
 
 // Wire is the resource as clients see it: its location as one of them wrote it.
-func (r *Resource[T]) Wire() ([]byte, error) {
+func (r *Resource[T]) Wire() ([]byte, error) { return r.wire(false) }
+
+func (r *Resource[T]) wire(authored bool) ([]byte, error) {
 	shown := *r
 	shown.Location = cmp.Or(r.Written, r.Location)
+	if !authored {
+		shown.Authors = nil
+	}
 	return armjson.Wire(&shown)
 }
 

@@ -37,6 +37,7 @@ type Spec[T any] struct {
 	// AsWritten: the location is told as it was written, "East US" (recorded of galleries, Swagger of disks and snapshots); of other
 	// types it is told as the region's name (Swagger of images).
 	AsWritten bool
+	Authored  arm.Version                  // the api-version from which on systemData is told; empty: never
 	Async     Async                        // how long-running work is told
 	Synonyms  []string                     // other spellings of the type's last part that clients send
 	Action    string                       // prefix of permissions when it is not Type

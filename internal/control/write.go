@@ -348,11 +348,16 @@ func (k *kind[T]) first(created, long bool) (status int, state string) {
 	return status, state
 }
 
+// authored tells whether an api-version tells systemData of this type.
+func (k *kind[T]) authored(v arm.Version) bool {
+	return k.Authored != "" && v.Date() >= k.Authored.Date()
+}
+
 // answered is a resource as a GET would show it now, so that a PUT's answer lacks nothing. The View completes a copy: what is
 // stored, and what the operation's URL is made of, stays as it is.
 func (k *kind[T]) answered(ctx context.Context, tx store.Tx, p *pass, r *Resource[T]) (json.RawMessage, error) {
 	if k.View == nil && k.Dialect == nil {
-		return r.Wire()
+		return r.wire(k.authored(p.version))
 	}
 	shown, err := clone(r)
 	if err != nil {
@@ -368,6 +373,9 @@ func (k *kind[T]) commit(ctx context.Context, p *pass, w *Write[T]) (*Response, 
 	}
 	status, state := k.first(w.Old == nil, w.op != nil)
 	w.New.SetState(state)
+	if k.Authored != "" {
+		w.New.signed(p.Caller.Primary, w.Now)
+	}
 	if err := Save(w.Tx, w.New); err != nil {
 		return nil, err
 	}

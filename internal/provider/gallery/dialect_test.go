@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"vitrine/internal/authn"
 	"vitrine/internal/store"
 )
 
@@ -153,4 +154,34 @@ func TestConditions(t *testing.T) {
 	w.refuse(err, 409, "Conflict", "Another operation is in progress", "")
 	w.start()
 	w.must(w.view(func(store.Tx) error { return nil }))
+}
+
+// Who made it and who wrote it last is told from the api-version on whose models have it; what a client says of that counts for nothing.
+func TestSystemData(t *testing.T) {
+	w := newWorld(t)
+	forged := `{"location":"eastus","systemData":{"createdBy":"somebody else","createdAt":"2001-01-01T00:00:00Z"}}`
+	const newer = "?api-version=2025-03-03"
+	w.done(inA, "PUT", galleryA+newer, forged)
+	made := w.get(inA, galleryA+newer)
+	for path, want := range map[string]any{"createdBy": inA.Primary.AppID, "createdByType": "Application", "lastModifiedBy": inA.Primary.AppID, "lastModifiedByType": "Application",
+		"lastModifiedAt": at(made, "systemData.createdAt")} {
+		if got := at(made, "systemData."+path); got != want || want == nil || want == "" {
+			t.Errorf("%s: %v, want %v", path, got, want)
+		}
+	}
+	person := inA
+	person.Primary.Kind, person.Primary.Name = authn.User, "ann@contoso.example"
+	w.done(person, "PATCH", galleryA, `{"tags":{"a":"b"}}`)
+	seen := w.get(inA, galleryA+newer)
+	for path, want := range map[string]any{"createdBy": inA.Primary.AppID, "createdAt": at(made, "systemData.createdAt"), "lastModifiedBy": "ann@contoso.example", "lastModifiedByType": "User"} {
+		if got := at(seen, "systemData."+path); got != want {
+			t.Errorf("after a patch, %s: %v, want %v", path, got, want)
+		}
+	}
+	if at(seen, "systemData.lastModifiedAt") == at(made, "systemData.createdAt") {
+		t.Error("the patch is not told")
+	}
+	if old := at(w.get(inA, galleryA+"?api-version=2024-03-03"), "systemData"); old != nil {
+		t.Errorf("an older api-version: %v", old)
+	}
 }

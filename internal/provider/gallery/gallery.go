@@ -73,16 +73,16 @@ func Register(c *control.Control, cfg Config) *Provider {
 	sharing := &share.Sharing{Limit: cfg.Limits.Shares}
 	p := &Provider{Config: cfg, store: c.Store(), publisher: &publish.Publisher{Images: cfg.Images, Sources: cfg.Sources, Blobs: cfg.Blobs, Foreign: cfg.Foreign, RBAC: c.RBAC()}}
 	control.Register(c, control.Spec[catalog.Gallery]{
-		Type: GalleryType, Versions: versions, Noun: "gallery", Tracked: true, AsWritten: true, Async: async, Patch: true,
+		Type: GalleryType, Versions: versions, Noun: "gallery", Tracked: true, AsWritten: true, Authored: catalog.Authored, Async: async, Patch: true,
 		Name: catalog.GalleryName, Validate: catalog.ValidateGallery, Put: p.putGallery, Delete: p.deleteGallery, View: viewGallery, Dialect: catalog.GalleryDialect, Rates: galleryRates(),
 		Actions: sharing.Actions(),
 	})
 	control.Register(c, control.Spec[catalog.Definition]{
-		Type: DefinitionType, Versions: versions, Noun: "galleryImage", Tracked: true, AsWritten: true, Async: async, Patch: true,
+		Type: DefinitionType, Versions: versions, Noun: "galleryImage", Tracked: true, AsWritten: true, Authored: catalog.Authored, Async: async, Patch: true,
 		Name: catalog.DefinitionName, Validate: catalog.ValidateDefinition, Put: p.putDefinition, Delete: p.deleteDefinition, Dialect: catalog.DefinitionDialect, Rates: definitionRates(),
 	})
 	control.Register(c, control.Spec[catalog.Version]{
-		Type: VersionType, Versions: versions, Noun: "galleryImageVersion", Tracked: true, AsWritten: true, Async: async, Patch: true,
+		Type: VersionType, Versions: versions, Noun: "galleryImageVersion", Tracked: true, AsWritten: true, Authored: catalog.Authored, Async: async, Patch: true,
 		Name: catalog.VersionName, Validate: catalog.ValidateVersion, Links: catalog.Links, Put: p.putVersion, Delete: p.deleteVersion, View: p.viewVersion, Dialect: catalog.VersionDialect,
 		Buried: p.buried, Preempt: true, Rates: versionRates(),
 	})

@@ -55,11 +55,11 @@ type Provider struct {
 func Register(c *control.Control, cfg Config) *Provider {
 	p := &Provider{Config: cfg, rbac: c.RBAC()}
 	control.Register(c, control.Spec[Application]{
-		Type: Type, Versions: cfg.Versions, Noun: "galleryApplication", Tracked: true, AsWritten: true, Patch: true, // synchronous, as recorded
+		Type: Type, Versions: cfg.Versions, Noun: "galleryApplication", Tracked: true, AsWritten: true, Authored: catalog.Authored, Patch: true, // synchronous, as recorded
 		Name: applicationName, Validate: validateApplication, Put: p.put, Delete: remove, Dialect: applicationDialect, Rates: rates("Application", 150, 750),
 	})
 	control.Register(c, control.Spec[Version]{
-		Type: VersionType, Versions: cfg.Versions, Noun: "galleryApplicationVersion", Tracked: true, AsWritten: true, Patch: true, Preempt: true,
+		Type: VersionType, Versions: cfg.Versions, Noun: "galleryApplicationVersion", Tracked: true, AsWritten: true, Authored: catalog.Authored, Patch: true, Preempt: true,
 		Async: control.Async{Create: 201, Update: 200, Family: "capsOperations"}, // recorded
 		Name:  versionName, Fetch: p.fetch, Validate: validateVersion, Put: p.putVersion, Delete: deleteVersion, View: viewVersion,
 		Dialect: versionDialect, Rates: rates("ApplicationVersion", 375, 1200),

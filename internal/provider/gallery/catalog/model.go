@@ -9,6 +9,10 @@ import (
 	"vitrine/internal/image"
 )
 
+// Authored is the api-version from which on systemData is told: the models of Azure's clients have it with this one, recordings of
+// older ones have none.
+const Authored = "2025-03-03"
+
 // The types that this package serves.
 const (
 	GalleryType    = "Microsoft.Compute/galleries"

@@ -184,6 +184,9 @@ func (t taking) blob(s *catalog.Source, at string, lun int) error {
 	if errors.Is(err, store.ErrNotFound) || err == nil && b.Location != t.w.New.Location {
 		return t.absent(s.URI, at+".uri")
 	}
+	if fault, ok := errors.AsType[*arm.Error](err); ok && fault.Target == "uri" {
+		return fault.At(at + ".uri") // the storage provider does not know where it stands
+	}
 	if err != nil {
 		return err
 	}
