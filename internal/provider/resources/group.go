@@ -57,6 +57,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 			return w.Begin(deleteGroup, w.Caller)
 		},
 	})
+	registerLinks(c)
 	p.routes()
 	return p
 }
