@@ -1,8 +1,10 @@
 package dataplane
 
 import (
+	"context"
 	"crypto/md5" // the protocol's checksum, not a protection
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -47,34 +49,66 @@ func (x *exchange) get() error {
 	return x.send(http.StatusPartialContent, off, n)
 }
 
+// streamer is a Content that gives its bytes piece by piece, with the next ones fetched meanwhile; *image.Export is.
+type streamer interface {
+	Stream(ctx context.Context, off, n int64, yield func([]byte) error) error
+}
+
+// errLeft says that the client has gone.
+var errLeft = errors.New("dataplane: the client has gone")
+
 // send streams bytes; the first are read before the status is written, so that damage found at once is an error that
 // can be read. Damage found later cuts the connection.
 func (x *exchange) send(status int, off, n int64) error {
-	buffer := make([]byte, min(n, wire.MaxPages))
 	withMD5 := strings.EqualFold(x.r.Header.Get("x-ms-range-get-content-md5"), "true")
 	if withMD5 && n > wire.MaxPages {
 		return wire.Fail(http.StatusBadRequest, "OutOfRangeInput", "One of the request inputs is out of range: a checksum is made of 4 MiB at most.")
 	}
-	for started := false; n > 0; started = true {
-		b := buffer[:min(n, int64(len(buffer)))]
-		if got, err := x.content.ReadAt(b, off); got < len(b) {
-			x.unstamp(started)
-			return fmt.Errorf("read %d bytes at %d: %w", len(b), off, err)
-		}
+	started := false
+	yield := func(b []byte) error {
 		if !started {
 			if withMD5 {
 				sum := md5.Sum(b)
 				x.w.Header().Set("Content-MD5", base64.StdEncoding.EncodeToString(sum[:]))
 			}
 			x.w.WriteHeader(status)
+			started = true
 		}
 		if _, err := x.w.Write(b); err != nil {
-			return nil // the client has gone
+			return errLeft
 		}
-		off, n = off+int64(len(b)), n-int64(len(b))
-		if err := x.r.Context().Err(); err != nil {
+		return x.r.Context().Err()
+	}
+	var err error
+	if s, ok := x.content.(streamer); ok && !withMD5 {
+		err = s.Stream(x.r.Context(), off, n, yield)
+	} else {
+		err = x.copy(off, n, yield)
+	}
+	switch {
+	case errors.Is(err, errLeft):
+		return nil
+	case err != nil:
+		x.unstamp(started)
+		return fmt.Errorf("read %d bytes at %d: %w", n, off, err)
+	case !started: // there are none
+		x.w.WriteHeader(status)
+	}
+	return nil
+}
+
+// copy gives yield the bytes in pieces of wire.MaxPages.
+func (x *exchange) copy(off, n int64, yield func([]byte) error) error {
+	buffer := make([]byte, min(n, wire.MaxPages))
+	for n > 0 {
+		b := buffer[:min(n, int64(len(buffer)))]
+		if got, err := x.content.ReadAt(b, off); got < len(b) {
 			return err
 		}
+		if err := yield(b); err != nil {
+			return err
+		}
+		off, n = off+int64(len(b)), n-int64(len(b))
 	}
 	return nil
 }

@@ -91,7 +91,8 @@ func (s *Store) hydrate(ctx context.Context, region string, ref Ref, path string
 	if err := f.Truncate(ref.Size); err != nil {
 		return err
 	}
-	if err := unpack.File(ctx, f, r.m.Entries, s.Workers, r.fetch); err != nil {
+	// Twice as many as decode: the others wait for the disk.
+	if err := unpack.File(ctx, f, r.m.Entries, 2*s.Workers, r.fetch); err != nil {
 		return err
 	}
 	if err := errors.Join(f.Chmod(0o400), f.Sync()); err != nil {

@@ -7,12 +7,15 @@ import (
 	"vitrine/internal/image/chunk"
 )
 
-// memory is where chunks are decoded to, used again: in three sizes, as most chunks are much smaller than the largest.
+// memory is where chunks are decoded to, used again: in powers of two, so that a chunk holds at most twice its size.
 type memory struct {
-	pools [3]sync.Pool // of *held
+	pools [classes]sync.Pool // of *held
 }
 
-const smallest = chunk.Max / 4
+const (
+	classes  = 7
+	smallest = chunk.Max >> (classes - 1)
+)
 
 // held is a chunk in memory, which goes back when nobody needs it any more.
 type held struct {

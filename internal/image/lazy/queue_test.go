@@ -19,7 +19,7 @@ func (f slowFile) WriteAt(p []byte, off int64) (int, error) {
 
 // A guest has its bytes before they are in the file, again and again, but only so many of them; the bits come after the bytes.
 func TestAnsweredBeforeWritten(t *testing.T) {
-	d := newDisk(37, 300) // each takes 64 KiB of memory, so that the queue has room for 127
+	d := newDisk(37, 1500)
 	c := d.config(t.TempDir())
 	may := make(chan struct{})
 	c.open = func(path string) (file, error) {
@@ -27,7 +27,13 @@ func TestAnsweredBeforeWritten(t *testing.T) {
 		return slowFile{f, may}, err
 	}
 	b := open(t, c)
-	most := maxQueue / (smallest + 16)
+	most, m := 0, memory{}
+	for room := maxQueue; ; most++ {
+		h := m.get(d.entries[most].Length)
+		if room -= cap(h.room); room < 0 {
+			break
+		}
+	}
 	for range 2 {
 		for _, e := range d.entries[:most] {
 			d.check(t, b, e.Offset, int64(e.Length))

@@ -13,34 +13,90 @@ import (
 
 // ReadAt implements io.ReaderAt. What cannot be fetched is an error of the whole read.
 func (b *Base) ReadAt(p []byte, off int64) (int, error) {
+	parts, release, err := b.ReadParts(p, off)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	n := 0
+	for _, part := range parts {
+		if len(part) > 0 && &p[n] != &part[0] {
+			copy(p[n:], part)
+		}
+		n += len(part)
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// ReadParts gives what ReadAt would, up to the end of the disk, in the parts in which it lies in memory until release is called: what comes of
+// the file in p, in its place, and what was just fetched where it was decoded to, without a copy.
+func (b *Base) ReadParts(p []byte, off int64) (parts [][]byte, release func(), err error) {
 	if off < 0 || off >= b.Size {
-		return 0, io.EOF
+		return nil, nil, io.EOF
 	}
-	var end error
-	if int64(len(p)) > b.Size-off {
-		p, end = p[:b.Size-off], io.EOF
-	}
+	p = p[:min(int64(len(p)), b.Size-off)]
 	b.tasks.Add(1)
 	defer b.tasks.Done()
 	missing, err := b.missing(off, int64(len(p)))
 	if err != nil {
-		return 0, err
+		return nil, nil, err
 	}
-	if err := b.wait(missing, p, off); err != nil {
-		return 0, err
-	}
-	at := int64(0) // what is before is in p
-	for _, i := range missing {
-		e := b.Entries[i]
-		if err := b.read(p[at:max(at, e.Offset-off)], off+at); err != nil {
-			return 0, err
+	got := make([]*held, len(missing))
+	release = func() {
+		for _, h := range got {
+			if h != nil {
+				h.release()
+			}
 		}
-		at = min(int64(len(p)), e.End()-off)
 	}
-	if err := b.read(p[at:], off+at); err != nil {
-		return 0, err
+	if err = b.wait(missing, got); err == nil {
+		parts, err = b.join(p, off, missing, got)
 	}
-	return len(p), end
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return parts, release, nil
+}
+
+// smallPart is copied, so that neither many small parts nor a little of a large chunk is held while a client takes its time.
+const smallPart = 16 << 10
+
+// join puts what was fetched between what the file has.
+func (b *Base) join(p []byte, off int64, missing []int, got []*held) ([][]byte, error) {
+	parts := make([][]byte, 0, 2*len(got)+1)
+	at, end := off, off+int64(len(p))
+	file := func(to int64) error {
+		if at >= to {
+			return nil
+		}
+		part := p[at-off : to-off]
+		parts = append(parts, part)
+		return b.read(part, at)
+	}
+	for k, i := range missing {
+		if got[k] == nil { // it came meanwhile
+			continue
+		}
+		e := b.Entries[i]
+		from, to := max(e.Offset, off), min(e.End(), end)
+		if err := file(from); err != nil {
+			return nil, err
+		}
+		part := got[k].plain[from-e.Offset : to-e.Offset]
+		if len(part) < smallPart {
+			copy(p[from-off:], part)
+			part = p[from-off : to-off]
+			got[k].release()
+			got[k] = nil
+		}
+		parts = append(parts, part)
+		at = to
+	}
+	return parts, file(end)
 }
 
 // read reads what is in the file.
@@ -72,49 +128,33 @@ func (b *Base) missing(off, n int64) (list []int, err error) {
 	return list, nil
 }
 
-// wait fetches entries for a guest who reads p at off.
-func (b *Base) wait(missing []int, p []byte, off int64) error {
+// wait fetches entries for a guest; what it got is to be released, also after an error.
+func (b *Base) wait(missing []int, got []*held) (err error) {
 	if len(missing) == 0 {
 		return nil
 	}
 	b.Shift.enter()
 	defer b.Shift.leave()
 	if len(missing) == 1 {
-		return b.copyOut(missing[0], p, off)
+		got[0], err = b.bring(missing[0], true)
+		return err
 	}
 	var next atomic.Int64
 	var g errgroup.Group
 	for range min(b.Workers, len(missing)) {
-		g.Go(func() error {
-			for {
+		g.Go(func() (err error) {
+			for err == nil {
 				k := int(next.Add(1)) - 1
 				if k >= len(missing) {
 					return nil
 				}
-				if err := b.copyOut(missing[k], p, off); err != nil {
-					next.Store(int64(len(missing))) // the others need not go on
-					return err
-				}
+				got[k], err = b.bring(missing[k], true)
 			}
+			next.Store(int64(len(missing))) // the others need not go on
+			return err
 		})
 	}
 	return g.Wait()
-}
-
-// copyOut copies what p, which is read at off, has of an entry.
-func (b *Base) copyOut(i int, p []byte, off int64) error {
-	h, err := b.bring(i, true)
-	if err != nil {
-		return err
-	}
-	e := b.Entries[i]
-	from, to := max(e.Offset, off), min(e.End(), off+int64(len(p)))
-	if h == nil { // it came meanwhile
-		return b.read(p[from-off:to-off], from)
-	}
-	copy(p[from-off:to-off], h.plain[from-e.Offset:])
-	h.release()
-	return nil
 }
 
 // bring gives the bytes of an entry, to be released, or nil when the file has them meanwhile. For a guest it does not wait until they are

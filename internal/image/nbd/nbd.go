@@ -295,11 +295,11 @@ func enough(b []byte, n uint32) []byte {
 	return make([]byte, max(n, 1<<16))
 }
 
-func (s *server) answer(q order, code uint32, data []byte) error {
+func (s *server) answer(q order, code uint32, data ...[]byte) error {
 	be := binary.BigEndian
 	b := net.Buffers{append(be.AppendUint32(be.AppendUint32(make([]byte, 0, 16), simpleMagic), code), q.cookie[:]...)}
 	if code == 0 && q.command == cmdRead {
-		b = append(b, data)
+		b = append(b, data...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -334,12 +334,17 @@ func (s *server) do(command uint16, data []byte, off, n uint64) uint32 {
 		return errInvalid
 	}
 	if err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.failed == nil {
-			s.failed = err
-		}
-		return errIO
+		return s.fail(err)
 	}
 	return 0
+}
+
+// fail remembers a failure of Reader or Sink, and gives what the client hears.
+func (s *server) fail(err error) uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = err
+	}
+	return errIO
 }

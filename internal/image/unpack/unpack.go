@@ -1,9 +1,10 @@
-// Package unpack writes a stored disk to a sparse file.
+// Package unpack makes of a disk's chunks what they were cut from: a sparse file, or a stretch of bytes in order.
 //
-// It owns the order and the sizes of reads and writes. Where chunks come from, and how they are verified, is the caller's; so is making
-// the file durable at the end:
+// It owns the order and the sizes of reads and writes, and how far they run ahead. Where chunks come from, and how they are verified, is the
+// caller's; so is making a file durable at the end:
 //
-//	entries ── runs of neighbours ──▶ workers: Fetch, one behind the other in memory ──▶ one write ──▶ the disk begins to write
+//	File    entries ── runs of neighbours ──▶ workers: Fetch, one behind the other in memory ──▶ one write ──▶ the disk begins to write
+//	Stream  entries ── one by one ──▶ workers: Source.Part ──▶ in order ──▶ yield, beside the next ones' fetching
 package unpack
 
 import (

@@ -137,6 +137,18 @@ func (s *served) ReadAt(p []byte, off int64) (int, error) {
 	return s.file.ReadAt(p, off)
 }
 
+// ReadParts implements nbd.PartReader.
+func (s *served) ReadParts(p []byte, off int64) ([][]byte, func(), error) {
+	if s.base != nil {
+		return s.base.ReadParts(p, off)
+	}
+	n, err := s.ReadAt(p, off)
+	if n == len(p) {
+		err = nil
+	}
+	return [][]byte{p[:n]}, func() {}, err
+}
+
 func (x *exports) release(s *served) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

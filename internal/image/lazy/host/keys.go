@@ -54,8 +54,7 @@ func (k *keys) set(secrets map[string]map[string][]byte) (lost []string, err err
 // find gives a key. One that is not known may be about to come: the domain's key was changed, and the server tells us within
 // seconds.
 func (k *keys) find(ctx context.Context, domain, id string) (*chunk.Key, error) {
-	limit := time.NewTimer(waitTime)
-	defer limit.Stop()
+	var limit <-chan time.Time // made when it is needed: each chunk asks
 	for {
 		k.mu.Lock()
 		key, changed := k.known[domain][id], k.changed
@@ -63,9 +62,12 @@ func (k *keys) find(ctx context.Context, domain, id string) (*chunk.Key, error) 
 		if key != nil {
 			return key, nil
 		}
+		if limit == nil {
+			limit = time.After(waitTime)
+		}
 		select {
 		case <-changed:
-		case <-limit.C:
+		case <-limit:
 			return nil, fmt.Errorf("the server has not handed over key %s of %s", id, domain)
 		case <-ctx.Done():
 			return nil, ctx.Err()
