@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -209,6 +210,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err := a.announce(); err != nil {
 		failed <- err
 	}
+	debug.FreeOSMemory() // what only the start needed
 	err := <-failed // the first end: a failure, or nil since ctx ended
 	stop()
 	group.Wait()

@@ -135,7 +135,10 @@ func (im *Import) existing(ctx context.Context, doc *versionDoc) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	same := doc.Tags[sourceTag] == im.identity
+	same, err := im.from.Is(ctx, doc.Tags[sourceTag])
+	if err != nil {
+		return false, err
+	}
 	if same {
 		if err := im.settle(ctx, doc); err != nil {
 			return false, err

@@ -21,10 +21,24 @@ func systemRoots() []string {
 // WriteBundle writes the system's roots and ours to path, in one step and readable by everyone: the file that
 // REQUESTS_CA_BUNDLE, SSL_CERT_FILE and NODE_EXTRA_CA_CERTS name. On a system without roots it holds ours alone.
 func (e *Edge) WriteBundle(path string) error {
-	if err := writeFile(path, bundle(firstFile(systemRoots()), e.CACertPEM()), 0o644, os.Rename); err != nil {
+	text := bundle(firstFile(systemRoots()), e.CACertPEM())
+	if holds(path, text, 0o644) { // as at every start but the first: a rename that the disk has to keep takes longer than all the rest
+		return nil
+	}
+	if err := writeFile(path, text, 0o644, os.Rename); err != nil {
 		return fmt.Errorf("write bundle: %w", err)
 	}
 	return nil
+}
+
+// holds says whether path is a file of its own, with that text and that mode.
+func holds(path string, text []byte, mode os.FileMode) bool {
+	st, err := os.Lstat(path)
+	if err != nil || st.Mode() != mode || st.Size() != int64(len(text)) {
+		return false
+	}
+	is, err := os.ReadFile(path)
+	return err == nil && bytes.Equal(is, text)
 }
 
 func bundle(roots, ours []byte) []byte {

@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vitrine/internal/image/extent"
 	"vitrine/internal/image/format"
 	"vitrine/internal/image/pace"
 )
@@ -247,6 +248,13 @@ func (u *upload) run(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(next)
 		for at := int64(0); at < u.size; at += window {
+			blank, err := u.blank(at)
+			if err != nil {
+				return err
+			}
+			if at += blank; at == u.size {
+				break
+			}
 			select {
 			case next <- at:
 			case <-ctx.Done():
@@ -269,6 +277,19 @@ func (u *upload) run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// blank counts the whole windows from at on that are holes: they are neither read nor sent.
+func (u *upload) blank(at int64) (int64, error) {
+	data, err := extent.Next(u.source, at, u.size)
+	end := data.Start / window * window
+	if errors.Is(err, io.EOF) {
+		end, err = u.size, nil
+	}
+	if err == nil && end > at {
+		u.advance(end - at)
+	}
+	return max(end-at, 0), err
+}
+
 // send sends what is missing of one stretch of the disk.
 func (u *upload) send(ctx context.Context, b []byte, at int64) error {
 	if n, err := u.source.ReadAt(b, at); n < len(b) {
@@ -280,13 +301,18 @@ func (u *upload) send(ctx context.Context, b []byte, at int64) error {
 			return fmt.Errorf("pages at %d: %w", at+int64(first), err)
 		}
 	}
+	u.advance(int64(len(b)))
+	return nil
+}
+
+// advance counts bytes of the disk that are done.
+func (u *upload) advance(n int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.done += int64(len(b))
+	u.done += n
 	if u.Progress != nil {
 		u.Progress(u.done, u.size)
 	}
-	return nil
 }
 
 // missing gives the bounds of the pages in b that are neither zero nor there already.

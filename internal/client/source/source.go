@@ -9,9 +9,6 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vitrine/internal/image/extent"
 	"vitrine/internal/image/format"
 	"vitrine/internal/image/format/convert"
 )
@@ -91,7 +89,8 @@ func (s *Source) Title() string {
 	return s.Name
 }
 
-// Identity is the digest of the bytes as they came.
+// Identity is a digest of the bytes as they came: sha256 of them all, or, of a file with much more holes than that is worth, a digest
+// in which zeros cost nothing.
 func (s *Source) Identity() string { return s.identity }
 
 // Close forgets everything but an unfinished download.
@@ -238,35 +237,6 @@ func scratch() (*os.File, error) {
 	return f, os.Remove(f.Name())
 }
 
-// digest names the content, and compares it with what the user says that it is.
-func (s *Source) digest(ctx context.Context) error {
-	var err error
-	if s.began, err = s.file.Stat(); err != nil {
-		return err
-	}
-	s.size = s.began.Size()
-	h := sha256.New()
-	buffer := make([]byte, 1<<20)
-	for at := int64(0); at < s.size; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := s.file.ReadAt(buffer[:min(int64(len(buffer)), s.size-at)], at)
-		if n == 0 && err != nil {
-			return fmt.Errorf("%s: %w", s.Title(), err)
-		}
-		h.Write(buffer[:n])
-		at += int64(n)
-	}
-	sum := hex.EncodeToString(h.Sum(nil))
-	if want := strings.ToLower(s.SHA256); want != "" && subtle.ConstantTimeCompare([]byte(sum), []byte(want)) != 1 {
-		s.forget()
-		return fmt.Errorf("%s has the SHA-256 %s, not the one that --sha256 gives", s.Title(), sum)
-	}
-	s.identity = "sha256:" + sum
-	return nil
-}
-
 // Fit unpacks the disk and refuses what is none. What was downloaded and is refused is removed.
 func (s *Source) Fit(ctx context.Context) error {
 	if s.disk != nil {
@@ -350,6 +320,14 @@ func (s *Source) Disk(ctx context.Context) (io.ReaderAt, int64, error) {
 type zeroTail struct {
 	r    io.ReaderAt
 	size int64
+}
+
+// NextData tells where a file has holes.
+func (z zeroTail) NextData(off int64) (extent.Range, error) {
+	if f, ok := z.r.(*os.File); ok {
+		return extent.Seek(f, off)
+	}
+	return extent.Range{Start: off, End: z.size}, nil
 }
 
 // ReadAt implements io.ReaderAt.

@@ -234,3 +234,70 @@ func TestZeroTail(t *testing.T) {
 		}
 	}
 }
+
+// A file with many holes is named by a digest that does not read them, and that does not show which zeros are holes.
+func TestSparseIdentity(t *testing.T) {
+	const size = sparseFrom + 64<<20 + 512
+	made := func(name string, change func(*os.File) error) string {
+		t.Helper()
+		path := write(t, name, []byte("beginning"))
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteAt([]byte("end"), size-3); err != nil {
+			t.Fatal(err)
+		}
+		if err := change(f); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	named := func(path, sum string) *Source {
+		t.Helper()
+		s, err := Open(t.Context(), Config{Name: path, SHA256: sum, Report: &quiet{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		return s
+	}
+	put := func(b []byte, at int64) func(*os.File) error {
+		return func(f *os.File) error { _, err := f.WriteAt(b, at); return err }
+	}
+	a := named(made("a", put(nil, 0)), "")
+	if !a.holes(sparseFrom) {
+		t.Skip("left out: the file system of temporary files keeps no holes")
+	}
+	if !strings.HasPrefix(a.Identity(), sparseKind) {
+		t.Fatalf("named %s", a.Identity())
+	}
+	if same := named(made("same", put(bytes.Repeat([]byte{0}, 9<<20), 17<<20+1)), ""); same.Identity() != a.Identity() {
+		t.Error("zeros that are written count")
+	}
+	for name, change := range map[string]func(*os.File) error{
+		"a byte": put([]byte{1}, 200<<20),
+		"moved": func(f *os.File) error {
+			return errors.Join(put(bytes.Repeat([]byte{0}, 9), 0)(f), put([]byte("beginning"), sparseWindow)(f))
+		},
+		"another size": func(f *os.File) error { return f.Truncate(size + 512) },
+	} {
+		if other := named(made("other", change), ""); other.Identity() == a.Identity() {
+			t.Errorf("%s: the same identity", name)
+		}
+	}
+	plain, err := a.name(t.Context(), plainKind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := strings.TrimPrefix(plain, plainKind)
+	if b := named(a.Name, sum); b.Identity() != plain {
+		t.Errorf("with --sha256 it is named %s", b.Identity())
+	}
+	for identity, want := range map[string]bool{a.Identity(): true, plain: true, plainKind + sumOf(nil): false, "": false, sparseKind: false} {
+		if is, err := a.Is(t.Context(), identity); is != want || err != nil {
+			t.Errorf("Is(%q) = %v, %v", identity, is, err)
+		}
+	}
+}
