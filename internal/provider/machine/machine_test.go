@@ -231,6 +231,10 @@ func TestRefused(t *testing.T) {
 		{"attach a missing disk", []string{`storageProfile.dataDisks=[{"lun":0,"createOption":"attach","managedDisk":{"id":"` + disksAt + `no"}}]`}, "ResourceNotFound", nil},
 		{"identity", []string{`identity={"type":"SystemAssigned"}`}, "InvalidParameter", []string{"identities"}},
 		{"applications", []string{`applicationProfile={"galleryApplications":[{"packageReferenceId":"x"}]}`}, "InvalidParameter", []string{"applicationProfile.galleryApplications", "not supported"}},
+		{"encryption at host", []string{`securityProfile={"encryptionAtHost":true}`}, "InvalidParameter", []string{"securityProfile.encryptionAtHost", "not supported"}},
+		{"confidential", []string{`securityProfile={"securityType":"ConfidentialVM"}`}, "InvalidParameter", []string{"ConfidentialVM", "not supported"}},
+		{"proxy agent", []string{`securityProfile={"proxyAgentSettings":{"enabled":true}}`}, "InvalidParameter", []string{"securityProfile.proxyAgentSettings"}},
+		{"no security profile", []string{`securityProfile=7`}, "InvalidParameter", []string{"securityProfile"}},
 		{"availability set", []string{`availabilitySet={"id":"x"}`}, "InvalidParameter", []string{"availabilitySet"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -28,8 +29,31 @@ func validate(r *resource) (faults []*arm.Error) {
 	if kind := strings.ToLower(string(r.Identity)); kind != "" && kind != "null" && !strings.Contains(kind, `"none"`) {
 		faults = append(faults, invalid("identity", "Managed identities are not supported by this server."))
 	}
+	faults = append(faults, validateSecurity(p.Security)...)
 	faults = append(faults, validateNetwork(p.Network)...)
 	return append(faults, validateStorage(p.Storage)...)
+}
+
+// validateSecurity refuses what would keep others, this host among them, from a machine's bytes. TrustedLaunch passes: clients ask for it
+// by themselves where an image allows it.
+func validateSecurity(raw json.RawMessage) (faults []*arm.Error) {
+	var s struct {
+		SecurityType       string
+		EncryptionAtHost   bool
+		ProxyAgentSettings struct{ Enabled bool }
+	}
+	if len(raw) > 0 && json.Unmarshal(raw, &s) != nil {
+		return []*arm.Error{invalid("securityProfile", "The value of 'securityProfile' is not valid.")}
+	}
+	if t := s.SecurityType; t != "" && !strings.EqualFold(t, "Standard") && !strings.EqualFold(t, "TrustedLaunch") {
+		faults = append(faults, invalid("securityProfile.securityType", "The security type '%.80s' is not supported by this server.", t))
+	}
+	for name, on := range map[string]bool{"encryptionAtHost": s.EncryptionAtHost, "proxyAgentSettings": s.ProxyAgentSettings.Enabled} {
+		if on {
+			faults = append(faults, invalid("securityProfile."+name, "'securityProfile.%s' is not supported by this server.", name))
+		}
+	}
+	return faults
 }
 
 func sizeNames() string {

@@ -64,7 +64,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	control.Register(c, control.Spec[Service]{Type: ServiceType, Versions: versions, Async: control.Async{Create: 200},
 		Name: serviceName, Validate: validateService, Put: func(context.Context, *control.Write[Service]) error { return nil }})
 	control.Register(c, control.Spec[Container]{Type: ContainerType, Versions: versions, Async: control.Async{Create: 201}, Patch: true, Size: "$maxpagesize",
-		Name: containerName, Put: p.putContainer, Delete: p.removeContainer, View: p.viewContainer})
+		Name: containerName, Validate: validateContainer, Put: p.putContainer, Delete: p.removeContainer, View: p.viewContainer})
 	c.Handle(control.Route{Method: "POST", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability",
 		Right: "Microsoft.Storage/checknameavailability/read", Do: p.checkName})
 	c.Handle(control.Route{Method: "GET", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/locations/{location}/usages",

@@ -111,6 +111,57 @@ func TestRefused(t *testing.T) {
 	w.refused(400, "NotSupported", "PUT", path+"/blobServices/default", `{"properties":{"deleteRetentionPolicy":{"enabled":true,"days":7}}}`)
 }
 
+// TestPromisesRefused: what would keep bytes or strangers away, and does not here, is refused by name; its absence may be said.
+func TestPromisesRefused(t *testing.T) {
+	w := newWorld(t)
+	path := group(sub) + provided + "promises"
+	account := func(props string) string {
+		return `{"location":"westeurope","sku":{"name":"Standard_LRS"},"kind":"StorageV2","properties":{` + props + `}}`
+	}
+	for props, target := range map[string]string{
+		`"sasPolicy":{"sasExpirationPeriod":"1.00:00:00","expirationAction":"Block"}`: "sasPolicy",
+		`"AllowedCopyScope":"AAD"`:                                                              "allowedCopyScope",
+		`"immutableStorageWithVersioning":{"enabled":true}`:                                     "immutableStorageWithVersioning",
+		`"encryption":{"keySource":"Microsoft.Storage","requireInfrastructureEncryption":true}`: "encryption.requireInfrastructureEncryption",
+		`"minimumTlsVersion":"TLS1_3"`:                                                          "minimumTlsVersion",
+	} {
+		if e := w.refused(400, "NotSupported", "PUT", path, account(props)); e.Target != "properties."+target {
+			t.Errorf("%s: target %q", props, e.Target)
+		}
+	}
+	w.ok(200, "PUT", path, account(`"sasPolicy":{"sasExpirationPeriod":"1.00:00:00","expirationAction":"Log"},"immutableStorageWithVersioning":{"enabled":false},
+		"encryption":{"keySource":"Microsoft.Storage","requireInfrastructureEncryption":false}`))
+	w.refused(400, "NotSupported", "PATCH", path, `{"properties":{"allowedCopyScope":"PrivateLink"}}`)
+	service := path + "/blobServices/default"
+	for props, target := range map[string]string{
+		`"isVersioningEnabled":true`:                                 "isVersioningEnabled",
+		`"containerDeleteRetentionPolicy":{"enabled":true,"days":7}`: "containerDeleteRetentionPolicy",
+		`"restorePolicy":{"enabled":true,"days":6}`:                  "restorePolicy",
+		`"changeFeed":{"enabled":true}`:                              "changeFeed",
+		`"lastAccessTimeTrackingPolicy":{"enable":true}`:             "lastAccessTimeTrackingPolicy",
+		`"automaticSnapshotPolicyEnabled":true`:                      "automaticSnapshotPolicyEnabled",
+	} {
+		if e := w.refused(400, "NotSupported", "PUT", service, `{"properties":{`+props+`}}`); e.Target != "properties."+target {
+			t.Errorf("%s: target %q", props, e.Target)
+		}
+	}
+	off := `{"properties":{"isVersioningEnabled":false,"containerDeleteRetentionPolicy":{"enabled":false},"changeFeed":{"enabled":false}}}`
+	if got := w.ok(200, "PUT", service, off)["properties"].(map[string]any); got["isVersioningEnabled"] != false || got["changeFeed"] == nil {
+		t.Errorf("what is off is not told: %v", got)
+	}
+	container := service + "/containers/vhds"
+	for props, target := range map[string]string{
+		`"immutableStorageWithVersioning":{"enabled":true}`: "immutableStorageWithVersioning",
+		`"defaultEncryptionScope":"mine"`:                   "defaultEncryptionScope",
+		`"denyEncryptionScopeOverride":true`:                "denyEncryptionScopeOverride",
+	} {
+		if e := w.refused(400, "NotSupported", "PUT", container, `{"properties":{`+props+`}}`); e.Target != "properties."+target {
+			t.Errorf("%s: target %q", props, e.Target)
+		}
+	}
+	w.ok(201, "PUT", container, `{"properties":{"defaultEncryptionScope":"$account-encryption-key","denyEncryptionScopeOverride":false}}`)
+}
+
 func TestContainers(t *testing.T) {
 	w := newWorld(t)
 	path := group(sub) + provided + "contained"

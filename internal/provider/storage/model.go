@@ -32,6 +32,9 @@ type Properties struct {
 	SFTP                *bool           `json:"isSftpEnabled"`
 	NFS                 *bool           `json:"isNfsV3Enabled"`
 	CustomDomain        json.RawMessage `json:"customDomain"`
+	SASPolicy           *SASPolicy      `json:"sasPolicy"`
+	CopyScope           string          `json:"allowedCopyScope" arm:"enum=AAD|PrivateLink"`
+	Immutable           *Switch         `json:"immutableStorageWithVersioning"`
 	AccessTier          string          `json:"accessTier" arm:"enum=Hot|Cool|Premium|Cold"`
 	arm.Provisioning
 	CreationTime     string          `json:"creationTime" arm:"readonly"`
@@ -62,9 +65,28 @@ type NetworkACLs struct {
 // Encryption says who holds the key of the bytes at rest.
 type Encryption struct {
 	Services  json.RawMessage `json:"services"`
+	Twice     *bool           `json:"requireInfrastructureEncryption"`
 	KeySource string          `json:"keySource" arm:"enum=Microsoft.Storage|Microsoft.Keyvault"`
 	Unknown   armjson.Unknown `json:"-"`
 }
+
+// SASPolicy says for how long signatures should be valid; only the one that is advice is served.
+type SASPolicy struct {
+	Period  string          `json:"sasExpirationPeriod"`
+	Action  string          `json:"expirationAction" arm:"enum=Log|Block"`
+	Unknown armjson.Unknown `json:"-"`
+}
+
+// Switch is a feature with settings of its own, which must be off.
+type Switch struct {
+	Enabled *bool           `json:"enabled"`
+	Enable  *bool           `json:"enable"` // as one of them spells it
+	Unknown armjson.Unknown `json:"-"`
+}
+
+func (s *Switch) on() bool { return s != nil && (isTrue(s.Enabled) || isTrue(s.Enable)) }
+
+func isTrue(b *bool) bool { return b != nil && *b }
 
 // Endpoints are the account's URLs; of its services there is the one for blobs.
 type Endpoints struct {
@@ -82,16 +104,23 @@ type resource = control.Resource[Properties]
 
 // Service is the properties of an account's blob service, of which there is one, named default.
 type Service struct {
-	CORS      json.RawMessage `json:"cors"`
-	Retention json.RawMessage `json:"deleteRetentionPolicy"`
-	Version   string          `json:"defaultServiceVersion"`
-	Unknown   armjson.Unknown `json:"-"`
+	CORS       json.RawMessage `json:"cors"`
+	Retention  json.RawMessage `json:"deleteRetentionPolicy"`
+	Version    string          `json:"defaultServiceVersion"`
+	Versioning *bool           `json:"isVersioningEnabled"`
+	Snapshots  *bool           `json:"automaticSnapshotPolicyEnabled"`
+	Containers *Switch         `json:"containerDeleteRetentionPolicy"`
+	Restore    *Switch         `json:"restorePolicy"`
+	Feed       *Switch         `json:"changeFeed"`
+	Access     *Switch         `json:"lastAccessTimeTrackingPolicy"`
+	Unknown    armjson.Unknown `json:"-"`
 }
 
 // Container is the properties of a blob container.
 type Container struct {
 	DefaultScope string            `json:"defaultEncryptionScope" arm:"default=$account-encryption-key"`
 	DenyOverride bool              `json:"denyEncryptionScopeOverride" arm:"always"`
+	Versions     *Switch           `json:"immutableStorageWithVersioning"`
 	PublicAccess string            `json:"publicAccess" arm:"enum=None|Blob|Container,default=None"`
 	LeaseStatus  string            `json:"leaseStatus" arm:"readonly"`
 	LeaseState   string            `json:"leaseState" arm:"readonly"`

@@ -85,18 +85,22 @@ func validate(r *resource) []*arm.Error {
 
 // missing refuses, each by its name, what an account may ask for and this server cannot do.
 func missing(p *Properties) []*arm.Error {
-	on := func(b *bool) bool { return b != nil && *b }
 	var faults []*arm.Error
 	add := func(wrong bool, target, what string) {
 		if wrong {
 			faults = append(faults, unsupported("properties."+target, what))
 		}
 	}
-	add(on(p.Hierarchical), "isHnsEnabled", "The hierarchical namespace (isHnsEnabled)")
-	add(on(p.SFTP), "isSftpEnabled", "SFTP (isSftpEnabled)")
-	add(on(p.NFS), "isNfsV3Enabled", "NFS 3.0 (isNfsV3Enabled)")
+	add(isTrue(p.Hierarchical), "isHnsEnabled", "The hierarchical namespace (isHnsEnabled)")
+	add(isTrue(p.SFTP), "isSftpEnabled", "SFTP (isSftpEnabled)")
+	add(isTrue(p.NFS), "isNfsV3Enabled", "NFS 3.0 (isNfsV3Enabled)")
 	add(present(p.CustomDomain), "customDomain", "A custom domain")
 	add(p.Encryption != nil && p.Encryption.KeySource == "Microsoft.Keyvault", "encryption.keySource", "Encryption with a customer's key (Microsoft.Keyvault)")
+	add(p.Encryption != nil && isTrue(p.Encryption.Twice), "encryption.requireInfrastructureEncryption", "Encryption twice over (requireInfrastructureEncryption)")
+	add(p.SASPolicy != nil && p.SASPolicy.Action == "Block", "sasPolicy", "A policy that blocks signatures of a long life (sasPolicy with expirationAction 'Block')")
+	add(p.CopyScope != "", "allowedCopyScope", "A bound on the sources of copies (allowedCopyScope)")
+	add(p.Immutable.on(), "immutableStorageWithVersioning", "Immutable storage")
+	add(p.MinimumTLS == "TLS1_3", "minimumTlsVersion", "A minimum of TLS 1.3 (1.2 is required of everybody)")
 	add(p.HTTPSOnly != nil && !*p.HTTPSOnly, "supportsHttpsTrafficOnly", "Access without TLS (supportsHttpsTrafficOnly: false)")
 	add(p.PublicNetworkAccess != "" && p.PublicNetworkAccess != "Enabled", "publicNetworkAccess", "Public network access '"+p.PublicNetworkAccess+"' (private endpoints)")
 	if n := p.NetworkACLs; n != nil {
@@ -137,6 +141,34 @@ func validateService(s *control.Resource[Service]) []*arm.Error {
 	var cors struct{ CorsRules []json.RawMessage }
 	if present(s.Properties.CORS) && (json.Unmarshal(s.Properties.CORS, &cors) != nil || len(cors.CorsRules) > 0) {
 		faults = append(faults, unsupported("properties.cors", "CORS rules of the blob service"))
+	}
+	p := &s.Properties
+	for _, f := range []struct {
+		on           bool
+		target, what string
+	}{
+		{isTrue(p.Versioning), "isVersioningEnabled", "Versions of blobs"}, {isTrue(p.Snapshots), "automaticSnapshotPolicyEnabled", "Snapshots of blobs"},
+		{p.Containers.on(), "containerDeleteRetentionPolicy", "Soft deletion of containers"}, {p.Restore.on(), "restorePolicy", "Restoring blobs to a point in time"},
+		{p.Feed.on(), "changeFeed", "The change feed"}, {p.Access.on(), "lastAccessTimeTrackingPolicy", "Tracking of the last access"},
+	} {
+		if f.on {
+			faults = append(faults, unsupported("properties."+f.target, f.what))
+		}
+	}
+	return faults
+}
+
+// validateContainer refuses what would protect the bytes of a container, and does not here.
+func validateContainer(c *control.Resource[Container]) []*arm.Error {
+	var faults []*arm.Error
+	if c.Properties.Versions.on() {
+		faults = append(faults, unsupported("properties.immutableStorageWithVersioning", "Immutable storage"))
+	}
+	if scope := c.Properties.DefaultScope; scope != "" && scope != "$account-encryption-key" {
+		faults = append(faults, unsupported("properties.defaultEncryptionScope", "An encryption scope"))
+	}
+	if c.Properties.DenyOverride {
+		faults = append(faults, unsupported("properties.denyEncryptionScopeOverride", "An encryption scope"))
 	}
 	return faults
 }
