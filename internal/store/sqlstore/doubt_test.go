@@ -17,7 +17,7 @@ const slow = `CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BE
 CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON documents DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION linger()`
 
 // committing begins an Update, and gives back once the database is carrying out its commit, with what ends or goes on.
-func committing(t *testing.T, d *database, ctx context.Context) (pid int, goOn func(), result chan error) {
+func committing(ctx context.Context, t *testing.T, d *database) (pid int, goOn func(), result chan error) {
 	t.Helper()
 	admin, err := d.read.Conn(t.Context())
 	if err != nil {
@@ -69,7 +69,7 @@ func TestPostgresCommits(t *testing.T) {
 	t.Run("given up", func(t *testing.T) {
 		d := openPostgres(t, pgtest.Database(t, dsn)).(*database)
 		ctx, cancel := context.WithCancel(t.Context())
-		_, goOn, result := committing(t, d, ctx)
+		_, goOn, result := committing(ctx, t, d)
 		cancel()
 		select { // the driver would end the connection at once
 		case err := <-result:
@@ -83,7 +83,7 @@ func TestPostgresCommits(t *testing.T) {
 	})
 	t.Run("cut off", func(t *testing.T) {
 		d := openPostgres(t, pgtest.Database(t, dsn)).(*database)
-		pid, _, result := committing(t, d, t.Context())
+		pid, _, result := committing(t.Context(), t, d)
 		if _, err := d.read.ExecContext(t.Context(), `SELECT pg_terminate_backend($1)`, pid); err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestPostgresCommits(t *testing.T) {
 	})
 	t.Run("refused", func(t *testing.T) {
 		d := openPostgres(t, pgtest.Database(t, dsn)).(*database)
-		pid, _, result := committing(t, d, t.Context())
+		pid, _, result := committing(t.Context(), t, d)
 		if _, err := d.read.ExecContext(t.Context(), `SELECT pg_cancel_backend($1)`, pid); err != nil {
 			t.Fatal(err)
 		}
