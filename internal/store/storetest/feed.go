@@ -130,7 +130,7 @@ func testWait(t *testing.T, s *store.Store) {
 	var wg sync.WaitGroup
 	errs := make([]error, 2)
 	wg.Go(func() { errs[0] = s.Wait(ctx, 2) })
-	limited, end := context.WithTimeout(t.Context(), 30*time.Second)
+	limited, end := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer end()
 	wg.Go(func() {
 		errs[1] = s.Wait(limited, 1)
