@@ -172,7 +172,7 @@ func TestCopy(t *testing.T) {
 		w.want(202, "", call{account: "second", method: "PUT", path: "/box/" + name, key: other, headers: map[string]string{"x-ms-copy-source": signed}})
 		w.want(202, "", call{method: "PUT", path: "/box/" + name + "2", key: key, headers: from})
 		for _, at := range []call{{account: "second", method: "HEAD", path: "/box/" + name, key: other}, {method: "HEAD", path: "/box/" + name + "2", key: key}} {
-			deadline := time.Now().Add(30 * time.Second)
+			deadline := time.Now().Add(2 * time.Minute)
 			for w.do(at).Header.Get("x-ms-copy-status") == "pending" && time.Now().Before(deadline) {
 				time.Sleep(10 * time.Millisecond)
 			}

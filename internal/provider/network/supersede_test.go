@@ -27,7 +27,7 @@ func began(t *testing.T, r *control.Response) (id, path string) {
 // running waits until a worker has an operation in hand.
 func (w *world) running(id string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
 	for s := w.control.Store(); ; {
 		var o *operation.Operation

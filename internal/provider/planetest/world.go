@@ -48,7 +48,7 @@ const (
 	Group       = "/subscriptions/" + SubA + "/resourceGroups/Rg"
 	Things      = Group + "/providers/Test.Fake/"
 	Deployed    = Group + "/providers/Microsoft.Resources/deployments/"
-	wait        = 15 * time.Second
+	wait        = 2 * time.Minute
 )
 
 // thing is the properties of the fake types.

@@ -39,7 +39,7 @@ func committing(ctx context.Context, t *testing.T, d *database) (pid int, goOn f
 			return err
 		})
 	}()
-	for limit := time.Now().Add(20 * time.Second); ; {
+	for limit := time.Now().Add(2 * time.Minute); ; {
 		err := admin.QueryRowContext(t.Context(), `SELECT pid FROM pg_stat_activity WHERE query = 'commit' AND wait_event = 'advisory'`).Scan(&pid)
 		if err == nil {
 			return pid, func() { do(`SELECT pg_advisory_unlock(4711)`) }, result

@@ -41,7 +41,7 @@ func lapse(t *testing.T, s *store.Store, kind, owner string) store.Lease {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); <-tick.C {
 		l, err := s.Claim(t.Context(), kind, owner, long)
 		if err == nil {
 			return l
@@ -173,7 +173,7 @@ func testWorkers(t *testing.T, s *store.Store) {
 		docs = append(docs, due(fmt.Sprintf("op/%03d", i), "op", past(time.Minute)))
 	}
 	put(t, s, docs...)
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	var left, claims atomic.Int64

@@ -289,7 +289,7 @@ func testOwnWrites(t *testing.T, s *store.Store) {
 
 // testIsolated: what a transaction writes is not seen before it ends.
 func testIsolated(t *testing.T, s *store.Store) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	wrote, seen := make(chan struct{}), make(chan []string, 1)
 	go func() {

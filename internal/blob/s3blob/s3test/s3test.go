@@ -8,7 +8,9 @@ package s3test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,7 +29,7 @@ const (
 
 // Server is a running S3 server.
 type Server struct {
-	Address     string // 127.0.0.1:PORT
+	Address     string // 127.x.y.z:PORT
 	Root        string // each bucket is a folder in it, each object a file
 	Credentials string // a file with the pair
 
@@ -87,7 +89,7 @@ func (s *Server) Stop(t testing.TB) {
 	if s.child == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := proc.End(ctx, s.child.Identity, 5*time.Second); err != nil {
 		t.Error(err)
@@ -126,9 +128,13 @@ func find() string {
 	return found[len(found)-1]
 }
 
+// free finds a port of a loopback address that nobody else has. Connections that others make begin at 127.0.0.1, and would take a port of that
+// one before the server has it, or while it is stopped.
 func free(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var r [3]byte
+	_, _ = rand.Read(r[:])
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+r[0]%62, r[1], 1+r[2]%250))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +146,7 @@ func free(t testing.TB) string {
 }
 
 func answers(address string, ended <-chan struct{}) error {
-	tick, late := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
+	tick, late := time.NewTicker(50*time.Millisecond), time.After(3*time.Minute)
 	defer tick.Stop()
 	for {
 		c, err := net.DialTimeout("tcp", address, time.Second)
