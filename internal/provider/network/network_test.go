@@ -195,6 +195,11 @@ func TestRefusals(t *testing.T) {
 		{"subnet twice", prefix + "virtualNetworks/x", strings.Replace(vnet("10.0.0.0/16", "10.0.0.0/24", "10.0.1.0/24"), `"name":"b"`, `"name":"A"`, 1), "InvalidRequestFormat"},
 		{"rule twice", prefix + "networkSecurityGroups/x", fmt.Sprintf(`{"location":"eastus","properties":{"securityRules":[{"name":"x",%s,{"name":"X",%s]}}`, rule(`{}`)[1:], rule(`{"priority":201}`)[1:]), "InvalidRequestFormat"},
 		{"configuration twice", prefix + "networkInterfaces/x", fmt.Sprintf(`{"location":"eastus","properties":{"ipConfigurations":[{"name":"c","properties":{"primary":true,"subnet":{"id":%[1]q}}},{"name":"C","properties":{"subnet":{"id":%[1]q}}}]}}`, prefix+"virtualNetworks/v/subnets/s"), "InvalidRequestFormat"},
+		{"NAT gateway", prefix + "virtualNetworks/v/subnets/t", `{"properties":{"addressPrefix":"10.0.1.0/24","natGateway":{"id":"/x"}}}`, "InvalidParameter"},
+		{"routes in a network", prefix + "virtualNetworks/x", `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},"subnets":[{"name":"a","properties":{"addressPrefix":"10.0.1.0/24","RouteTable":{"id":"/x"}}}]}}`, "InvalidParameter"},
+		{"encryption", prefix + "virtualNetworks/x", `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},"encryption":{"enabled":true,"enforcement":"AllowUnencrypted"}}}`, "InvalidParameter"},
+		{"DDoS protection", prefix + "virtualNetworks/x", `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},"enableDdosProtection":true}}`, "InvalidParameter"},
+		{"DDoS protection plan", prefix + "virtualNetworks/x", `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},"ddosProtectionPlan":{"id":"/x"}}}`, "InvalidParameter"},
 		{"IPv6 address", prefix + "publicIPAddresses/x", `{"location":"eastus","properties":{"publicIPAddressVersion":"ipv6"}}`, "UnsupportedAddressFamily"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -207,6 +212,10 @@ func TestRefusals(t *testing.T) {
 	var e *arm.Error
 	if !errors.As(err, &e) || len(e.Details) != 2 {
 		t.Errorf("two faults: %v", err)
+	}
+	if _, _, err := w.do("PUT", prefix+"virtualNetworks/x", `{"location":"eastus","properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},"enableDdosProtection":false,
+		"ddosProtectionPlan":null,"encryption":{"enabled":false},"subnets":[{"name":"a","properties":{"addressPrefix":"10.0.1.0/24","natGateway":null,"routeTable":{}}}]}}`); err != nil {
+		t.Errorf("what is off: %v", err)
 	}
 }
 

@@ -35,6 +35,10 @@ func validateVnet(r *control.Resource[Vnet]) []*arm.Error {
 			}
 		}
 	}
+	faults = append(faults, promised(r.Properties.Unknown, "ddosProtectionPlan", "encryption.enabled")...)
+	if r.Properties.DDoS {
+		faults = append(faults, arm.Errorf(400, "InvalidParameter", "'enableDdosProtection' is not supported by this server.").At("enableDdosProtection"))
+	}
 	if o := r.Properties.DHCPOptions; o != nil {
 		faults = append(faults, servers(o.DNSServers, "dhcpOptions.dnsServers")...)
 	}
@@ -216,6 +220,7 @@ func validateSubnet(name string, s *Subnet) []*arm.Error {
 		return []*arm.Error{arm.Errorf(400, "UnsupportedAddressFamily", "Subnet '%s' has several address prefixes, which this server does not support.", name).At("addressPrefixes")}
 	}
 	_, faults := prefixes([]string{s.cidr()}, name, "addressPrefix")
+	faults = append(faults, promised(s.Unknown, "natGateway", "routeTable")...)
 	return append(faults, reference(s.NSG, NSGType, "networkSecurityGroup")...)
 }
 
