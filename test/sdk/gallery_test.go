@@ -200,7 +200,10 @@ func (i *images) gallery(t *testing.T) {
 	p, err := i.galleries.BeginCreateOrUpdate(i.ctx, group, "golden", armcompute.Gallery{Location: to.Ptr("East US"),
 		Properties: &armcompute.GalleryProperties{Description: to.Ptr("golden images")}}, nil)
 	g := done(t, p, err)
-	is(t, "location", g.Location, "eastus")
+	is(t, "location", g.Location, "East US") // as it was written
+	if by := g.SystemData; by == nil || by.CreatedBy == nil || by.CreatedByType == nil || *by.CreatedByType != armcompute.CreatedByTypeApplication || by.CreatedAt == nil || by.CreatedAt.IsZero() {
+		t.Errorf("systemData %+v", by)
+	}
 	is(t, "provisioningState", g.Properties.ProvisioningState, armcompute.GalleryProvisioningStateSucceeded)
 	if g.Properties.Identifier == nil || g.Properties.Identifier.UniqueName == nil || !strings.HasSuffix(*g.Properties.Identifier.UniqueName, "-GOLDEN") {
 		t.Errorf("identifier %+v", g.Properties.Identifier)
