@@ -123,6 +123,8 @@ var older = []step{
 	{Args: "storage account keys renew -n {a} --key primary", Save: save{"key": "0.value"}},
 	{Args: "storage account generate-sas --account-name {a} --account-key {key} --services b --resource-types sco --permissions r --expiry 2035-01-01T00:00Z", Want: want{"": "~.*sig=.*"}},
 	{Args: "storage account network-rule add --account-name {a} -g rg --ip-address 10.0.0.1", Exit: 1, Says: "networkAcls"},
+	{Args: "storage account blob-service-properties show -n {a} -g rg", Want: want{"name": "default"}},
+	{Args: "storage account blob-service-properties update -n {a} -g rg --enable-delete-retention true --delete-retention-days 7", Exit: 1, Says: "deleteRetentionPolicy"},
 	{Args: "storage account management-policy show --account-name {a} -g rg", Exit: 3, Says: "managementPolicies"},
 	{Args: "storage account create -n second2acct -g rg -l eastus", Want: want{"location": "eastus"}},
 	{Args: "storage account delete -n second2acct -g rg --yes"},
