@@ -16,9 +16,10 @@ type growth struct {
 	Costs map[string][]float64 // by contender, one for each size
 }
 
-// grow measures the work on 1, 4 and 16 times the data, CPU time, three rounds each.
+// grow measures the work on 1, 4 and 16 times the data, three rounds each: CPU time, and the bytes that were stored where there are some.
 func (b *bench) grow(ctx context.Context, name string, contenders func(ctx context.Context, disk string) ([]contender, error)) error {
 	g := growth{Row: name, What: name + ", CPU time", Unit: "s", Of: "MiB of data", Costs: map[string][]float64{}}
+	kept := growth{Row: name, What: name + ", bytes in files", Unit: "MiB", Of: g.Of, Costs: map[string][]float64{}}
 	top := b.size
 	if top == 0 {
 		u, err := usageOf(b.disk("a"))
@@ -46,14 +47,22 @@ func (b *bench) grow(ctx context.Context, name string, contenders func(ctx conte
 			return err
 		}
 		for _, c := range cs {
-			if c.missing == nil {
-				g.Costs[c.name] = append(g.Costs[c.name], median(got[c.name], cpuOf))
+			if c.missing != nil {
+				continue
+			}
+			g.Costs[c.name] = append(g.Costs[c.name], median(got[c.name], cpuOf))
+			if bytes := median(got[c.name], valueOf); bytes > 0 {
+				kept.Costs[c.name] = append(kept.Costs[c.name], bytes/(1<<20))
 			}
 		}
 		if filepath.Dir(disk) == b.work {
 			os.Remove(disk)
 		}
 	}
+	kept.Sizes = g.Sizes
 	b.growths = append(b.growths, g)
+	if len(kept.Costs) > 0 {
+		b.growths = append(b.growths, kept)
+	}
 	return nil
 }
