@@ -211,7 +211,7 @@ func (a *App) Run(ctx context.Context) error {
 		failed <- err
 	}
 	debug.FreeOSMemory() // what only the start needed
-	err := <-failed // the first end: a failure, or nil since ctx ended
+	err := <-failed      // the first end: a failure, or nil since ctx ended
 	stop()
 	group.Wait()
 	a.leaveBases(ctx)
