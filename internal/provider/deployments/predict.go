@@ -130,15 +130,17 @@ func (p *Provider) compare(ctx context.Context, in whatIfInput, id arm.ID, x exp
 		}
 		changes = append(changes, c)
 	}
+	resources := len(changes)
 	if id.ResourceGroup != "" {
 		rest, more, err := p.rest(ctx, in.Caller, id, r)
 		if err != nil {
 			return nil, err
 		}
 		changes, faults = append(changes, rest...), append(faults, more...)
+		resources = len(changes) + len(more)
 	}
 	if len(faults) > 0 {
-		return nil, invalidDeployment(len(r.leaves), faults)
+		return nil, invalidDeployment(resources, faults)
 	}
 	for i := range changes {
 		if strings.EqualFold(in.Format, "ResourceIdOnly") {

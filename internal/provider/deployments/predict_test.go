@@ -66,7 +66,7 @@ func TestWhatIfRights(t *testing.T) {
 		t.Errorf("what may not be read is told: %v", p)
 	}
 	p = w.whatIf(inGuest, deployed+"d", strings.Replace(request(document(list()), "{}"), "incremental", "Complete", 1))
-	if p["status"] != "Failed" || !strings.Contains(fmt.Sprint(p), "Test.Fake/sync/delete") {
+	if p["status"] != "Failed" || !strings.Contains(fmt.Sprint(p), "Test.Fake/sync/delete") || !strings.Contains(fmt.Sprint(p), " 1 of 1 resources") {
 		t.Errorf("%v", p)
 	}
 	image := "/subscriptions/" + subB + "/resourceGroups/rg/providers/Microsoft.Compute/galleries/g/images/i/versions/1.0.0"
