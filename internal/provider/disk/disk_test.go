@@ -64,6 +64,7 @@ func TestErrors(t *testing.T) {
 		{"import of nothing", "PUT", "d", creation(`"createOption":"Import"`), 400, "InvalidParameter", "sourceUri"},
 		{"from a SAN", "PUT", "d", creation(`"createOption":"CopyFromSanSnapshot","elasticSanResourceId":"/x"`), 400, "NotSupported", "'CopyFromSanSnapshot'"},
 		{"confidential", "PUT", "d", `{"location":"eastus","properties":{"diskSizeGB":1,"securityProfile":{"securityType":"ConfidentialVM_DiskEncryptedWithPlatformKey"},"creationData":{"createOption":"Empty"}}}`, 400, "NotSupported", "security type"},
+		{"encryption in the guest", "PUT", "d", `{"location":"eastus","properties":{"diskSizeGB":1,"encryptionSettingsCollection":{"enabled":true},"creationData":{"createOption":"Empty"}}}`, 400, "NotSupported", "Azure Disk Encryption"},
 		{"private access", "PUT", "d", `{"location":"eastus","properties":{"diskSizeGB":1,"diskAccessId":"/x","creationData":{"createOption":"Empty"}}}`, 400, "NotSupported", "disk access"},
 		{"tokens for bytes", "PUT", "d", `{"location":"eastus","properties":{"diskSizeGB":1,"dataAccessAuthMode":"azureactivedirectory","creationData":{"createOption":"Empty"}}}`, 400, "NotSupported", "AzureActiveDirectory"},
 		{"copy of nothing", "PUT", "d", creation(`"createOption":"Copy","sourceResourceId":"` + disks + `none"`), 404, "ResourceNotFound", "none"},

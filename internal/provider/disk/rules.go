@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -81,6 +82,12 @@ func checkSecurity(r *resource) (faults []*arm.Error) {
 	}
 	if p.AccessID != "" {
 		faults = append(faults, unsupported("diskAccessId", "A disk access resource"))
+	}
+	for name, raw := range p.Unknown {
+		var e struct{ Enabled bool }
+		if strings.EqualFold(name, "encryptionSettingsCollection") && (json.Unmarshal(raw, &e) != nil || e.Enabled) {
+			faults = append(faults, unsupported("encryptionSettingsCollection", "Encryption within the guest (Azure Disk Encryption)"))
+		}
 	}
 	return faults
 }
