@@ -44,7 +44,7 @@ var files = map[string]string{
     "names": { "type": "array", "value": "[map(references('ips', 'Full'), lambda('ip', lambdaVariables('ip').sku.name))]" },
     "space": { "type": "string", "value": "[reference('net').addressSpace.addressPrefixes[0]]" } } }`,
 	"empty":   `{ "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#", "contentVersion": "1.0.0.0", "resources": [] }`,
-	"unknown": `{ "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#", "contentVersion": "1.0.0.0", "resources": [], "outputs": { "z": { "type": "string", "value": "[toLogicalZone('a', 'b', 'c')]" } } }`,
+	"unknown": `{ "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#", "contentVersion": "1.0.0.0", "resources": [], "outputs": { "z": { "type": "string", "value": "[externalInput('a', 'b')]" } } }`,
 	// wide makes a group and a network in it.
 	"wide": `{
   "$schema": "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#", "contentVersion": "1.0.0.0",
@@ -113,7 +113,7 @@ var groups = []step{
 	{Args: "deployment group what-if -g rg -n d -f {small} -p owner=them --no-pretty-print", Want: want{"changes.0.changeType": "Modify", "changes.0.delta.0.path": "tags.owner", "changes.0.delta.0.before": "us", "changes.0.delta.0.after": "them", "changes.1.changeType": "NoChange"}},
 	{Args: "deployment group what-if -g rg -n d -f {small} -p owner=them -o table", Says: "1 to modify, 1 no change"},
 	{Args: "deployment group create -g rg -n d -f {small} --confirm-with-what-if --proceed-if-no-change", Says: "2 no change"},
-	{Args: "deployment group what-if -g rg -n u -f {unknown}", Exit: 1, Says: "regions here have no availability zones"},
+	{Args: "deployment group what-if -g rg -n u -f {unknown}", Exit: 1, Says: "resolved by a tool before a deployment is sent"},
 	{Args: "deployment group list -g rg", Want: want{"": "len:1"}},
 	{Args: "deployment group show -g rg -n d", Want: want{"properties.mode": "Incremental", "properties.parameters.prefix.value": "web"}},
 	{Args: "deployment operation group list -g rg -n d", Want: want{"": "len:2", "0.properties.provisioningOperation": "Create"}, Save: save{"operation": "0.operationId"}},
