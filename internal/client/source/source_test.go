@@ -268,7 +268,7 @@ func TestSparseIdentity(t *testing.T) {
 	}
 	a := named(made("a", put(nil, 0)), "")
 	if !a.holes(sparseFrom) {
-		t.Skip("left out: the file system of temporary files keeps no holes")
+		t.Skip("the file system of temporary files keeps no holes")
 	}
 	if !strings.HasPrefix(a.Identity(), sparseKind) {
 		t.Fatalf("named %s", a.Identity())

@@ -96,7 +96,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	p := &Provider{Config: cfg, store: c.Store(), rbac: c.RBAC()}
 	for _, typ := range []string{Type, SnapshotType} {
 		control.Register(c, control.Spec[Properties]{
-			Type: typ, Versions: versions, Tracked: true, AsWritten: true, Name: name, Validate: validate, Links: links, Patch: true,
+			Type: typ, Versions: versions, Tracked: true, AsWritten: true, Name: source.CheckName, Validate: validate, Links: links, Patch: true,
 			Async: control.Async{Create: 202, Update: 202, First: arm.Updating, Family: "DiskOperations", Partition: true, Location: true},
 			Put:   p.put, Delete: p.remove, View: p.view,
 			Actions: []control.Action[Properties]{{Name: "beginGetAccess", Do: p.beginAccess}, {Name: "endGetAccess", Do: p.endAccess}},

@@ -36,7 +36,7 @@ type NewDisk struct {
 
 // Create makes a machine's disk, attached to it. It may be run again: a disk that the same machine owns stays as it is.
 func (p *Provider) Create(tx store.Tx, n NewDisk) error {
-	if fault := name(n.ID.Name()); fault != nil { // the client of a machine chose it
+	if fault := source.CheckName(n.ID.Name()); fault != nil { // the client of a machine chose it
 		return fault
 	}
 	old, err := control.Get[Properties](tx, n.ID)

@@ -3,7 +3,6 @@ package disk
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"vitrine/internal/arm"
@@ -20,19 +19,10 @@ const (
 )
 
 var (
-	names = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
-	skus  = []string{"Standard_LRS", "Premium_LRS", "StandardSSD_LRS", "UltraSSD_LRS", "Premium_ZRS", "StandardSSD_ZRS", "PremiumV2_LRS"}
+	skus = []string{"Standard_LRS", "Premium_LRS", "StandardSSD_LRS", "UltraSSD_LRS", "Premium_ZRS", "StandardSSD_ZRS", "PremiumV2_LRS"}
 
 	snapshotSKUs = []string{"Standard_LRS", "Premium_LRS", "Standard_ZRS"}
 )
-
-func name(n string) *arm.Error {
-	if names.MatchString(n) {
-		return nil
-	}
-	return arm.Errorf(400, "InvalidParameter",
-		"The entity name 'name' is invalid according to its validation rule: %s.", "^[^_\\W][\\w-._]{0,79}(?<![-.])$").At("name")
-}
 
 func invalid(target, format string, args ...any) *arm.Error {
 	return arm.Errorf(400, "InvalidParameter", format, args...).At(target)

@@ -61,7 +61,7 @@ func Register(c *control.Control, cfg Config) *Provider {
 	p := &Provider{Config: cfg, store: c.Store(), rbac: c.RBAC()}
 	control.Register(c, control.Spec[Properties]{
 		Type: Type, Versions: versions, Tracked: true, Patch: true, Async: control.Async{Family: "operations", Partition: true}, // recorded: 201 and 200
-		Name: name, Validate: validate, Links: links, Put: p.put, Delete: p.delete,
+		Name: source.CheckName, Validate: validate, Links: links, Put: p.put, Delete: p.delete,
 	})
 	return p
 }

@@ -2,7 +2,6 @@ package managed
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"vitrine/internal/arm"
@@ -16,15 +15,6 @@ const (
 	maxDataDisks = 64
 	maxLUN       = 63
 )
-
-var names = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
-
-func name(n string) *arm.Error {
-	if names.MatchString(n) {
-		return nil
-	}
-	return invalid("name", "The entity name 'name' is invalid according to its validation rule: %s.", `^[^_\W][\w-._]{0,79}(?<![-.])$`)
-}
 
 func invalid(target, format string, args ...any) *arm.Error {
 	return arm.Errorf(400, "InvalidParameter", format, args...).At(target)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"regexp"
 	"strings"
 	"time"
 
@@ -60,13 +59,13 @@ func Register(c *control.Control, cfg Config) *Provider {
 	long := control.Async{Family: "operations", Partition: true}
 	control.Register(c, control.Spec[Collection]{
 		Type: Type, Versions: versions, Tracked: true, Patch: true, Async: long,
-		Name: name, Validate: validate, Links: links, Put: p.put, Delete: p.delete, View: p.view,
+		Name: source.CheckName, Validate: validate, Links: links, Put: p.put, Delete: p.delete, View: p.view,
 	})
 	again := long
 	again.Update = 201 // the one code that the Swagger, and so az, knows
 	control.Register(c, control.Spec[Point]{
 		Type: PointType, Versions: versions, Async: again,
-		Name: name, Validate: validatePoint, Put: p.putPoint, Delete: p.deletePoint, View: viewPoint,
+		Name: source.CheckName, Validate: validatePoint, Put: p.putPoint, Delete: p.deletePoint, View: viewPoint,
 	})
 	control.Register(c, control.Spec[DiskPoint]{Type: DiskType, Versions: versions, Get: getDisk, List: listDisks})
 	return p
@@ -80,15 +79,6 @@ func (p *Provider) Works() map[string]operation.Work {
 		workPointDelete: {Steps: none, Finish: p.pointGone},
 		workDelete:      {Steps: none, Finish: p.gone},
 	}
-}
-
-var names = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
-
-func name(n string) *arm.Error {
-	if names.MatchString(n) {
-		return nil
-	}
-	return invalid("name", "The entity name 'name' is invalid according to its validation rule: %s.", `^[^_\W][\w-._]{0,79}(?<![-.])$`)
 }
 
 func invalid(target, format string, args ...any) *arm.Error {
