@@ -48,10 +48,11 @@ func validateSecurity(raw json.RawMessage) (faults []*arm.Error) {
 	if t := s.SecurityType; t != "" && !strings.EqualFold(t, "Standard") && !strings.EqualFold(t, "TrustedLaunch") {
 		faults = append(faults, invalid("securityProfile.securityType", "The security type '%.80s' is not supported by this server.", t))
 	}
-	for name, on := range map[string]bool{"encryptionAtHost": s.EncryptionAtHost, "proxyAgentSettings": s.ProxyAgentSettings.Enabled} {
-		if on {
-			faults = append(faults, invalid("securityProfile."+name, "'securityProfile.%s' is not supported by this server.", name))
-		}
+	if s.EncryptionAtHost {
+		faults = append(faults, invalid("securityProfile.encryptionAtHost", "'securityProfile.encryptionAtHost' is not supported by this server."))
+	}
+	if s.ProxyAgentSettings.Enabled {
+		faults = append(faults, invalid("securityProfile.proxyAgentSettings", "'securityProfile.proxyAgentSettings' is not supported by this server."))
 	}
 	return faults
 }
