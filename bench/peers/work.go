@@ -17,6 +17,7 @@ import (
 	"vitrine/internal/image"
 	"vitrine/internal/image/lazy"
 	"vitrine/internal/image/nbd"
+	"vitrine/internal/image/packs"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
 	"vitrine/internal/store/sqlstore"
@@ -42,14 +43,15 @@ func imageStore(dir string) (s *image.Store, closing func() error, err error) {
 		return nil, nil, err
 	}
 	docs := store.New(d)
-	s, err = image.New(image.Config{Store: docs, Dir: filepath.Join(dir, "image"), Buckets: buckets(dir), Sealer: sealer})
+	s, err = image.New(image.Config{Store: docs, Dir: filepath.Join(dir, "image"), Buckets: buckets(dir, docs), Sealer: sealer})
 	if err != nil {
 		return nil, nil, errors.Join(err, docs.Close())
 	}
 	return s, func() error { return errors.Join(s.Close(), docs.Close()) }, nil
 }
 
-func buckets(dir string) func(string) (*blob.Bucket, error) {
+// buckets are a data folder's, as the server opens them.
+func buckets(dir string, docs *store.Store) func(string) (*blob.Bucket, error) {
 	var mu sync.Mutex
 	open := map[string]*blob.Bucket{}
 	return func(region string) (*blob.Bucket, error) {
@@ -58,7 +60,11 @@ func buckets(dir string) func(string) (*blob.Bucket, error) {
 		if open[region] != nil {
 			return open[region], nil
 		}
-		b, err := fileblob.Open(filepath.Join(dir, "regions", region))
+		files, err := fileblob.Open(filepath.Join(dir, "regions", region))
+		if err != nil {
+			return nil, err
+		}
+		b, err := packs.New(packs.Config{Bucket: files, Store: docs, Region: region}.InFiles())
 		if err == nil {
 			open[region] = b
 		}

@@ -21,7 +21,11 @@ const dataFolder = "the data folder"
 // buckets says how a region's bucket is opened.
 func (a *App) buckets(ctx context.Context) (func(region string) (*blob.Bucket, error), error) {
 	open, place, err := openBuckets(ctx, a.cfg.Data, a.cfg.Blobs, func(region string, objects *blob.Bucket) (*blob.Bucket, error) {
-		return packs.New(packs.Config{Bucket: objects, Store: a.store, Region: region, Now: a.cfg.Now})
+		c := packs.Config{Bucket: objects, Store: a.store, Region: region, Now: a.cfg.Now}
+		if a.cfg.Blobs == "" {
+			c = c.InFiles()
+		}
+		return packs.New(c)
 	})
 	if err == nil {
 		err = a.settle(ctx, place)
@@ -29,8 +33,8 @@ func (a *App) buckets(ctx context.Context) (func(region string) (*blob.Bucket, e
 	return open, err
 }
 
-// openBuckets is for whoever reads objects: those of a data folder, or with an address those in an object store, whose packs
-// the caller knows how to read. Each bucket is opened once.
+// openBuckets is for whoever reads objects: those of a data folder, or with an address those in an object store. The caller knows how to
+// read the packs in them. Each bucket is opened once.
 func openBuckets(ctx context.Context, data, address string, packed func(region string, objects *blob.Bucket) (*blob.Bucket, error)) (_ func(region string) (*blob.Bucket, error), place string, err error) {
 	open, place := func(region string) (*blob.Bucket, error) {
 		return fileblob.Open(filepath.Join(data, "regions", region))
@@ -44,7 +48,7 @@ func openBuckets(ctx context.Context, data, address string, packed func(region s
 		if err != nil {
 			return nil, "", fmt.Errorf("--blobs: %w", err)
 		}
-		open, place = func(region string) (*blob.Bucket, error) { return packed(region, server.Bucket(region)) }, "s3://"+c.Bucket+"/"+c.Prefix
+		open, place = func(region string) (*blob.Bucket, error) { return server.Bucket(region), nil }, "s3://"+c.Bucket+"/"+c.Prefix
 	}
 	var mu sync.Mutex
 	opened := map[string]*blob.Bucket{}
@@ -54,7 +58,11 @@ func openBuckets(ctx context.Context, data, address string, packed func(region s
 		if b := opened[region]; b != nil {
 			return b, nil
 		}
-		b, err := open(region)
+		objects, err := open(region)
+		if err != nil {
+			return nil, err
+		}
+		b, err := packed(region, objects)
 		if err == nil {
 			opened[region] = b
 		}

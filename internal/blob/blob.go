@@ -100,11 +100,11 @@ type Tidied struct {
 	Why   string
 }
 
-// Filler is a Driver that can read an object into memory that the caller has.
+// Filler is a Driver that can read into memory that the caller has.
 type Filler interface {
-	// Fill is Get of a whole object, in dst[:0] if that has room for it. Its name is not GetInto so that a driver made around a
-	// Bucket, to see what is read, is not passed over.
-	Fill(ctx context.Context, key string, dst []byte) ([]byte, error)
+	// Fill is Get, in dst[:0] if that has room for it. Its name is not GetInto so that a driver made around a Bucket, to see what is
+	// read, is not passed over.
+	Fill(ctx context.Context, key string, offset, length int64, dst []byte) ([]byte, error)
 }
 
 type itself struct{}
@@ -148,23 +148,31 @@ func (b *Bucket) Get(ctx context.Context, key string) ([]byte, error) {
 
 // GetInto is Get, in dst[:0] if that has room for the object and the back-end is a Filler; else in memory of its own.
 func (b *Bucket) GetInto(ctx context.Context, key string, dst []byte) ([]byte, error) {
-	f, ok := b.d.(Filler)
-	if !ok {
-		return b.Get(ctx, key)
-	}
 	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
-	return f.Fill(ctx, key, dst)
+	return b.into(ctx, key, 0, -1, dst)
 }
 
 // GetRange returns exactly length bytes from offset; ErrRange if the object has fewer.
 func (b *Bucket) GetRange(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	return b.GetRangeInto(ctx, key, offset, length, nil)
+}
+
+// GetRangeInto is GetRange, in dst[:0] as GetInto.
+func (b *Bucket) GetRangeInto(ctx context.Context, key string, offset, length int64, dst []byte) ([]byte, error) {
 	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
 	if offset < 0 || length < 0 || length > MaxObject {
 		return nil, fmt.Errorf("%w: %d bytes from %d", ErrRange, length, offset)
+	}
+	return b.into(ctx, key, offset, length, dst)
+}
+
+func (b *Bucket) into(ctx context.Context, key string, offset, length int64, dst []byte) ([]byte, error) {
+	if f, ok := b.d.(Filler); ok && dst != nil {
+		return f.Fill(ctx, key, offset, length, dst)
 	}
 	return b.d.Get(ctx, key, offset, length)
 }

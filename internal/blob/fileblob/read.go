@@ -16,8 +16,8 @@ func (d *driver) Get(ctx context.Context, key string, offset, length int64) ([]b
 }
 
 // Fill implements blob.Filler.
-func (d *driver) Fill(ctx context.Context, key string, dst []byte) ([]byte, error) {
-	return d.read(ctx, key, 0, -1, dst)
+func (d *driver) Fill(ctx context.Context, key string, offset, length int64, dst []byte) ([]byte, error) {
+	return d.read(ctx, key, offset, length, dst)
 }
 
 // read asks the system itself: an os.File costs five more calls than the four that are needed, and objects are small.

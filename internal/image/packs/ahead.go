@@ -1,7 +1,6 @@
 package packs
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -46,10 +45,10 @@ type window struct {
 	err      error
 }
 
-// read gives bytes of a pack.
-func (a *ahead) read(ctx context.Context, b *blob.Bucket, p *pack, offset, length int64, now time.Time) ([]byte, error) {
+// read gives bytes of a pack, in dst[:0] if that has room for them.
+func (a *ahead) read(ctx context.Context, b *blob.Bucket, p *pack, offset, length int64, dst []byte, now time.Time) ([]byte, error) {
 	if blob.WantsItself(ctx) {
-		return b.GetRange(ctx, p.key, offset, length)
+		return b.GetRangeInto(ctx, p.key, offset, length, dst)
 	}
 	w, mine := a.window(p, offset, length, now)
 	switch {
@@ -61,7 +60,7 @@ func (a *ahead) read(ctx context.Context, b *blob.Bucket, p *pack, offset, lengt
 			a.forget(w)
 			return nil, w.err
 		}
-		return a.part(w, offset, length), nil
+		return a.part(w, offset, length, dst), nil
 	default:
 		select {
 		case <-w.done:
@@ -69,10 +68,10 @@ func (a *ahead) read(ctx context.Context, b *blob.Bucket, p *pack, offset, lengt
 			return nil, ctx.Err()
 		}
 		if w.err == nil { // else whoever read it may have given up
-			return a.part(w, offset, length), nil
+			return a.part(w, offset, length, dst), nil
 		}
 	}
-	return b.GetRange(ctx, p.key, offset, length)
+	return b.GetRangeInto(ctx, p.key, offset, length, dst)
 }
 
 // window finds the one that has these bytes, or says that the caller is to fill one; nil: neither.
@@ -106,8 +105,8 @@ func (a *ahead) window(p *pack, offset, length int64, now time.Time) (w *window,
 }
 
 // part copies bytes of a window, which goes when it has been asked for all.
-func (a *ahead) part(w *window, offset, length int64) []byte {
-	data := bytes.Clone(w.data[offset-w.from:][:length])
+func (a *ahead) part(w *window, offset, length int64, dst []byte) []byte {
+	data := append(dst[:0], w.data[offset-w.from:][:length]...)
 	a.mu.Lock()
 	w.left -= length
 	gone := w.left <= 0

@@ -1,7 +1,6 @@
 package packs
 
 import (
-	"bytes"
 	"context"
 	"sync"
 
@@ -10,8 +9,6 @@ import (
 	"vitrine/internal/blob"
 	"vitrine/internal/digest"
 )
-
-const uploads = 3 // packs of a batch that are on their way at once, while others are filled
 
 // batch fills packs. A pack that is full is stored at once, beside who fills the next.
 type batch struct {
@@ -26,9 +23,8 @@ type batch struct {
 }
 
 type filling struct {
-	frames []frame
-	known  map[digest.Digest]struct{}
-	size   int
+	*draft
+	known map[digest.Digest]struct{}
 }
 
 // Batch begins one. From here on chunks are looked up in the records as they are now, not as they were.
@@ -43,7 +39,7 @@ func (d *driver) Batch(ctx context.Context) (blob.Batch, error) {
 	b := &batch{d: d, below: below, filling: map[string]*filling{}}
 	b.ctx, b.end = context.WithCancel(context.WithoutCancel(ctx))
 	b.full, b.ctx = errgroup.WithContext(b.ctx)
-	b.full.SetLimit(uploads)
+	b.full.SetLimit(d.Uploads)
 	return b, nil
 }
 
@@ -61,22 +57,21 @@ func (b *batch) Put(ctx context.Context, key string, data []byte) error {
 	b.mu.Lock()
 	f := b.filling[domain]
 	if f == nil {
-		f = &filling{known: map[digest.Digest]struct{}{}}
+		f = &filling{b.d.draft(), map[digest.Digest]struct{}{}}
 		b.filling[domain] = f
 	}
 	if _, twice := f.known[id]; !twice {
 		f.known[id] = struct{}{}
-		f.frames, f.size = append(f.frames, frame{id, bytes.Clone(data)}), f.size+len(data)
+		f.add(id, data)
 	}
-	full := f.size >= b.d.Target || len(f.frames) == maxFrames
+	full := f.frames() >= int64(b.d.Target) || len(f.spots) == maxFrames
 	if full {
 		delete(b.filling, domain)
 	}
 	b.mu.Unlock()
 	if full {
 		b.full.Go(func() error { // it waits while as many as may be are under way
-			_, err := b.d.place(domain).store(b.ctx, f.frames, false)
-			return err
+			return b.store(b.ctx, domain, f)
 		})
 	}
 	return nil
@@ -95,11 +90,17 @@ func (b *batch) Commit(ctx context.Context) error {
 	}
 	b.end()
 	for domain, f := range rest {
-		if _, err := b.d.place(domain).store(ctx, f.frames, false); err != nil {
+		if err := b.store(ctx, domain, f); err != nil {
 			return err
 		}
 	}
 	return b.below.Commit(ctx)
+}
+
+func (b *batch) store(ctx context.Context, domain string, f *filling) error {
+	_, err := b.d.place(domain).store(ctx, f.draft, false)
+	b.d.drafts.Put(f.draft)
+	return err
 }
 
 func (b *batch) Discard() {

@@ -27,32 +27,43 @@ type located struct {
 	offset, length uint32
 }
 
-// build makes a pack.
-func build(frames []frame) (id string, pack []byte, spots []located) {
-	raw, id := newID()
-	pack, spots = buildAs(raw, frames)
-	return id, pack, spots
+// draft is a pack that is being filled. Its zero value is one without frames.
+type draft struct {
+	data  []byte // room for the head, then the frames; after finish the whole pack
+	end   int    // of the frames in data; 0: there are none
+	spots []located
 }
 
-func buildAs(raw [idSize]byte, frames []frame) (pack []byte, spots []located) {
-	total := headLen + footLen + entryLen*len(frames)
-	for _, f := range frames {
-		total += len(f.data)
+// add copies a frame to the end.
+func (d *draft) add(id digest.Digest, data []byte) {
+	if d.end == 0 {
+		d.data, d.end = append(d.data[:0], make([]byte, headLen)...), headLen
 	}
-	b := appendHead(make([]byte, 0, total), raw, len(frames))
-	for _, f := range frames {
-		spots = append(spots, located{f.id, uint32(len(b)), uint32(len(f.data))})
-		b = append(b, f.data...)
-	}
+	d.spots = append(d.spots, located{id, uint32(d.end), uint32(len(data))})
+	d.data = append(d.data[:d.end], data...)
+	d.end = len(d.data)
+}
+
+// frames is how many bytes they have.
+func (d *draft) frames() int64 { return int64(max(0, d.end-headLen)) }
+
+// reset makes it one without frames, which has the memory of this.
+func (d *draft) reset() { d.end, d.spots = 0, d.spots[:0] }
+
+// finish makes a pack of that name of one that has frames. It is the draft's own memory until the next call: finish may be called again, with another name.
+func (d *draft) finish(raw [idSize]byte) []byte {
+	b := d.data[:d.end]
+	appendHead(b[:0], raw, len(d.spots))
 	start := len(b)
-	for _, f := range frames {
-		b = append(b, f.id[:]...)
-		b = binary.BigEndian.AppendUint32(b, uint32(len(f.data)))
+	for _, at := range d.spots {
+		b = append(b, at.id[:]...)
+		b = binary.BigEndian.AppendUint32(b, at.length)
 	}
 	sum := sumOf(b[:headLen], b[start:])
 	b = binary.BigEndian.AppendUint32(b, uint32(len(b)-start))
 	b = append(b, sum[:]...)
-	return append(b, magic...), spots
+	d.data = append(b, magic...)
+	return d.data
 }
 
 func appendHead(b []byte, raw [idSize]byte, count int) []byte {

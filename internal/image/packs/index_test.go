@@ -160,7 +160,7 @@ func (m meddled) Get(ctx context.Context, key string, offset, length int64) ([]b
 			return nil, err
 		}
 	}
-	return below(ctx, m.Bucket, key, offset, length)
+	return below(ctx, m.Bucket, key, offset, length, nil)
 }
 
 // A collection rewrites the packs, again and again: between two reads, between a list and the directories, between those and the chunk.
@@ -233,7 +233,7 @@ type torn struct {
 }
 
 func (b torn) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
-	return below(ctx, b.Bucket, key, offset, length)
+	return below(ctx, b.Bucket, key, offset, length, nil)
 }
 
 func (b torn) List(ctx context.Context, prefix, after string, limit int) ([]blob.Info, error) {

@@ -34,8 +34,16 @@ type Config struct {
 	Store   *store.Store // where the records lie
 	Region  string       // whose bucket it is
 	Target  int          // bytes of a pack; 0: 16 MiB, at most 32 MiB
+	Uploads int          // packs of a batch that are on their way at once, while the next is filled; 0: 3
 	MinLive float64      // a pack of which less than this lives is rewritten; 0: a half
 	Now     func() time.Time
+}
+
+// InFiles is for a bucket whose objects are files here. Moving what lives costs little, and whoever deletes wants the room: so little
+// waste is left. One upload keeps the disk busy.
+func (c Config) InFiles() Config {
+	c.Uploads, c.MinLive = 1, 0.9
+	return c
 }
 
 // Fresh is for how long a reader believes what it read of the records: after that another server's Replace is seen.
@@ -43,6 +51,7 @@ const Fresh = 5 * time.Second
 
 const (
 	defaultTarget  = 16 << 20
+	defaultUploads = 3
 	maxTarget      = 32 << 20
 	defaultMinLive = 0.5
 	maxFrames      = 8192 // in a pack: its record has 40 bytes for each
@@ -55,6 +64,7 @@ type driver struct {
 	places map[string]*place // by domain
 	batch  int64             // counts batches: what was looked up before the last one began is looked up again
 	ahead  *ahead
+	drafts sync.Pool // of *draft
 }
 
 // New gives the bucket that gathers chunks in packs.
@@ -70,6 +80,9 @@ func New(c Config) (*blob.Bucket, error) {
 	}
 	if c.Target < 0 || c.Target > maxTarget {
 		return nil, fmt.Errorf("packs: a pack has at most %d bytes, not %d", maxTarget, c.Target)
+	}
+	if c.Uploads == 0 {
+		c.Uploads = defaultUploads
 	}
 	if c.MinLive == 0 {
 		c.MinLive = defaultMinLive
@@ -133,7 +146,7 @@ func (d *driver) Put(ctx context.Context, key string, data []byte) (bool, error)
 	if _, err := d.Stat(ctx, key); !errors.Is(err, blob.ErrNotFound) {
 		return false, err
 	}
-	n, err := p.store(ctx, []frame{{id, data}}, false)
+	n, err := p.store(ctx, one(id, data), false)
 	return n > 0, err
 }
 
@@ -143,14 +156,19 @@ func (d *driver) Replace(ctx context.Context, key string, data []byte) error {
 	if !ok {
 		return d.Bucket.Replace(ctx, key, data)
 	}
-	_, err := d.place(domain).store(ctx, []frame{{id, data}}, true)
+	_, err := d.place(domain).store(ctx, one(id, data), true)
 	return err
 }
 
 func (d *driver) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	return d.Fill(ctx, key, offset, length, nil)
+}
+
+// Fill implements blob.Filler.
+func (d *driver) Fill(ctx context.Context, key string, offset, length int64, dst []byte) ([]byte, error) {
 	domain, id, ok := parse(key)
 	if !ok {
-		return below(ctx, d.Bucket, key, offset, length)
+		return below(ctx, d.Bucket, key, offset, length, dst)
 	}
 	p := d.place(domain)
 	var gone error
@@ -167,12 +185,12 @@ func (d *driver) Get(ctx context.Context, key string, offset, length int64) ([]b
 		case !ok && try == 0:
 			continue
 		case !ok && p.loose():
-			return below(ctx, d.Bucket, key, offset, length)
+			return below(ctx, d.Bucket, key, offset, length, dst)
 		case !ok:
 			return nil, fmt.Errorf("%w: %q", blob.ErrNotFound, key)
 		}
 		data, err := within(key, at, offset, length, func(offset, length int64) ([]byte, error) {
-			return d.ahead.read(ctx, d.Bucket, at.pack, offset, length, d.Now())
+			return d.ahead.read(ctx, d.Bucket, at.pack, offset, length, dst, d.Now())
 		})
 		if !errors.Is(err, blob.ErrNotFound) {
 			return data, err
@@ -198,11 +216,11 @@ func within(key string, at spot, offset, length int64, read func(offset, length 
 }
 
 // below reads an object of the bucket in which packs lie too.
-func below(ctx context.Context, b *blob.Bucket, key string, offset, length int64) ([]byte, error) {
+func below(ctx context.Context, b *blob.Bucket, key string, offset, length int64, dst []byte) ([]byte, error) {
 	if length < 0 {
-		return b.Get(ctx, key)
+		return b.GetInto(ctx, key, dst)
 	}
-	return b.GetRange(ctx, key, offset, length)
+	return b.GetRangeInto(ctx, key, offset, length, dst)
 }
 
 func (d *driver) Stat(ctx context.Context, key string) (blob.Info, error) {
@@ -256,16 +274,17 @@ func (d *driver) DeleteMany(ctx context.Context, keys []string) error {
 	return d.Bucket.DeleteMany(ctx, others)
 }
 
-// frame is a chunk as it is stored.
-type frame struct {
-	id   digest.Digest
-	data []byte
+// one drafts a pack of one chunk.
+func one(id digest.Digest, data []byte) *draft {
+	var f draft
+	f.add(id, data)
+	return &f
 }
 
 // store puts a pack and records it, and says how many chunks of it were new. With over, those that are there already are read from
 // the new pack henceforth.
-func (p *place) store(ctx context.Context, frames []frame, over bool) (fresh int, err error) {
-	err = p.write(ctx, frames, func(at located) bool {
+func (p *place) store(ctx context.Context, full *draft, over bool) (fresh int, err error) {
+	err = p.write(ctx, full, func(at located) bool {
 		_, there := p.find(at.id)
 		return over || !there
 	}, func(tx store.Tx, h *head, w written) error {
@@ -280,19 +299,17 @@ func (p *place) store(ctx context.Context, frames []frame, over bool) (fresh int
 	return fresh, err
 }
 
-// write puts a pack, and then runs record in a transaction, with those of the frames that keep still wants there. If a Tidy deleted
+// write puts a pack, and then runs record in a transaction, with those of its frames that keep still wants there. If a Tidy deleted
 // packs that no record names meanwhile, this may have been one of them: then it puts another. With errNothing the pack goes again.
-func (p *place) write(ctx context.Context, frames []frame, keep func(located) bool, record func(store.Tx, *head, written) error) error {
+func (p *place) write(ctx context.Context, full *draft, keep func(located) bool, record func(store.Tx, *head, written) error) error {
 	for range turns {
 		if err := p.ready(ctx); err != nil {
 			return err
 		}
 		noted := p.now().Swept
-		id, data, spots := build(frames)
-		w := written{key: packPrefix(p.domain) + id, size: len(data)}
-		for _, f := range frames {
-			w.frames += int64(len(f.data))
-		}
+		raw, id := newID()
+		data := full.finish(raw)
+		w := written{key: packPrefix(p.domain) + id, size: len(data), frames: full.frames()}
 		if _, err := p.d.Bucket.Put(ctx, w.key, data); err != nil {
 			return err
 		}
@@ -301,7 +318,7 @@ func (p *place) write(ctx context.Context, frames []frame, keep func(located) bo
 				return errSwept
 			}
 			w.spots = w.spots[:0]
-			for _, at := range spots {
+			for _, at := range full.spots {
 				if keep(at) {
 					w.spots = append(w.spots, at)
 				}
@@ -316,6 +333,15 @@ func (p *place) write(ctx context.Context, frames []frame, keep func(located) bo
 		}
 	}
 	return fmt.Errorf("packs: %w", errSwept)
+}
+
+// draft gives one without frames. Who has stored it, and nobody else, hands it to drafts.Put.
+func (d *driver) draft() *draft {
+	if f, ok := d.drafts.Get().(*draft); ok {
+		f.reset()
+		return f
+	}
+	return &draft{data: make([]byte, 0, d.Target+d.Target/16)}
 }
 
 // newID names a pack by chance, not by its content: the same name must never come back after a pack was deleted.

@@ -167,8 +167,16 @@ func TestDamagedPack(t *testing.T) {
 // The form must stay what it is: docs/design/image-format.md describes it.
 func TestGoldenPack(t *testing.T) {
 	raw := [idSize]byte{0: 0xa0, 15: 0xaf}
-	frames := []frame{{digest.Of([]byte("one")), []byte("\x00one")}, {digest.Of([]byte("two")), []byte("\x00two two")}, {digest.Of(nil), []byte{0}}}
-	got, spots := buildAs(raw, frames)
+	frames := []struct {
+		id   digest.Digest
+		data []byte
+	}{{digest.Of([]byte("one")), []byte("\x00one")}, {digest.Of([]byte("two")), []byte("\x00two two")}, {digest.Of(nil), []byte{0}}}
+	var full draft
+	for _, f := range frames {
+		full.add(f.id, f.data)
+	}
+	full.finish([idSize]byte{1}) // a name that is not used, as when packs are swept
+	got, spots := full.finish(raw), full.spots
 	path := filepath.Join("testdata", "pack.v1.hex")
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -76,13 +76,18 @@ func (r *reader) index(domain string) *index {
 	return x
 }
 
-func (r *reader) Get(ctx context.Context, key string, offset, length int64) (data []byte, err error) {
+func (r *reader) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	return r.Fill(ctx, key, offset, length, nil)
+}
+
+// Fill implements blob.Filler.
+func (r *reader) Fill(ctx context.Context, key string, offset, length int64, dst []byte) (data []byte, err error) {
 	err = r.find(ctx, key, func() (err error) {
-		data, err = below(ctx, r.Bucket, key, offset, length)
+		data, err = below(ctx, r.Bucket, key, offset, length, dst)
 		return err
 	}, func(at spot) (err error) {
 		data, err = within(key, at, offset, length, func(offset, length int64) ([]byte, error) {
-			return r.ahead.read(ctx, r.Bucket, at.pack, offset, length, time.Now())
+			return r.ahead.read(ctx, r.Bucket, at.pack, offset, length, dst, time.Now())
 		})
 		return err
 	})

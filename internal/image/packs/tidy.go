@@ -147,21 +147,23 @@ func (t *tidier) rewrite(ctx context.Context, group []victim) error {
 		t.tell(group)
 		return nil
 	}
-	var frames []frame
+	frames := t.d.draft()
+	defer t.d.drafts.Put(frames)
 	from, drops, records := map[digest.Digest]string{}, []string{}, []string{}
 	whole := group[:0:0]
 	for _, v := range group {
-		moved, err := t.read(ctx, v)
+		data, err := t.read(ctx, v)
 		if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrRange) {
 			continue // damaged: what of it is needed, a scrub or a reader mends
 		}
 		if err != nil {
 			return err
 		}
-		for _, f := range moved {
-			from[f.id] = v.key
+		for _, at := range v.spots {
+			from[at.id] = v.key
+			frames.add(at.id, data[at.offset:][:at.length])
 		}
-		frames, whole = append(frames, moved...), append(whole, v)
+		whole = append(whole, v)
 		drops, records = append(drops, v.key), append(records, v.record)
 	}
 	if len(whole) == 0 {
@@ -193,8 +195,8 @@ func (t *tidier) rewrite(ctx context.Context, group []victim) error {
 }
 
 // replace writes what is moved, if there is anything, and hands on what of it still lives where it was.
-func (t *tidier) replace(ctx context.Context, frames []frame, from map[digest.Digest]string, record func(store.Tx, *head, written) error) error {
-	if len(frames) == 0 {
+func (t *tidier) replace(ctx context.Context, frames *draft, from map[digest.Digest]string, record func(store.Tx, *head, written) error) error {
+	if len(frames.spots) == 0 {
 		return t.change(ctx, func(tx store.Tx, h *head) error { return record(tx, h, written{}) })
 	}
 	return t.write(ctx, frames, func(at located) bool {
@@ -203,8 +205,8 @@ func (t *tidier) replace(ctx context.Context, frames []frame, from map[digest.Di
 	}, record)
 }
 
-// read gets the frames that live in a pack.
-func (t *tidier) read(ctx context.Context, v victim) ([]frame, error) {
+// read gets a pack that has all the frames that live in it; one in which none does is not read.
+func (t *tidier) read(ctx context.Context, v victim) ([]byte, error) {
 	if len(v.spots) == 0 {
 		return nil, nil
 	}
@@ -212,15 +214,12 @@ func (t *tidier) read(ctx context.Context, v victim) ([]frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	frames := make([]frame, 0, len(v.spots))
 	for _, at := range v.spots {
-		end := int64(at.offset) + int64(at.length)
-		if end > int64(len(data)) {
+		if end := int64(at.offset) + int64(at.length); end > int64(len(data)) {
 			return nil, fmt.Errorf("%w: %s has %d bytes", blob.ErrRange, v.key, len(data))
 		}
-		frames = append(frames, frame{at.id, data[at.offset:end]})
 	}
-	return frames, nil
+	return data, nil
 }
 
 func (t *tidier) tell(group []victim) {
