@@ -115,6 +115,14 @@ func Itself(ctx context.Context) context.Context { return context.WithValue(ctx,
 // WantsItself says whether a context is one of Itself's.
 func WantsItself(ctx context.Context) bool { return ctx.Value(itself{}) != nil }
 
+type freeing struct{}
+
+// Freeing lets puts under the context that it gives use the room that is kept back on a full disk: deletions that follow free more.
+func Freeing(ctx context.Context) context.Context { return context.WithValue(ctx, freeing{}, true) }
+
+// IsFreeing says whether a context is one of Freeing's.
+func IsFreeing(ctx context.Context) bool { return ctx.Value(freeing{}) != nil }
+
 // Bucket is a set of objects as callers see it.
 type Bucket struct{ d Driver }
 

@@ -2,8 +2,10 @@ package image
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/fileblob"
 	"vitrine/internal/image/chunk"
+	"vitrine/internal/image/packs"
 )
 
 // smallDisk mounts a file system of size bytes until the test ends.
@@ -133,4 +136,84 @@ func TestFullDisk(t *testing.T) {
 	if _, err := w.Base(t.Context(), "eastus", refs[0]); err != nil {
 		t.Errorf("Base after room was made: %v", err)
 	}
+}
+
+// On a full disk deleting frees room also where each pack still has something that is needed: moving that may use the room kept back.
+func TestFullDiskOfHalves(t *testing.T) {
+	root := smallDisk(t, "48m")
+	bucket, err := fileblob.Open(filepath.Join(root, "bucket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, noGrace, func(c *Config) { c.Dir = filepath.Join(root, "image") })
+	w.buckets["eastus"], err = packs.New(packs.Config{Bucket: bucket, Store: w.Store.Store, Region: "eastus", Target: 1 << 20}.InFiles())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 3 << 20
+	var first, second []Ref
+	half := func(seed uint64) []byte { // shares each second stretch with the disk of seed
+		d, own := noise(seed, size), noise(seed+500, size)
+		for at := 0; at < size; at += 512 << 10 {
+			copy(d[at:at+256<<10], own[at:])
+		}
+		return d
+	}
+	store := func(d []byte, holder string) (Ref, bool) {
+		ref, err := w.Pack(t.Context(), "eastus", dom, bytes.NewReader(d), size, nil)
+		if err != nil {
+			if !errors.Is(err, blob.ErrFull) {
+				t.Fatal(err)
+			}
+			return ref, false
+		}
+		w.pin(t, ref, "eastus", holder)
+		return ref, true
+	}
+	for seed := uint64(1); ; seed++ {
+		a, ok := store(noise(seed, size), "/first")
+		if !ok {
+			break
+		}
+		b, ok := store(half(seed), "/second")
+		if !ok {
+			break
+		}
+		if first, second = append(first, a), append(second, b); len(first) > 20 {
+			t.Fatal("the disk does not run full")
+		}
+	}
+	w.collect(t, "eastus") // what the last one, refused, left
+	for n := 0; err == nil; n++ {
+		_, err = bucket.Put(t.Context(), fmt.Sprintf("other/%d", n), noise(uint64(n), chunk.Block))
+	}
+	if !errors.Is(err, blob.ErrFull) {
+		t.Fatal(err)
+	}
+	before := free(t, root)
+	for _, ref := range first {
+		w.unpin(t, ref, "eastus", "/first")
+	}
+	if r := w.collect(t, "eastus"); r.Objects == 0 || r.Packs == 0 {
+		t.Fatalf("nothing can be freed: %+v", r)
+	}
+	if freed := free(t, root) - before; freed < int64(len(first))*size/4 {
+		t.Errorf("%d bytes became free of %d versions of %d bytes, half of which nobody needs", freed, len(first), size)
+	}
+	for i, ref := range second {
+		w.forgetAll(ref)
+		w.wantReadable(t, "eastus", ref, half(uint64(i)+1))
+	}
+	if _, ok := store(noise(999, size), "/after"); !ok {
+		t.Error("the disk is still full")
+	}
+}
+
+// noise is bytes that do not compress.
+func noise(seed uint64, n int) []byte {
+	r, b := rand.New(rand.NewPCG(seed, 7)), make([]byte, 0, n)
+	for len(b) < n {
+		b = binary.LittleEndian.AppendUint64(b, r.Uint64())
+	}
+	return b
 }

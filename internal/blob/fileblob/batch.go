@@ -26,7 +26,7 @@ func (b *batch) Put(ctx context.Context, key string, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	temp, err := b.d.write(data, false)
+	temp, err := b.d.write(ctx, data, false)
 	if err != nil {
 		return fmt.Errorf("put %s: %w", key, err)
 	}

@@ -122,12 +122,14 @@ func full(err error) error {
 }
 
 // write makes a temporary file with data; durable says whether to wait for the disk.
-func (d *driver) write(data []byte, durable bool) (string, error) {
+func (d *driver) write(ctx context.Context, data []byte, durable bool) (string, error) {
 	// Who else writes now counts too, or all would find the same room.
 	flying := d.flying.Add(int64(len(data)))
 	defer d.flying.Add(-int64(len(data)))
-	if err := d.room(flying); err != nil {
-		return "", err
+	if !blob.IsFreeing(ctx) {
+		if err := d.room(flying); err != nil {
+			return "", err
+		}
 	}
 	path := filepath.Join(d.session, strconv.FormatInt(d.temps.Add(1), 36))
 	if err := writeFile(path, data, durable); err != nil {
@@ -212,7 +214,7 @@ func (d *driver) Put(ctx context.Context, key string, data []byte) (bool, error)
 		// The other writer may not have come to its fsync yet; what we acknowledge must last.
 		return false, syncDir(filepath.Dir(d.path(key)))
 	}
-	temp, err := d.write(data, true)
+	temp, err := d.write(ctx, data, true)
 	if err != nil {
 		return false, fmt.Errorf("put %s: %w", key, err)
 	}
@@ -228,7 +230,7 @@ func (d *driver) Replace(ctx context.Context, key string, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	temp, err := d.write(data, true)
+	temp, err := d.write(ctx, data, true)
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", key, err)
 	}

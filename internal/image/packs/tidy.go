@@ -92,7 +92,7 @@ func (t *tidier) run(ctx context.Context) error {
 			bytes += victims[n].live
 			n++
 		}
-		if err := t.rewrite(ctx, victims[:n]); err != nil {
+		if err := t.rewrite(blob.Freeing(ctx), victims[:n]); err != nil {
 			return err
 		}
 		victims = victims[n:]
