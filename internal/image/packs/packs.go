@@ -1,4 +1,4 @@
-// Package packs gathers chunks into pack objects, for object stores, where each object costs a request.
+// Package packs gathers chunks into pack objects: in an object store each object costs a request, on a disk a file.
 //
 // It is a back-end of blob over another bucket: whoever holds the bucket sees a chunk as an object by its key, as without packs. It owns
 // the pack objects and the records that say which pack has which chunk where; what a chunk is, and who needs it, it does not know.
