@@ -190,7 +190,7 @@ func (d *driver) Fill(ctx context.Context, key string, offset, length int64, dst
 			return nil, fmt.Errorf("%w: %q", blob.ErrNotFound, key)
 		}
 		data, err := within(key, at, offset, length, func(offset, length int64) ([]byte, error) {
-			return d.ahead.read(ctx, d.Bucket, at.pack, offset, length, dst, d.Now())
+			return d.ahead.read(ctx, d.Bucket, stretch{at.pack, offset, length, dst}, d.Now())
 		})
 		if !errors.Is(err, blob.ErrNotFound) {
 			return data, err
