@@ -19,7 +19,7 @@ type ReaderConfig struct {
 
 	// Of tests; 0: as in production.
 	pause, old, idle time.Duration
-	most             int
+	most, atOnce     int
 }
 
 const (
@@ -53,6 +53,7 @@ func NewReader(c ReaderConfig) (*blob.Bucket, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.pause, c.old, c.idle, c.most = cmp.Or(c.pause, lookPause), cmp.Or(c.old, lookOld), cmp.Or(c.idle, idleTime), cmp.Or(c.most, mostSpots)
+	c.atOnce = cmp.Or(c.atOnce, atOnce)
 	return blob.New(&reader{ReaderConfig: c, ahead: newAhead(), domains: map[string]*index{}}), nil
 }
 
