@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"vitrine/internal/blob"
 	"vitrine/internal/blob/fileblob"
 	"vitrine/internal/image/chunk"
+	"vitrine/internal/image/packs"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -376,6 +378,71 @@ func TestFilesFromEndToEnd(t *testing.T) {
 	if err != nil || !bytes.Equal(read(t, r, ref.Size), want) {
 		t.Fatalf("from files: %v", err)
 	}
+}
+
+// A data folder of before chunks were gathered in packs: what is stored is read, counts as stored, and is collected.
+func TestFromFilesToPacks(t *testing.T) {
+	b, err := fileblob.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, noGrace)
+	first := w.Store
+	defer func() { w.Store = first }() // which the world closes
+	w.buckets["eastus"] = b
+	old := disk(9, 6<<20)
+	ref := w.pack(t, "eastus", old)
+	w.pin(t, ref, "eastus", "/old")
+	loose := w.count(t, "eastus", "chunks/")
+
+	next, err := packs.New(packs.Config{Bucket: b, Store: w.Store.Store, Region: "eastus"}.InFiles())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.buckets["eastus"] = next
+	// A server of its own, as after an update: nothing of it is remembered.
+	again, err := New(w.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	w.Store = again
+	w.wantReadable(t, "eastus", ref, old)
+	fresh := slices.Concat(old[:3<<20], disk(10, 3<<20))
+	both := w.pack(t, "eastus", fresh)
+	w.pin(t, both, "eastus", "/new")
+	if n := w.count(t, "eastus", "chunks/"); n <= loose || n >= 2*loose {
+		t.Errorf("%d chunks, %d of them from before: half of them are the same", n, loose)
+	}
+	if n := count(t, b, "chunks/"); n != loose {
+		t.Errorf("%d chunks are files of their own, %d before", n, loose)
+	}
+	if n := count(t, b, "packs/"); n != 1 {
+		t.Errorf("%d packs, want what is new in one", n)
+	}
+	w.wantReadable(t, "eastus", both, fresh)
+	w.unpin(t, ref, "eastus", "/old")
+	w.collect(t, "eastus")
+	if n := count(t, b, "chunks/"); n == 0 || n >= loose {
+		t.Errorf("%d of %d files are left: one half is needed", n, loose)
+	}
+	w.wantReadable(t, "eastus", both, fresh)
+	w.unpin(t, both, "eastus", "/new")
+	w.collect(t, "eastus")
+	if n := count(t, b, ""); n != 0 {
+		t.Errorf("%d objects are left of nothing", n)
+	}
+}
+
+func count(t *testing.T, b *blob.Bucket, prefix string) (n int) {
+	t.Helper()
+	for _, err := range b.All(t.Context(), prefix) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
 }
 
 func BenchmarkPack(b *testing.B) {

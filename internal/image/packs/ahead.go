@@ -45,12 +45,18 @@ type window struct {
 	err      error
 }
 
-// read gives bytes of a pack, in dst[:0] if that has room for them.
-func (a *ahead) read(ctx context.Context, b *blob.Bucket, p *pack, offset, length int64, dst []byte, now time.Time) ([]byte, error) {
+// stretch is bytes of a pack that are wanted, in dst[:0] if that has room for them.
+type stretch struct {
+	*pack
+	offset, length int64
+	dst            []byte
+}
+
+func (a *ahead) read(ctx context.Context, b *blob.Bucket, s stretch, now time.Time) ([]byte, error) {
 	if blob.WantsItself(ctx) {
-		return b.GetRangeInto(ctx, p.key, offset, length, dst)
+		return b.GetRangeInto(ctx, s.key, s.offset, s.length, s.dst)
 	}
-	w, mine := a.window(p, offset, length, now)
+	w, mine := a.window(s.pack, s.offset, s.length, now)
 	switch {
 	case w == nil:
 	case mine:
@@ -60,7 +66,7 @@ func (a *ahead) read(ctx context.Context, b *blob.Bucket, p *pack, offset, lengt
 			a.forget(w)
 			return nil, w.err
 		}
-		return a.part(w, offset, length, dst), nil
+		return a.part(w, s), nil
 	default:
 		select {
 		case <-w.done:
@@ -68,10 +74,10 @@ func (a *ahead) read(ctx context.Context, b *blob.Bucket, p *pack, offset, lengt
 			return nil, ctx.Err()
 		}
 		if w.err == nil { // else whoever read it may have given up
-			return a.part(w, offset, length, dst), nil
+			return a.part(w, s), nil
 		}
 	}
-	return b.GetRangeInto(ctx, p.key, offset, length, dst)
+	return b.GetRangeInto(ctx, s.key, s.offset, s.length, s.dst)
 }
 
 // window finds the one that has these bytes, or says that the caller is to fill one; nil: neither.
@@ -105,16 +111,16 @@ func (a *ahead) window(p *pack, offset, length int64, now time.Time) (w *window,
 }
 
 // part copies bytes of a window, which goes when it has been asked for all.
-func (a *ahead) part(w *window, offset, length int64, dst []byte) []byte {
-	data := append(dst[:0], w.data[offset-w.from:][:length]...)
+func (a *ahead) part(w *window, s stretch) []byte {
+	s.dst = append(s.dst[:0], w.data[s.offset-w.from:][:s.length]...)
 	a.mu.Lock()
-	w.left -= length
+	w.left -= s.length
 	gone := w.left <= 0
 	a.mu.Unlock()
 	if gone {
 		a.forget(w)
 	}
-	return data
+	return s.dst
 }
 
 func (a *ahead) forget(w *window) {

@@ -52,17 +52,16 @@ func (d *draft) reset() { d.end, d.spots = 0, d.spots[:0] }
 
 // finish makes a pack of that name of one that has frames. It is the draft's own memory until the next call: finish may be called again, with another name.
 func (d *draft) finish(raw [idSize]byte) []byte {
-	b := d.data[:d.end]
-	appendHead(b[:0], raw, len(d.spots))
-	start := len(b)
+	d.data = d.data[:d.end]
+	appendHead(d.data[:0], raw, len(d.spots))
 	for _, at := range d.spots {
-		b = append(b, at.id[:]...)
-		b = binary.BigEndian.AppendUint32(b, at.length)
+		d.data = append(d.data, at.id[:]...)
+		d.data = binary.BigEndian.AppendUint32(d.data, at.length)
 	}
-	sum := sumOf(b[:headLen], b[start:])
-	b = binary.BigEndian.AppendUint32(b, uint32(len(b)-start))
-	b = append(b, sum[:]...)
-	d.data = append(b, magic...)
+	sum := sumOf(d.data[:headLen], d.data[d.end:])
+	d.data = binary.BigEndian.AppendUint32(d.data, uint32(len(d.data)-d.end))
+	d.data = append(d.data, sum[:]...)
+	d.data = append(d.data, magic...)
 	return d.data
 }
 

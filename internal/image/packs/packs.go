@@ -1,4 +1,4 @@
-// Package packs gathers chunks into pack objects, for object stores, where each object costs a request.
+// Package packs gathers chunks into pack objects: in an object store each object costs a request, on a disk a file.
 //
 // It is a back-end of blob over another bucket: whoever holds the bucket sees a chunk as an object by its key, as without packs. It owns
 // the pack objects and the records that say which pack has which chunk where; what a chunk is, and who needs it, it does not know.
@@ -190,7 +190,7 @@ func (d *driver) Fill(ctx context.Context, key string, offset, length int64, dst
 			return nil, fmt.Errorf("%w: %q", blob.ErrNotFound, key)
 		}
 		data, err := within(key, at, offset, length, func(offset, length int64) ([]byte, error) {
-			return d.ahead.read(ctx, d.Bucket, at.pack, offset, length, dst, d.Now())
+			return d.ahead.read(ctx, d.Bucket, stretch{at.pack, offset, length, dst}, d.Now())
 		})
 		if !errors.Is(err, blob.ErrNotFound) {
 			return data, err

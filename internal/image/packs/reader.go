@@ -88,7 +88,7 @@ func (r *reader) Fill(ctx context.Context, key string, offset, length int64, dst
 		return err
 	}, func(at spot) (err error) {
 		data, err = within(key, at, offset, length, func(offset, length int64) ([]byte, error) {
-			return r.ahead.read(ctx, r.Bucket, at.pack, offset, length, dst, time.Now())
+			return r.ahead.read(ctx, r.Bucket, stretch{at.pack, offset, length, dst}, time.Now())
 		})
 		return err
 	})
