@@ -72,7 +72,7 @@ func buckets(data string, docs *store.Store) func(string) (*blob.Bucket, error) 
 			return nil, err
 		}
 		if docs == nil {
-			return packs.NewReader(packs.ReaderConfig{Bucket: files})
+			return packs.NewReader(packs.ReaderConfig{Bucket: files, Direct: true})
 		}
 		return packs.New(packs.Config{Bucket: files, Store: docs, Region: "eastus"}.InFiles())
 	})

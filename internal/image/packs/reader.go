@@ -16,6 +16,7 @@ import (
 type ReaderConfig struct {
 	Bucket *blob.Bucket // where the packs lie
 	Log    *slog.Logger // of packs that are malformed; nil: nothing is said
+	Direct bool         // as in Config
 
 	// Of tests; 0: as in production.
 	pause, old, idle time.Duration
@@ -54,7 +55,7 @@ func NewReader(c ReaderConfig) (*blob.Bucket, error) {
 	}
 	c.pause, c.old, c.idle, c.most = cmp.Or(c.pause, lookPause), cmp.Or(c.old, lookOld), cmp.Or(c.idle, idleTime), cmp.Or(c.most, mostSpots)
 	c.atOnce = cmp.Or(c.atOnce, atOnce)
-	return blob.New(&reader{ReaderConfig: c, ahead: newAhead(), domains: map[string]*index{}}), nil
+	return blob.New(&reader{ReaderConfig: c, ahead: newAhead(c.Direct), domains: map[string]*index{}}), nil
 }
 
 // index gives what is known of a domain, which is forgotten when nobody asks for it any more.

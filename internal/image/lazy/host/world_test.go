@@ -76,7 +76,7 @@ func buckets(data, place string, docs *store.Store) (func(string) (*blob.Bucket,
 		}
 		b, err := objects(region)
 		if err == nil && docs == nil {
-			b, err = packs.NewReader(packs.ReaderConfig{Bucket: b})
+			b, err = packs.NewReader(packs.ReaderConfig{Bucket: b, Direct: place == ""})
 		} else if err == nil {
 			b, err = packs.New(packs.Config{Bucket: b, Store: docs, Region: region}.InFiles())
 		}
