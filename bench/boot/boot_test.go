@@ -30,6 +30,7 @@ import (
 	"vitrine/internal/image"
 	"vitrine/internal/image/lazy"
 	"vitrine/internal/image/lazy/host"
+	"vitrine/internal/image/packs"
 	"vitrine/internal/proc"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
@@ -49,7 +50,7 @@ func TestMain(m *testing.M) {
 			err = qemu.Supervise(context.Background(), dir)
 		case "nbd":
 			err = host.Serve(context.Background(), host.Process{Dir: dir, Sockets: filepath.Join(data, "run"), Bases: image.Bases(filepath.Join(data, "image")),
-				Buckets: buckets(data), Regions: []string{"eastus"}, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+				Buckets: buckets(data, nil), Regions: []string{"eastus"}, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -63,8 +64,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func buckets(data string) func(string) (*blob.Bucket, error) {
-	open := sync.OnceValues(func() (*blob.Bucket, error) { return fileblob.Open(filepath.Join(data, "regions", "eastus")) })
+// buckets are a data folder's, as the server opens them, or without docs as the process that serves bases.
+func buckets(data string, docs *store.Store) func(string) (*blob.Bucket, error) {
+	open := sync.OnceValues(func() (*blob.Bucket, error) {
+		files, err := fileblob.Open(filepath.Join(data, "regions", "eastus"))
+		if err != nil {
+			return nil, err
+		}
+		if docs == nil {
+			return packs.NewReader(packs.ReaderConfig{Bucket: files, Direct: true})
+		}
+		return packs.New(packs.Config{Bucket: files, Store: docs, Region: "eastus"}.InFiles())
+	})
 	return func(string) (*blob.Bucket, error) { return open() }
 }
 
@@ -86,7 +97,8 @@ func newWorld(b *testing.B) *world {
 	w := &world{b: b, data: data}
 	sealer, err := seal.Load(filepath.Join(data, "master.key"))
 	must(b, err)
-	w.images, err = image.New(image.Config{Dir: filepath.Join(data, "image"), Store: store.New(memstore.Open()), Buckets: buckets(data), Sealer: sealer, Regions: []string{"eastus"}})
+	docs := store.New(memstore.Open())
+	w.images, err = image.New(image.Config{Dir: filepath.Join(data, "image"), Store: docs, Buckets: buckets(data, docs), Sealer: sealer, Regions: []string{"eastus"}})
 	must(b, err)
 	sockets, err := vm.SocketDir(data)
 	must(b, err)

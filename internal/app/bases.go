@@ -71,7 +71,7 @@ func ServeBases(ctx context.Context, dir, blobs string) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	buckets, _, err := openBuckets(ctx, data, blobs, func(region string, objects *blob.Bucket) (*blob.Bucket, error) {
-		return packs.NewReader(packs.ReaderConfig{Bucket: objects, Log: log.With("region", region)}) // it has no database
+		return packs.NewReader(packs.ReaderConfig{Bucket: objects, Log: log.With("region", region), Direct: blobs == ""}) // it has no database
 	})
 	if err != nil {
 		return err

@@ -21,12 +21,13 @@ const (
 // ahead reads more of a pack than was asked for when its frames are asked for one after the other: each request to an object store
 // takes its time. What was read so is handed out once, and soon forgotten.
 type ahead struct {
+	direct  bool // it does not, ever
 	mu      sync.Mutex
 	runs    map[string]following // by key of the pack
 	windows []*window            // the latest last
 }
 
-func newAhead() *ahead { return &ahead{runs: map[string]following{}} }
+func newAhead(direct bool) *ahead { return &ahead{direct: direct, runs: map[string]following{}} }
 
 // following says where the last read of a pack ended and how many there were in a row.
 type following struct {
@@ -53,7 +54,7 @@ type stretch struct {
 }
 
 func (a *ahead) read(ctx context.Context, b *blob.Bucket, s stretch, now time.Time) ([]byte, error) {
-	if blob.WantsItself(ctx) {
+	if a.direct || blob.WantsItself(ctx) {
 		return b.GetRangeInto(ctx, s.key, s.offset, s.length, s.dst)
 	}
 	w, mine := a.window(s.pack, s.offset, s.length, now)

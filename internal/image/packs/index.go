@@ -22,6 +22,7 @@ import (
 const (
 	lookers  = 16          // directories that are read at once, of at most 300 KB each
 	maxPacks = 1 << 20     // that a domain may have
+	atOnce   = 256         // directories after which a look ends if it has found what it was for; then as many as are known
 	again    = 3           // lists that one look takes when packs go under its hands
 	badTime  = time.Minute // after that a malformed pack is looked at again
 )
@@ -37,16 +38,22 @@ type index struct {
 	begun atomic.Int64 // looks so far
 
 	// Of who has the turn.
-	ended time.Time
-	err   error // of the last look
-	bad   map[string]time.Time
+	ended   time.Time
+	err     error // of the last look
+	partial bool  // it has left directories unread: it found what it was for
+	bad     map[string]time.Time
 
 	mu    sync.RWMutex
 	when  time.Time        // the last look began
-	at    [256][]entry     // by the first byte of the id, sorted
+	at    [256]shard       // by the first byte of the id
 	packs map[string]*pack // by key
 	gone  map[*pack]struct{}
-	count int
+}
+
+// shard is a part of the entries. It is sorted when it is asked: a machine that starts waits for the first look.
+type shard struct {
+	sorted, fresh []entry
+	stale         bool // there are fresh ones, or packs have gone
 }
 
 // entry is a frame in a pack. Of one chunk's the youngest pack's comes first.
@@ -70,8 +77,13 @@ func newIndex(c *ReaderConfig, domain string) *index {
 func (x *index) find(id digest.Digest) (at spot, round int64, ok bool) {
 	round = x.begun.Load()
 	x.mu.RLock()
+	for x.at[id[0]].stale {
+		x.mu.RUnlock()
+		x.settle(int(id[0]))
+		x.mu.RLock()
+	}
 	defer x.mu.RUnlock()
-	list := x.at[id[0]]
+	list := x.at[id[0]].sorted
 	i, _ := slices.BinarySearchFunc(list, id, func(e entry, id digest.Digest) int { return slices.Compare(e.id[:], id[:]) })
 	for ; i < len(list) && list[i].id == id; i++ {
 		if _, gone := x.gone[list[i].pack]; !gone {
@@ -99,7 +111,7 @@ func (x *index) renew(ctx context.Context) {
 	select {
 	case x.turn <- struct{}{}:
 		defer func() { <-x.turn }()
-		_ = x.looks(ctx) // a read that needs what it would have found looks again, and fails
+		_ = x.looks(ctx, func() bool { return false }) // a read that needs what it would have found looks again, and fails
 	default:
 	}
 }
@@ -112,28 +124,33 @@ func (x *index) look(ctx context.Context, id digest.Digest, round int64) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if _, _, found := x.find(id); found {
+	found := func() bool {
+		_, _, found := x.find(id)
+		return found
+	}
+	if found() {
 		return nil
 	}
-	if x.begun.Load() > round && !errors.Is(x.err, context.Canceled) && !errors.Is(x.err, context.DeadlineExceeded) {
+	if x.begun.Load() > round && !x.partial && !errors.Is(x.err, context.Canceled) && !errors.Is(x.err, context.DeadlineExceeded) {
 		return x.err
 	}
-	if wait := x.c.pause - time.Since(x.ended); wait > 0 && !x.ended.IsZero() {
+	if wait := x.c.pause - time.Since(x.ended); wait > 0 && !x.ended.IsZero() && !x.partial {
 		if err := pace.Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
-	return x.looks(ctx)
+	return x.looks(ctx, found)
 }
 
-func (x *index) looks(ctx context.Context) error {
+func (x *index) looks(ctx context.Context, enough func() bool) error {
 	x.begun.Add(1)
 	x.mu.Lock()
 	x.when = time.Now()
 	x.mu.Unlock()
 	settled := false
+	x.partial = false
 	for try := 0; try < again && !settled; try++ {
-		if settled, x.err = x.list(ctx); x.err != nil {
+		if settled, x.err = x.list(ctx, enough); x.err != nil {
 			break
 		}
 	}
@@ -141,8 +158,9 @@ func (x *index) looks(ctx context.Context) error {
 	return x.err
 }
 
-// list takes over the packs that a list shows. It is settled unless one of them had gone when its directory was to be read.
-func (x *index) list(ctx context.Context) (settled bool, err error) {
+// list takes over the packs that a list shows, the youngest first, until it is enough. It is settled unless one of them had gone when its
+// directory was to be read.
+func (x *index) list(ctx context.Context, enough func() bool) (settled bool, err error) {
 	alone, err := x.c.Bucket.List(ctx, chunkPrefix+x.domain+"/", "", 1)
 	if err != nil {
 		return false, err
@@ -169,21 +187,47 @@ func (x *index) list(ctx context.Context) (settled bool, err error) {
 		_, there := listed[key]
 		return !there
 	})
-	found, settled, err := x.read(ctx, fresh)
-	if err != nil {
-		return false, err
-	}
 	x.loose.Store(len(alone) > 0)
-	if len(found) > 0 || len(packs) < len(x.packs) {
-		x.merge(packs, found)
+	return x.take(ctx, packs, fresh, enough)
+}
+
+// take goes on with the packs that were known and are still there, and reads the others.
+func (x *index) take(ctx context.Context, packs map[string]*pack, fresh []*pack, enough func() bool) (settled bool, err error) {
+	slices.SortFunc(fresh, func(a, b *pack) int { return b.written.Compare(a.written) }) // what machines are made from is new, as a rule
+	room, fewer := x.c.most, len(packs) < len(x.packs)
+	for _, p := range packs {
+		room -= p.chunks
+	}
+	settled = true
+	for len(fresh) > 0 {
+		some := fresh[:min(len(fresh), max(x.c.atOnce, len(packs)))]
+		fresh = fresh[len(some):]
+		found, all, err := x.read(ctx, some, room)
+		if err != nil {
+			return false, err
+		}
+		settled = settled && all
+		for _, p := range some {
+			if p.chunks > 0 {
+				packs[p.key], room = p, room-p.chunks
+			}
+		}
+		x.add(some, found)
+		if x.partial = len(fresh) > 0 && enough(); x.partial {
+			settled = true
+			break
+		}
+	}
+	if fewer {
+		x.drop(packs)
 	}
 	return settled, nil
 }
 
 // read reads directories. Those that are malformed are passed over: what is in such a pack nobody finds here.
-func (x *index) read(ctx context.Context, fresh []*pack) (found []entry, settled bool, err error) {
+func (x *index) read(ctx context.Context, fresh []*pack, room int) (found *[256][]entry, settled bool, err error) {
 	var mu sync.Mutex
-	settled = true
+	found, settled = new([256][]entry), true
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookers)
 	for _, p := range fresh {
@@ -204,13 +248,14 @@ func (x *index) read(ctx context.Context, fresh []*pack) (found []entry, settled
 				return nil
 			case err != nil:
 				return err
-			case len(spots) > x.c.most-x.count-len(found):
+			case len(spots) > room:
 				return fmt.Errorf("%w: more than %d chunks lie in packs", blob.ErrAway, x.c.most)
 			}
 			delete(x.bad, p.key)
-			found = slices.Grow(found, len(spots))
+			p.chunks, room = len(spots), room-len(spots)
 			for _, at := range spots {
-				found = append(found, entry{at.id, spot{p, at.offset, at.length}})
+				n := at.id[0]
+				found[n] = append(found[n], entry{at.id, spot{p, at.offset, at.length}})
 			}
 			return nil
 		})
@@ -219,39 +264,64 @@ func (x *index) read(ctx context.Context, fresh []*pack) (found []entry, settled
 	return found, settled, err
 }
 
-// merge takes over what was found, and drops what lies in other packs than that and these.
-func (x *index) merge(packs map[string]*pack, found []entry) {
-	slices.SortFunc(found, entry.compare)
-	for _, e := range found {
-		packs[e.pack.key] = e.pack
-	}
-	var at [256][]entry
-	count := 0
-	for n := range at {
-		end := 0
-		for end < len(found) && int(found[end].id[0]) == n {
-			end++
-		}
-		at[n] = join(x.at[n], found[:end], packs)
-		found, count = found[end:], count+len(at[n])
-	}
+// add takes over what was found in packs.
+func (x *index) add(packs []*pack, found *[256][]entry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.at, x.packs, x.count = at, packs, count
+	for _, p := range packs {
+		if p.chunks > 0 {
+			x.packs[p.key] = p
+		}
+	}
+	for n, list := range found {
+		s := &x.at[n]
+		s.fresh, s.stale = append(list, s.fresh...), s.stale || len(list) > 0
+	}
+}
+
+// drop forgets what lies in other packs than these.
+func (x *index) drop(packs map[string]*pack) {
+	x.mu.Lock()
+	x.packs = packs
+	for n := range x.at {
+		x.at[n].stale = true
+	}
 	maps.DeleteFunc(x.gone, func(p *pack, _ struct{}) bool { return packs[p.key] != p })
+	x.mu.Unlock()
+	for n := range x.at { // or what nobody asks for would stay in memory
+		x.settle(n)
+	}
+}
+
+// settle sorts a shard, and drops of it what lies in packs that have gone.
+func (x *index) settle(n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s := &x.at[n]
+	if !s.stale {
+		return
+	}
+	slices.SortFunc(s.fresh, entry.compare)
+	*s = shard{sorted: join(s.sorted, s.fresh, x.packs)}
 }
 
 // join makes one sorted list of two, without what lies in other packs than these.
 func join(a, b []entry, packs map[string]*pack) []entry {
 	list := make([]entry, 0, len(a)+len(b))
-	for _, e := range a {
-		if packs[e.pack.key] != e.pack {
-			continue
+	add := func(e entry) {
+		if packs[e.pack.key] == e.pack {
+			list = append(list, e)
 		}
-		for len(b) > 0 && b[0].compare(e) < 0 {
-			list, b = append(list, b[0]), b[1:]
-		}
-		list = append(list, e)
 	}
-	return append(list, b...)
+	for _, e := range a {
+		for len(b) > 0 && b[0].compare(e) < 0 {
+			add(b[0])
+			b = b[1:]
+		}
+		add(e)
+	}
+	for _, e := range b {
+		add(e)
+	}
+	return list
 }

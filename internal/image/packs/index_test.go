@@ -122,6 +122,26 @@ func TestReaderManyChunks(t *testing.T) {
 	}
 }
 
+// Whoever waits for a chunk of a young pack does not wait for the directories of the others, and who needs those does not wait for another look.
+func TestReaderYoungFirst(t *testing.T) {
+	w := newWorld(t, 1)
+	for n := range 32 {
+		w.must(w.batch(w.servers[0], some(10*n, 10*n+10, 100)))
+	}
+	below := &counter{Bucket: w.raw}
+	b := w.reading(func(c *ReaderConfig) { c.Bucket, c.atOnce, c.pause, c.old = blob.New(below), 4, time.Hour, time.Hour })
+	w.finds(b, some(319, 320, 100))
+	if n := below.gets.Load(); n > 4+4 {
+		t.Errorf("%d requests for a chunk in the youngest of 32 packs", n)
+	}
+	w.finds(b, some(0, 320, 100))
+	below.gets.Store(0)
+	w.finds(b, some(0, 1, 100))
+	if n := below.gets.Load(); n > 2 {
+		t.Errorf("%d requests for a chunk that was found before", n)
+	}
+}
+
 // Loose chunks are found without a look for each, also among packed ones, and other objects go through.
 func TestReaderLooseChunks(t *testing.T) {
 	w := newWorld(t, 1)

@@ -36,13 +36,14 @@ type Config struct {
 	Target  int          // bytes of a pack; 0: 16 MiB, at most 32 MiB
 	Uploads int          // packs of a batch that are on their way at once, while the next is filled; 0: 3
 	MinLive float64      // a pack of which less than this lives is rewritten; 0: a half
+	Direct  bool         // nothing is read ahead: a read costs no request, and the system does so itself
 	Now     func() time.Time
 }
 
 // InFiles is for a bucket whose objects are files here. Moving what lives costs little, and whoever deletes wants the room: so little
 // waste is left. One upload keeps the disk busy.
 func (c Config) InFiles() Config {
-	c.Uploads, c.MinLive = 1, 0.9
+	c.Uploads, c.MinLive, c.Direct = 1, 0.9, true
 	return c
 }
 
@@ -90,7 +91,7 @@ func New(c Config) (*blob.Bucket, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return blob.New(&driver{Config: c, places: map[string]*place{}, ahead: newAhead()}), nil
+	return blob.New(&driver{Config: c, places: map[string]*place{}, ahead: newAhead(c.Direct)}), nil
 }
 
 const chunkPrefix = "chunks/"

@@ -285,3 +285,28 @@ func TestReadAhead(t *testing.T) {
 		t.Errorf("%d requests to verify 50", gets)
 	}
 }
+
+// Over files each frame is read where it lies, into the reader's own memory.
+func TestDirect(t *testing.T) {
+	var below *counter
+	w := newWorld(t, 1, func(c *Config) {
+		below = &counter{Bucket: c.Bucket}
+		*c = c.InFiles()
+		c.Bucket, c.Target = blob.New(below), 1<<20
+	})
+	all := some(0, 40, 1000)
+	w.must(w.batch(w.servers[0], all))
+	for _, b := range []*blob.Bucket{w.servers[0], w.reading(func(c *ReaderConfig) { c.Bucket, c.Direct = blob.New(below), true })} {
+		w.finds(b, some(0, 1, 1000))
+		below.gets.Store(0)
+		below.bytes.Store(0)
+		for i := range 40 {
+			if got, err := b.Get(t.Context(), key(i)); err != nil || !bytes.Equal(got, all[key(i)]) {
+				t.Fatalf("chunk %d: %v", i, err)
+			}
+		}
+		if gets, read := below.gets.Load(), below.bytes.Load(); gets != 40 || read != 40*1000 {
+			t.Errorf("%d requests and %d bytes for 40 chunks of 1000", gets, read)
+		}
+	}
+}

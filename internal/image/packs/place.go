@@ -45,6 +45,7 @@ type pack struct {
 	frames  int64 // bytes of all frames in it
 	live    int64 // of those that are read from here
 	dropped bool  // a record says that it is gone
+	chunks  int   // of a reader without records: frames in it
 }
 
 // head is the document of a place.

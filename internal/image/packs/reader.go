@@ -16,10 +16,11 @@ import (
 type ReaderConfig struct {
 	Bucket *blob.Bucket // where the packs lie
 	Log    *slog.Logger // of packs that are malformed; nil: nothing is said
+	Direct bool         // as in Config
 
 	// Of tests; 0: as in production.
 	pause, old, idle time.Duration
-	most             int
+	most, atOnce     int
 }
 
 const (
@@ -53,7 +54,8 @@ func NewReader(c ReaderConfig) (*blob.Bucket, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.pause, c.old, c.idle, c.most = cmp.Or(c.pause, lookPause), cmp.Or(c.old, lookOld), cmp.Or(c.idle, idleTime), cmp.Or(c.most, mostSpots)
-	return blob.New(&reader{ReaderConfig: c, ahead: newAhead(), domains: map[string]*index{}}), nil
+	c.atOnce = cmp.Or(c.atOnce, atOnce)
+	return blob.New(&reader{ReaderConfig: c, ahead: newAhead(c.Direct), domains: map[string]*index{}}), nil
 }
 
 // index gives what is known of a domain, which is forgotten when nobody asks for it any more.

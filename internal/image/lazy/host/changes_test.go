@@ -23,12 +23,21 @@ func (w *world) damage(region string, off int64) string {
 		if off < e.Offset || off >= e.End() {
 			continue
 		}
-		path := filepath.Join(w.data, "regions", region, chunk.Object(domain, e.ID))
-		raw, err := os.ReadFile(path)
+		bucket, err := w.images.Buckets(region)
 		must(w.t, err)
-		raw[len(raw)/2] ^= 1
-		must(w.t, os.WriteFile(path, raw, 0o600))
-		return chunk.Object(domain, e.ID)
+		frame, err := bucket.Get(w.t.Context(), chunk.Object(domain, e.ID))
+		must(w.t, err)
+		packs, err := filepath.Glob(filepath.Join(w.data, "regions", region, "packs", domain, "*"))
+		must(w.t, err)
+		for _, path := range packs {
+			raw, err := os.ReadFile(path)
+			must(w.t, err)
+			if at := bytes.Index(raw, frame); at >= 0 {
+				raw[at+len(frame)/2] ^= 1
+				must(w.t, os.WriteFile(path, raw, 0o600))
+				return chunk.Object(domain, e.ID)
+			}
+		}
 	}
 	w.t.Fatalf("there is no chunk at %d", off)
 	return ""

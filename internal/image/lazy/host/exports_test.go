@@ -59,7 +59,7 @@ func TestDeclareWhileABaseBecomesWhole(t *testing.T) {
 	k := newKeys()
 	_, err = k.set(map[string]map[string][]byte{domain: secrets})
 	must(t, err)
-	open, err := buckets(w.data, "")
+	open, err := buckets(w.data, "", w.store)
 	must(t, err)
 	outpost, err := image.NewOutpost(image.OutpostConfig{Buckets: open, Regions: regions(), Keys: k.find})
 	must(t, err)

@@ -18,6 +18,7 @@ import (
 	"vitrine/internal/blob/fileblob"
 	"vitrine/internal/blob/s3blob"
 	"vitrine/internal/image"
+	"vitrine/internal/image/packs"
 	"vitrine/internal/proc"
 	"vitrine/internal/seal"
 	"vitrine/internal/store"
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 5 && os.Args[1] == "serve-bases" {
 		place, dir := os.Args[2], os.Args[4]
 		data := filepath.Dir(dir)
-		open, err := buckets(data, place)
+		open, err := buckets(data, place, nil)
 		if err == nil {
 			err = Serve(context.Background(), Process{Dir: dir, Sockets: filepath.Join(data, "run"), Bases: image.Bases(filepath.Join(data, "image")),
 				Buckets: open, Place: place, Regions: regions(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
@@ -49,29 +50,40 @@ func TestMain(m *testing.M) {
 
 func regions() []string { return []string{"eastus", "westus"} }
 
-// buckets opens those of a folder, or at an address those of an object store.
-func buckets(data, place string) (func(string) (*blob.Bucket, error), error) {
+// buckets opens those of a folder, or at an address those of an object store, as the server does, or without docs as its process.
+func buckets(data, place string, docs *store.Store) (func(string) (*blob.Bucket, error), error) {
+	objects := func(region string) (*blob.Bucket, error) {
+		return fileblob.Open(filepath.Join(data, "regions", region))
+	}
 	if place != "" {
 		c, err := s3blob.Parse(place)
 		if err != nil {
 			return nil, err
 		}
 		server, err := s3blob.Dial(context.Background(), c)
-		return func(region string) (*blob.Bucket, error) { return server.Bucket(region), nil }, err
+		if err != nil {
+			return nil, err
+		}
+		objects = func(region string) (*blob.Bucket, error) { return server.Bucket(region), nil }
 	}
 	var mu sync.Mutex
-	open := map[string]*blob.Bucket{}
+	opened := map[string]*blob.Bucket{}
 	return func(region string) (*blob.Bucket, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if open[region] == nil {
-			b, err := fileblob.Open(filepath.Join(data, "regions", region))
-			if err != nil {
-				return nil, err
-			}
-			open[region] = b
+		if opened[region] != nil {
+			return opened[region], nil
 		}
-		return open[region], nil
+		b, err := objects(region)
+		if err == nil && docs == nil {
+			b, err = packs.NewReader(packs.ReaderConfig{Bucket: b, Direct: place == ""})
+		} else if err == nil {
+			b, err = packs.New(packs.Config{Bucket: b, Store: docs, Region: region}.InFiles())
+		}
+		if err == nil {
+			opened[region] = b
+		}
+		return b, err
 	}, nil
 }
 
@@ -124,7 +136,7 @@ func newWorldAt(t *testing.T, rate int64, place string) *world {
 	must(t, os.MkdirAll(filepath.Join(data, "run"), 0o700))
 	sealer, err := seal.Load(filepath.Join(data, "master.key"))
 	must(t, err)
-	open, err := buckets(data, place)
+	open, err := buckets(data, place, w.store)
 	must(t, err)
 	w.images, err = image.New(image.Config{Dir: filepath.Join(data, "image"), Store: w.store, Buckets: open, Sealer: sealer, Regions: regions(),
 		Workers: 2, Log: slog.New(slog.NewTextHandler(w.log, nil))})
