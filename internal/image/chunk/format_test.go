@@ -364,7 +364,10 @@ func BenchmarkFrame(b *testing.B) {
 			var dst, copied []byte
 			for b.Loop() {
 				copied = append(copied[:0], frame...)
-				dst, _, _ = c.Chunk(dst, copied, "o", keys)
+				var proven bool
+				if dst, proven, _ = c.Chunk(dst, copied, "o", keys); !proven {
+					key.Name(dst)
+				}
 			}
 		})
 	}
