@@ -103,7 +103,7 @@ func (r *Reader) sound(ctx context.Context, e chunk.Entry) (frame []byte, mended
 	object := chunk.Object(r.m.Domain, e.ID)
 	frame, err = r.bucket.Get(ctx, object)
 	if err == nil {
-		_, err = r.decode(ctx, e, nil, bytes.Clone(frame))
+		_, err = r.prove(ctx, e, nil, bytes.Clone(frame))
 	}
 	if err == nil || !damage(err) {
 		return frame, false, err
