@@ -143,7 +143,7 @@ func (s *Server) begin(ready string) {
 	s.kill = func() {
 		s.stop = func() {}
 		_ = serve.Process.Kill() // it may have ended
-		<-ended
+		_ = <-ended              // killed, as was asked
 	}
 	s.await(ready, ended)
 	var err error

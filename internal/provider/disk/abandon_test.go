@@ -2,6 +2,8 @@ package disk_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -63,4 +65,19 @@ func (w *world) storing(name string, f func()) {
 	}))
 	f()
 	w.must(w.store.Update(context.Background(), func(tx store.Tx) error { return tx.Delete(key, 0) }))
+}
+
+// A source whose bytes the operator has destroyed is refused by name, not by a failure of ours that clients try again and again.
+func TestSourceWithoutBytes(t *testing.T) {
+	w := newWorld(t)
+	w.uploaded("up", make([]byte, 64<<10))
+	w.must(w.store.Update(context.Background(), func(tx store.Tx) error {
+		docs, err := tx.List(store.Query{Kind: "image.manifest"})
+		for _, d := range docs {
+			err = errors.Join(err, tx.Delete(d.Key, 0))
+		}
+		return err
+	}))
+	_, err := w.do("PUT", disks+"copy", creation(fmt.Sprintf(`"createOption":"Copy","sourceResourceId":"%sup"`, disks)))
+	w.refuse(err, 409, "OperationNotAllowed", "not there any more")
 }
