@@ -27,7 +27,7 @@ func (s *Store) Replicate(ctx context.Context, ref Ref, from, to string, progres
 	}
 	_, err = s.write(ctx, place{to, ref.Domain}, b, func(ctx context.Context, _ *chunk.Key) (*chunk.Manifest, error) {
 		c := copier{Store: s, src: src, progress: progress}
-		c.dst.codec, c.dst.bucket, c.dst.domain = s.codec, b, ref.Domain
+		c.dst.codec, c.dst.bucket, c.dst.domain, c.dst.most = s.codec, b, ref.Domain, copyBytes
 		if err := c.run(ctx); err != nil {
 			return nil, fmt.Errorf("replicate %s to %s: %w", ref, to, err)
 		}
