@@ -160,15 +160,21 @@ func (b *bench) restingOurs(dir string) resting {
 			err = o.join(ctx)
 		} else if err = o.settle(ctx); err == nil {
 			tenant = o.tenant
-			err = o.arm.Do(ctx, http.MethodPut, o.compute("galleries/g"), versionGallery, map[string]any{"location": home}, nil)
+			if err = o.arm.Do(ctx, http.MethodPut, o.compute("galleries/g"), versionGallery, map[string]any{"location": home}, nil); err == nil {
+				err = o.succeeded(ctx, o.compute("galleries/g"), versionGallery)
+			}
 		}
 		if err != nil {
 			return err
 		}
 		return stock(ctx, from, to, func(ctx context.Context, n int) error {
-			_, err := o.arm.Begin(ctx, http.MethodPut, o.compute(fmt.Sprintf("galleries/g/images/i%d", n)), versionGallery, map[string]any{"location": home, "properties": map[string]any{
+			id := o.compute(fmt.Sprintf("galleries/g/images/i%d", n))
+			_, err := o.arm.Begin(ctx, http.MethodPut, id, versionGallery, map[string]any{"location": home, "properties": map[string]any{
 				"osType": "Linux", "osState": "Specialized", "hyperVGeneration": "V2", "identifier": map[string]any{"publisher": "bench", "offer": fmt.Sprint("o", n), "sku": "1"}}})
-			return err
+			if err != nil {
+				return err
+			}
+			return o.succeeded(ctx, id, versionGallery) // the next start would have to end it
 		})
 	}}
 }

@@ -65,6 +65,9 @@ func readResults(dir string) (map[string]result, error) {
 		if err != nil {
 			return nil, fmt.Errorf("row %s: %w", r.name, err)
 		}
+		if of.Rounds == 0 && len(of.Lines) > 0 { // one that was kept before these were
+			of.Rounds, of.Took = of.Lines[0].Rounds, of.Lines[0].Took
+		}
 		kept[r.name] = of
 	}
 	return kept, nil
@@ -136,17 +139,25 @@ func (r result) day() string {
 // doubts says why the page is not one run of one program on all data; empty when it is.
 func doubts(kept map[string]result) string {
 	var why []string
-	if v, _ := spread(kept, result.program); len(v) > 1 {
-		why = append(why, "of different versions of vitrine")
+	silent := false
+	for _, what := range []struct {
+		of  func(result) string
+		why string
+	}{
+		{result.program, "of different versions of vitrine"},
+		{result.day, "of different days"},
+		{result.machine, "of different machines"},
+		{result.peers, "beside different versions of the peers"},
+	} {
+		v, _ := spread(kept, what.of)
+		said := slices.DeleteFunc(slices.Clone(v), func(s string) bool { return s == noted("") })
+		silent = silent || len(said) < len(v)
+		if len(said) > 1 {
+			why = append(why, what.why)
+		}
 	}
-	if v, _ := spread(kept, result.day); len(v) > 1 {
-		why = append(why, "of different days")
-	}
-	if v, _ := spread(kept, result.machine); len(v) > 1 {
-		why = append(why, "of different machines")
-	}
-	if v, _ := spread(kept, result.peers); len(v) > 1 {
-		why = append(why, "beside different versions of the peers")
+	if silent {
+		why = append(why, "of a time when none said of which version it was")
 	}
 	if v, _ := spread(kept, func(r result) string { return r.Size }); !slices.Equal(v, []string{""}) {
 		why = append(why, "on less than all data")
@@ -160,7 +171,7 @@ func doubts(kept map[string]result) string {
 	if len(why) == 0 {
 		return ""
 	}
-	return "\n**Not one whole run:** rows are " + strings.Join(why, ", ") + "; [the runs](#the-runs) says which.\n"
+	return "\n**Not one whole run:** rows are " + strings.Join(why, ", ") + ". [The runs](#the-runs).\n"
 }
 
 // runs is a table of them.
@@ -177,7 +188,7 @@ func runs(kept map[string]result) string {
 		if k.Size != "" {
 			data = "**only " + k.Size + "**"
 		}
-		fmt.Fprintf(&text, "| %s | %s | %s | %s | %d | %.1f | %s, %s |\n", r.name, k.At, k.program(), data, k.Rounds, k.Took/60, k.Calm, k.Load)
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %d | %.1f | %s, %s |\n", r.name, k.At, k.program(), data, k.Rounds, k.Took/60, noted(k.Calm), noted(k.Load))
 	}
 	return text.String()
 }
