@@ -47,9 +47,8 @@ az-root: ## build the root of az 2.74 (Debian 13) in the cache folder
 	@scripts/install az-root
 	@scripts/az-root
 
-# ROW=import,space runs some rows; SIZE=256M uses disks of so much data; ROUNDS=5.
 .PHONY: bench
-bench: ## measure beside restic, casync, qemu-img, Azurite, … and write bench/RESULTS.md (half an hour on a quiet machine)
+bench: ## measure beside restic, casync, qemu-img, Azurite, … into bench/RESULTS.md, half an hour (ROW=reads,blob SIZE=256M ROUNDS=3: some rows, on less)
 	@scripts/install bench
 	@scripts/bench -row "$(ROW)" -rounds $(or $(ROUNDS),5) -size "$(SIZE)"
 

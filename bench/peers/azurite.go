@@ -49,11 +49,17 @@ func (b *bench) azuriteMain() string {
 	return filepath.Join(b.azurite, "node_modules", "azurite", "dist", "src", "blob", "main.js")
 }
 
-func (b *bench) startAzurite(ctx context.Context) (_ *azurite, err error) {
-	a := &azurite{key: []byte("a key of the bench alone, no secret")}
-	if a.dir, err = b.scratch("azurite"); err != nil {
+func (b *bench) startAzurite(ctx context.Context) (*azurite, error) {
+	dir, err := b.scratch("azurite")
+	if err != nil {
 		return nil, err
 	}
+	return b.startAzuriteIn(ctx, dir)
+}
+
+// startAzuriteIn starts it on a folder, which it may have had before.
+func (b *bench) startAzuriteIn(ctx context.Context, dir string) (_ *azurite, err error) {
+	a := &azurite{dir: dir, key: []byte("a key of the bench alone, no secret")}
 	defer func() {
 		if err != nil {
 			a.end()
@@ -82,8 +88,20 @@ func (b *bench) startAzurite(ctx context.Context) (_ *azurite, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = a.put(ctx, a.url(azuriteContainer, "", "restype=container"), nil, nil)
+	if _, err = os.Stat(filepath.Join(dir, "container")); err == nil {
+		return a, nil
+	}
+	err = errors.Join(a.put(ctx, a.url(azuriteContainer, "", "restype=container"), nil, nil), os.WriteFile(filepath.Join(dir, "container"), nil, 0o600))
 	return a, err
+}
+
+// small is the address of a small blob.
+func (a *azurite) small(n int) string {
+	return a.url(fmt.Sprintf("%s/small-%d", azuriteContainer, n), "", "")
+}
+
+func (a *azurite) putSmall(ctx context.Context, n int) error {
+	return a.put(ctx, a.small(n), make([]byte, 2048), map[string]string{"x-ms-blob-type": "BlockBlob"})
 }
 
 func (a *azurite) end() {

@@ -19,8 +19,13 @@ type bench struct {
 	vitrine string // the program
 	self    string // this program
 	work    string // scratch
-	lines   []line
-	growths []growth
+	guest   string // the tiny guest's qcow2
+	smaller string // -size as it was given
+	program string // what ours was built of
+	lines   []line // of the row that runs, as all below
+	growths []*growth
+	begun   time.Time
+	calm    string // the load before it
 }
 
 // line is one comparison.
@@ -155,8 +160,14 @@ func (b *bench) runRow(ctx context.Context, r row) error {
 	fmt.Fprintf(os.Stderr, "== %s: %s\n", r.name, r.about)
 	begin, first := time.Now(), len(b.lines)
 	err := r.run(ctx, b)
+	if err == nil { // what was cut short has no result, even if it failed to notice
+		err = ctx.Err()
+	}
 	for i := first; i < len(b.lines); i++ {
 		b.lines[i].Row, b.lines[i].Took = r.name, since(begin)
+	}
+	for _, g := range b.growths {
+		g.Row = r.name
 	}
 	fmt.Fprintf(os.Stderr, "== %s: %.0f s\n", r.name, since(begin))
 	return err

@@ -20,7 +20,8 @@ type blobServer struct {
 	missing error
 	http    *http.Client
 	proc    *process
-	upload  func(ctx context.Context, round int, size int64) (url string, finish func() error, err error)
+	sent    int // how many
+	upload  func(ctx context.Context, n int, size int64) (url string, finish func() error, err error)
 	read    func(ctx context.Context) (url string, err error) // of what was sent last
 }
 
@@ -32,51 +33,73 @@ func rowBlob(ctx context.Context, b *bench) error {
 	if size == 0 {
 		size = 256 << 20 // Azurite takes its time
 	}
-	disk, note, err := b.cutDisk(ctx, "a", size)
-	if err != nil {
-		return err
-	}
 	servers, end, err := b.blobServers(ctx)
 	defer end()
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(disk)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	stretches, data, err := beginning(f, st.Size(), 0)
-	if err != nil {
-		return err
-	}
-	var ups, downs []contender
-	for i := range servers {
-		s := &servers[i]
-		ups = append(ups, contender{name: s.name, missing: s.missing, run: func(round int) (sample, error) { return s.send(ctx, round, f, st.Size(), data) }})
-		downs = append(downs, contender{name: s.name, missing: s.missing, run: func(int) (sample, error) { return s.receive(ctx, stretches, data) }})
-	}
-	for _, way := range []struct {
-		what string
-		cs   []contender
-	}{{"page-blob upload of a VHD", ups}, {"page-blob ranged download", downs}} {
-		got, err := b.turns(b.rounds, way.cs)
+	up, down := b.growth("page-blob upload, wall", "s", mibOfData), b.growth("page-blob ranged download, wall", "s", mibOfData)
+	for _, part := range parts() {
+		t, err := b.transferOf(ctx, servers, size/part)
 		if err != nil {
 			return err
 		}
-		b.compare(line{What: way.what + ", throughput", Unit: "MiB/s", More: true, Target: 4, Data: note}, way.cs, got, valueOf)
-		b.compare(line{What: way.what + ", server's CPU time", Unit: "s", Data: note}, way.cs, got, cpuOf)
+		for _, way := range []struct {
+			what string
+			grow *growth
+			cs   []contender
+		}{{"page-blob upload of a VHD", up, t.ups}, {"page-blob ranged download", down, t.downs}} {
+			got, err := b.turns(b.roundsOf(part), way.cs)
+			if err != nil {
+				return errors.Join(err, t.disk.Close())
+			}
+			way.grow.add(t.mib, way.cs, got, wallOf)
+			if part == 1 {
+				b.compare(line{What: way.what + ", throughput", Unit: "MiB/s", More: true, Target: 4, Data: t.note}, way.cs, got, valueOf)
+				b.compare(line{What: way.what + ", server's CPU time", Unit: "s", Data: t.note}, way.cs, got, cpuOf)
+			}
+		}
+		if err := t.disk.Close(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// transfer is a disk on its way to each server, and back.
+type transfer struct {
+	disk       *os.File
+	note       string
+	mib        float64 // of data
+	ups, downs []contender
+}
+
+func (b *bench) transferOf(ctx context.Context, servers []blobServer, size int64) (t transfer, err error) {
+	var path string
+	if path, t.note, err = b.cutDisk(ctx, "a", size); err != nil {
+		return t, err
+	}
+	if t.disk, err = os.Open(path); err != nil {
+		return t, err
+	}
+	st, err := t.disk.Stat()
+	if err != nil {
+		return t, err
+	}
+	stretches, data, err := beginning(t.disk, st.Size(), 0)
+	t.mib = float64(data) / (1 << 20)
+	for i := range servers {
+		s := &servers[i]
+		t.ups = append(t.ups, contender{name: s.name, missing: s.missing, run: func(int) (sample, error) { return s.send(ctx, t.disk, st.Size(), data) }})
+		t.downs = append(t.downs, contender{name: s.name, missing: s.missing, run: func(int) (sample, error) { return s.receive(ctx, stretches, data) }})
+	}
+	return t, err
+}
+
 // send is an upload until the server has taken the last page and said so; what ours does with a finished upload is import.
-func (s *blobServer) send(ctx context.Context, round int, disk io.ReaderAt, size, data int64) (sample, error) {
-	target, finish, err := s.upload(ctx, round, size)
+func (s *blobServer) send(ctx context.Context, disk io.ReaderAt, size, data int64) (sample, error) {
+	s.sent++
+	target, finish, err := s.upload(ctx, s.sent, size)
 	if err != nil {
 		return sample{}, err
 	}
@@ -194,8 +217,8 @@ func (b *bench) blobServers(ctx context.Context) (list []blobServer, end func(),
 		end = func() { o.end(); a.end() }
 		var sent string
 		az.http, az.proc = a.http, a.process
-		az.upload = func(ctx context.Context, round int, size int64) (string, func() error, error) {
-			target, err := a.pageBlob(ctx, fmt.Sprintf("d%d", round), size+512)
+		az.upload = func(ctx context.Context, n int, size int64) (string, func() error, error) {
+			target, err := a.pageBlob(ctx, fmt.Sprintf("d%d", n), size+512)
 			sent = target
 			return target, func() error { return nil }, err
 		}
@@ -208,9 +231,9 @@ func (b *bench) blobServers(ctx context.Context) (list []blobServer, end func(),
 func (o *ours) blobs() blobServer {
 	s := blobServer{name: "vitrine", http: o.http, proc: o.process}
 	var sent, granted string
-	s.upload = func(ctx context.Context, round int, size int64) (string, func() error, error) {
-		id, target, err := o.uploadDisk(ctx, fmt.Sprintf("d%d", round), size+512)
-		sent = id
+	s.upload = func(ctx context.Context, n int, size int64) (string, func() error, error) {
+		id, target, err := o.uploadDisk(ctx, fmt.Sprintf("d%d", n), size+512)
+		sent, granted = id, ""
 		return target, func() error { return o.endAccess(ctx, id) }, err
 	}
 	s.read = func(ctx context.Context) (_ string, err error) {

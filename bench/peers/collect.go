@@ -31,7 +31,7 @@ func rowCollect(ctx context.Context, b *bench) error {
 	}
 	dir, tenant := o.dir, o.tenant
 	o.stop()
-	g := growth{Row: "collect", What: "collection, wall", Unit: "s", Of: "chunks", Costs: map[string][]float64{}}
+	g := b.growth("collection, wall", "s", "chunks")
 	for round, n := range []int{chunks / 16, chunks / 4, chunks} { // one round each: thousands of requests are in it, and each needs new garbage
 		c, err := b.collected(ctx, dir, tenant, version, garbage{n, round})
 		if err != nil {
@@ -44,7 +44,6 @@ func rowCollect(ctx context.Context, b *bench) error {
 				Data: fmt.Sprintf("%d chunks, %d requests a second", n, pacedRequests), Note: fmt.Sprintf("%.1f ms before, %.1f ms during %.1f s", c.before*1000, c.during*1000, c.took)})
 		}
 	}
-	b.growths = append(b.growths, g)
 	return nil
 }
 

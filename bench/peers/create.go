@@ -26,13 +26,21 @@ func rowCreate(ctx context.Context, b *bench) error {
 	if size == 0 {
 		size = 256 << 20
 	}
-	disk, _, err := b.cutDisk(ctx, "a", size)
-	if err != nil {
-		return err
+	grown := b.growth("VM disk from an image of 2 GiB, first, wall", "s", mibOfData)
+	for _, part := range parts()[:2] {
+		cs, _, err := b.creators(ctx, o, size/part, 2<<30)
+		if err != nil {
+			return err
+		}
+		got, err := b.turns(b.roundsOf(part), cs)
+		if err != nil {
+			return err
+		}
+		grown.add(float64(size/part>>20), cs, got, wallOf)
 	}
 	var first, again []contender
 	for _, virtual := range []int64{2 << 30, 64 << 30} {
-		one, two, err := b.creators(ctx, o, disk, virtual)
+		one, two, err := b.creators(ctx, o, size, virtual)
 		if err != nil {
 			return err
 		}
@@ -48,6 +56,9 @@ func rowCreate(ctx context.Context, b *bench) error {
 			return err
 		}
 		half := len(kind.cs) / 2
+		if half > 2 {
+			grown.add(float64(size>>20), kind.cs[:half], got, wallOf)
+		}
 		for i, gib := range []string{"2", "64"} {
 			b.compare(line{What: "VM disk from an image of " + gib + " GiB, " + kind.name + ", wall", Unit: "s", Target: 1.5, Data: note}, kind.cs[i*half:i*half+2], got, wallOf)
 			if half > 2 {
@@ -60,12 +71,17 @@ func rowCreate(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// creators are for one virtual size: ours, the overlay of the peer and, for the first disk, its full copy.
-func (b *bench) creators(ctx context.Context, o *ours, disk string, virtual int64) (first, again []contender, err error) {
+// creators are for one size of data in one virtual size: ours, the overlay of the peer and, for the first disk, its full copy.
+func (b *bench) creators(ctx context.Context, o *ours, data, virtual int64) (first, again []contender, err error) {
+	disk, _, err := b.cutDisk(ctx, "a", data)
+	if err != nil {
+		return nil, nil, err
+	}
 	dir, err := b.scratch("create")
 	if err != nil {
 		return nil, nil, err
 	}
+	tag := fmt.Sprintf("%d-%d", virtual>>30, data>>20)
 	gib := fmt.Sprint(virtual >> 30)
 	raw, made := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "made.qcow2")
 	if out, err := exec.CommandContext(ctx, "cp", "--sparse=always", disk, raw).CombinedOutput(); err != nil {
@@ -86,7 +102,7 @@ func (b *bench) creators(ctx context.Context, o *ours, disk string, virtual int6
 		if err := mark(raw, round); err != nil {
 			return sample{}, err
 		}
-		id, err := o.publish(ctx, raw, "i"+gib, round)
+		id, err := o.publish(ctx, raw, "i"+tag, round)
 		if err != nil {
 			return sample{}, err
 		}
@@ -94,10 +110,10 @@ func (b *bench) creators(ctx context.Context, o *ours, disk string, virtual int6
 		if err := syncFS(dir); err != nil {
 			return sample{}, err
 		}
-		return o.machineFrom(ctx, id, fmt.Sprintf("first%s-%d", gib, round))
+		return o.machineFrom(ctx, id, fmt.Sprintf("first%s-%d", tag, round))
 	}}
 	next := contender{name: fresh.name, run: func(round int) (sample, error) {
-		return o.machineFrom(ctx, versions[0], fmt.Sprintf("again%s-%d", gib, round))
+		return o.machineFrom(ctx, versions[0], fmt.Sprintf("again%s-%d", tag, round))
 	}}
 	backed := contender{name: "qemu-img create -b" + name, missing: missing, run: run("qemu-img", "create", "-q", "-f", "qcow2", "-b", raw, "-F", "raw", made)}
 	whole := contender{name: "qemu-img convert" + name, missing: missing, run: run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, made)}

@@ -24,44 +24,27 @@ type getter struct {
 	proc   *process
 }
 
+// shelf is a server of small documents that are read many times: image versions, or what the peers have in their place.
+type shelf struct {
+	name    string
+	missing error
+	getter
+	put func(ctx context.Context, n int) error // puts another one beside the one that is read
+	end func()
+}
+
 // rowGet reads an image version, with a token and its rights checked, beside what the peers give without.
 func rowGet(ctx context.Context, b *bench) error {
-	o, version, err := b.publishedSmall(ctx)
+	shelves, err := b.shelves(ctx)
+	defer func() {
+		for _, s := range shelves {
+			s.end()
+		}
+	}()
 	if err != nil {
 		return err
 	}
-	defer o.end()
-	token, err := o.operator.Tokens(o.tenant.TenantID)(ctx)
-	if err != nil {
-		return err
-	}
-	cs := []contender{gets(ctx, "vitrine", nil, getter{o.http, armURL + version + "?api-version=" + versionGallery, map[string]string{"Authorization": "Bearer " + token.AccessToken}, o.process})}
-	r, a := contender{name: "docker-registry", missing: found("docker-registry", "docker-registry")}, contender{name: "azurite", missing: b.azuriteMissing()}
-	if r.missing == nil {
-		reg, err := b.startRegistry(ctx)
-		if err != nil {
-			return err
-		}
-		defer reg.end()
-		target, err := reg.manifest(ctx)
-		if err != nil {
-			return err
-		}
-		r = gets(ctx, r.name, nil, getter{&http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: getConnections}}, target, map[string]string{"Accept": "application/vnd.oci.image.index.v1+json"}, reg.process})
-	}
-	if a.missing == nil {
-		az, err := b.startAzurite(ctx)
-		if err != nil {
-			return err
-		}
-		defer az.end()
-		target := az.url(azuriteContainer+"/small", "", "")
-		if err := az.put(ctx, target, make([]byte, 2048), map[string]string{"x-ms-blob-type": "BlockBlob"}); err != nil {
-			return err
-		}
-		a = gets(ctx, a.name, nil, getter{az.http, target, map[string]string{"x-ms-version": "2020-10-02"}, az.process})
-	}
-	cs = append(cs, contender{name: "zot", missing: errZot}, r, a)
+	cs := readers(ctx, shelves, getFor)
 	got, err := b.turns(b.rounds, cs)
 	if err != nil {
 		return err
@@ -69,7 +52,76 @@ func rowGet(ctx context.Context, b *bench) error {
 	note := fmt.Sprintf("%d connections for %s; TLS: ours, azurite", getConnections, getFor)
 	b.compare(line{What: "version GET with token and RBAC, requests", Unit: "/s", More: true, Target: 1, Data: note}, cs, got, valueOf)
 	b.compare(line{What: "server's CPU time per 1000 requests", Unit: "s", Data: note}, cs, got, cpuOf)
+	g := b.growth("1000 version GETs, wall", "s", "versions in the gallery")
+	have, cs := 1, readers(ctx, shelves, getFor/3)
+	for _, n := range []int{16, 64, 256} {
+		for _, s := range shelves {
+			if s.missing != nil {
+				continue
+			}
+			if err := stock(ctx, have, n, s.put); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+		}
+		have = n
+		got, err := b.turns(min(3, b.rounds), cs)
+		if err != nil {
+			return err
+		}
+		g.add(float64(n), cs, got, func(s sample) float64 { return 1000 / s.value })
+	}
 	return nil
+}
+
+func readers(ctx context.Context, shelves []shelf, d time.Duration) (cs []contender) {
+	for _, s := range shelves {
+		cs = append(cs, gets(ctx, s, d))
+	}
+	return cs
+}
+
+// shelves are ours, with a version of an image, and the peers.
+func (b *bench) shelves(ctx context.Context) ([]shelf, error) {
+	o, version, err := b.publishedSmall(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []shelf{{name: "vitrine", end: o.end}, {name: "zot", missing: errZot, end: func() {}}}
+	token, err := o.operator.Tokens(o.tenant.TenantID)(ctx)
+	if err != nil {
+		return list, err
+	}
+	list[0].getter = getter{o.http, armURL + version + "?api-version=" + versionGallery, map[string]string{"Authorization": "Bearer " + token.AccessToken}, o.process}
+	list[0].put = func(ctx context.Context, n int) error { return o.copied(ctx, version, "small", n) }
+	r := shelf{name: "docker-registry", missing: found("docker-registry", "docker-registry"), end: func() {}}
+	if r.missing == nil {
+		reg, err := b.startRegistry(ctx)
+		if err != nil {
+			return list, err
+		}
+		r.end = reg.end
+		target, err := reg.manifest(ctx, 0)
+		if err != nil {
+			return append(list, r), err
+		}
+		r.getter = getter{&http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: getConnections}}, target, map[string]string{"Accept": indexType}, reg.process}
+		r.put = func(ctx context.Context, n int) error { _, err := reg.manifest(ctx, n); return err }
+	}
+	list = append(list, r)
+	a := shelf{name: "azurite", missing: b.azuriteMissing(), end: func() {}}
+	if a.missing == nil {
+		az, err := b.startAzurite(ctx)
+		if err != nil {
+			return list, err
+		}
+		a.end = az.end
+		a.getter = getter{az.http, az.small(0), map[string]string{"x-ms-version": "2020-10-02"}, az.process}
+		a.put = az.putSmall
+		if err := az.putSmall(ctx, 0); err != nil {
+			return append(list, a), err
+		}
+	}
+	return append(list, a), nil
 }
 
 // publishedSmall is ours with one small image version.
@@ -93,14 +145,14 @@ func (b *bench) publishedSmall(ctx context.Context, args ...string) (o *ours, ve
 	return o, version, err
 }
 
-func gets(ctx context.Context, name string, missing error, g getter) contender {
-	return contender{name: name, missing: missing, run: func(int) (sample, error) {
-		if _, err := g.hammer(ctx, getFor/6); err != nil { // the connections open, the caches fill
+func gets(ctx context.Context, g shelf, d time.Duration) contender {
+	return contender{name: g.name, missing: g.missing, run: func(int) (sample, error) {
+		if _, err := g.hammer(ctx, d/6); err != nil { // the connections open, the caches fill
 			return sample{}, err
 		}
 		var took []float64
 		s, err := g.proc.during(func() (err error) {
-			took, err = g.hammer(ctx, getFor)
+			took, err = g.hammer(ctx, d)
 			return err
 		})
 		s.value = float64(len(took)) / s.wall

@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // rows in the order of the issue that asked for them.
@@ -20,6 +22,7 @@ func rows() []row {
 		{"export", "a stored image to a raw file", rowExport},
 		{"blob", "a page blob, sent and read by the same client", rowBlob},
 		{"create", "a VM disk from an image version", rowCreate},
+		{"boot", "a guest on an image that is not copied", rowBoot},
 		{"reads", "cold reads by NBD", rowReads},
 		{"replicate", "a second image to a region that has the first", rowReplicate},
 		{"collect", "garbage collected while the API serves", rowCollect},
@@ -45,21 +48,23 @@ func run(ctx context.Context, args []string) error {
 		return work(ctx, args[1:])
 	}
 	var b bench
-	var names, out, size, results string
+	var names, out, results string
 	f := flag.NewFlagSet("peers", flag.ContinueOnError)
 	f.StringVar(&names, "row", "", "rows to run, by comma; empty: all")
 	f.IntVar(&b.rounds, "rounds", 5, "rounds of each comparison; the medians of fewer than five say little")
-	f.StringVar(&size, "size", "", "use disks of so much data only, as 128M; empty: all of it")
+	f.StringVar(&b.smaller, "size", "", "use disks of so much data only, as 128M; empty: all of it")
 	f.StringVar(&b.data, "data", "", "folder of scripts/bench-data")
 	f.StringVar(&b.azurite, "azurite", "", "folder of scripts/bench-peers")
 	f.StringVar(&b.vitrine, "vitrine", "build/vitrine", "the program")
+	f.StringVar(&b.guest, "guest", "build/guest/tiny.qcow2", "the tiny guest")
+	f.StringVar(&b.program, "program", "", "what the programs were built of: a commit, and a mark when the tree was changed")
 	f.StringVar(&out, "out", "build/bench", "folder for what came out of each row, and for RESULTS.md made of that")
 	f.StringVar(&results, "results", "", "where RESULTS.md is put too, when every row is in it")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	var err error
-	if b.size, err = parseSize(size); err != nil {
+	if b.size, err = parseSize(b.smaller); err != nil {
 		return err
 	}
 	if b.self, err = os.Executable(); err != nil {
@@ -83,12 +88,16 @@ func (b *bench) runRows(ctx context.Context, names, out string) error {
 	}
 	all := len(wanted) == 0
 	var errs []error
+	for n := range wanted {
+		if !slices.ContainsFunc(rows(), func(r row) bool { return r.name == n }) {
+			errs = append(errs, fmt.Errorf("there is no row %s", n))
+		}
+	}
 	for _, r := range rows() {
 		if !all && !wanted[r.name] {
 			continue
 		}
-		delete(wanted, r.name)
-		b.lines, b.growths = nil, nil
+		b.lines, b.growths, b.begun, b.calm = nil, nil, time.Now(), load()
 		if err := b.runRow(ctx, r); err != nil {
 			errs = append(errs, fmt.Errorf("row %s: %w", r.name, err))
 			if ctx.Err() != nil {
@@ -96,10 +105,7 @@ func (b *bench) runRows(ctx context.Context, names, out string) error {
 			}
 			continue
 		}
-		errs = append(errs, b.missing(r.name), keep(out, r.name, b.lines, b.growths))
-	}
-	for n := range wanted {
-		errs = append(errs, fmt.Errorf("there is no row %s", n))
+		errs = append(errs, b.missing(r.name), keep(out, r.name, b.result()))
 	}
 	return errors.Join(errs...)
 }

@@ -49,6 +49,17 @@ func (o *ours) publish(ctx context.Context, raw, image string, patch int) (strin
 	return id, o.arm.Do(ctx, http.MethodDelete, disk, versionDisk, nil, nil)
 }
 
+// copied makes another version of an image, from its first one.
+func (o *ours) copied(ctx context.Context, version, image string, patch int) error {
+	id := fmt.Sprintf("%s/images/%s/versions/1.0.%d", o.compute("galleries/g"), image, patch)
+	properties := map[string]any{"publishingProfile": map[string]any{"targetRegions": []any{map[string]any{"name": home}}},
+		"storageProfile": map[string]any{"source": map[string]any{"id": version}}}
+	if _, err := o.arm.Begin(ctx, http.MethodPut, id, versionGallery, map[string]any{"location": home, "properties": properties}); err != nil {
+		return fmt.Errorf("%s: %w", id, err)
+	}
+	return o.succeeded(ctx, id, versionGallery)
+}
+
 // sent is a disk with a raw disk's content, by a signed URL. Only what is data is read and sent.
 func (o *ours) sent(ctx context.Context, raw, name string) (string, error) {
 	f, err := os.Open(raw)

@@ -16,40 +16,56 @@ const (
 
 // rowReads reads a disk by NBD from a server that was just started, with nothing of it in the page cache.
 func rowReads(ctx context.Context, b *bench) error {
-	disk, note, err := b.cutDisk(ctx, "a", b.size)
-	if err != nil {
-		return err
-	}
-	dir, err := b.scratch("nbd")
-	if err != nil {
-		return err
-	}
-	servers, err := b.nbdServers(ctx, dir, disk)
-	if err != nil {
-		return err
-	}
-	small, large, err := readPlans(disk)
-	if err != nil {
-		return err
-	}
-	for _, plan := range []struct {
-		what, unit string
-		offsets    []int64
-		size       int
-		scale      float64
-	}{{"random 4 KiB reads, cold", "/s", small, 4096, 1}, {"streaming 1 MiB reads, cold", "MiB/s", large, 1 << 20, 1}} {
-		var cs []contender
-		for _, s := range servers {
-			cs = append(cs, contender{name: s.name, missing: s.missing, run: func(int) (sample, error) { return s.cold(ctx, plan.offsets, plan.size) }})
-		}
-		got, err := b.turns(b.rounds, cs)
+	random := b.growth("2,000 random 4 KiB reads, cold, wall", "s", mibOfData)
+	stream := b.growth("streaming 1 MiB reads, cold, wall", "s", "MiB that are read")
+	for _, part := range parts() {
+		disk, note, err := b.partOf(ctx, "a", part)
 		if err != nil {
 			return err
 		}
-		b.compare(line{What: plan.what, Unit: plan.unit, More: true, Target: 1, Data: note}, cs, got, valueOf)
-		b.compare(line{What: plan.what + ", server's CPU time", Unit: "s", Data: note}, cs, got, cpuOf)
+		data, err := dataOf(disk)
+		if err != nil {
+			return err
+		}
+		servers, err := b.nbdServers(ctx, disk)
+		if err != nil {
+			return err
+		}
+		small, large, err := readPlans(disk)
+		if err != nil {
+			return err
+		}
+		for _, plan := range []struct {
+			what, unit string
+			offsets    []int64
+			size       int
+			grow       *growth
+			by         float64
+		}{{"random 4 KiB reads, cold", "/s", small, 4096, random, data}, {"streaming 1 MiB reads, cold", "MiB/s", large, 1 << 20, stream, float64(len(large))}} {
+			if len(plan.offsets) == 0 {
+				continue // so small a disk has no whole MiB of data
+			}
+			cs := coldReaders(ctx, servers, plan.offsets, plan.size)
+			got, err := b.turns(b.roundsOf(part), cs)
+			if err != nil {
+				return err
+			}
+			plan.grow.add(plan.by, cs, got, wallOf)
+			if part == 1 {
+				b.compare(line{What: plan.what, Unit: plan.unit, More: true, Target: 1, Data: note}, cs, got, valueOf)
+				b.compare(line{What: plan.what + ", server's CPU time", Unit: "s", Data: note}, cs, got, cpuOf)
+			}
+		}
+		b.forget(disk)
 	}
 	return nil
+}
+
+func coldReaders(ctx context.Context, servers []nbdServer, offsets []int64, size int) (cs []contender) {
+	for _, s := range servers {
+		cs = append(cs, contender{name: s.name, missing: s.missing, run: func(int) (sample, error) { return s.cold(ctx, offsets, size) }})
+	}
+	return cs
 }
 
 // nbdServer shows the disk on a socket.
@@ -61,7 +77,11 @@ type nbdServer struct {
 	files   string // what it reads, to be forgotten by the page cache
 }
 
-func (b *bench) nbdServers(ctx context.Context, dir, disk string) ([]nbdServer, error) {
+func (b *bench) nbdServers(ctx context.Context, disk string) ([]nbdServer, error) {
+	dir, err := b.scratch("nbd")
+	if err != nil {
+		return nil, err
+	}
 	store := filepath.Join(dir, "store")
 	_, ref, err := b.packed(ctx, store, disk)
 	if err != nil {

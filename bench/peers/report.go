@@ -2,10 +2,8 @@ package main
 
 import (
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"os/exec"
@@ -13,7 +11,6 @@ import (
 	"runtime"
 	"sort"
 	"strings"
-	"time"
 )
 
 // findings are what profiles of missed targets have shown; written by hand.
@@ -21,86 +18,45 @@ import (
 //go:embed findings.md
 var findings string
 
-// result is what a row left, kept as a file so that rows can be measured one by one.
-type result struct {
-	At      string
-	Lines   []line
-	Growths []growth
-}
-
-func keep(dir, name string, lines []line, growths []growth) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	raw, err := json.MarshalIndent(result{time.Now().UTC().Format("2006-01-02 15:04"), lines, growths}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, name+".json"), append(raw, '\n'), 0o644)
-}
-
 // report writes RESULTS.md of what is kept, and prints it.
 func report(dir, results string) error {
-	var text strings.Builder
-	whole := true
-	text.WriteString("# Ours beside the peers\n\nMade by `make bench`; not edited by hand.\n\n")
-	text.WriteString(machine())
-	text.WriteString("\n| row | work | ours | peers | ratio | target | verdict | rounds, data | load |\n| --- | --- | ---: | --- | ---: | ---: | --- | --- | ---: |\n")
-	var growths []growth
-	for _, r := range rows() {
-		raw, err := os.ReadFile(filepath.Join(dir, r.name+".json"))
-		if errors.Is(err, fs.ErrNotExist) {
-			fmt.Fprintf(&text, "| %s | %s | | | | | not measured | | |\n", r.name, r.about)
-			whole = false
-			continue
-		}
-		var kept result
-		if err == nil {
-			err = json.Unmarshal(raw, &kept)
-		}
-		if err != nil {
-			return err
-		}
-		for _, l := range kept.Lines {
-			text.WriteString(l.markdown())
-		}
-		growths = append(growths, kept.Growths...)
-	}
-	text.WriteString("\nThe ratio is ours to the best peer's; a target of ≤ 0.5 asks for half its cost, one of ≥ 4 for four times its speed. Figures are medians. CPU time is that of\nall processes of a program; the load is the machine's one-minute average when the line was done: with much of it, believe CPU time rather than wall.\n")
-	if len(growths) > 0 {
-		text.WriteString("\n## How cost grows\n\nThe slope is the power of the size by which the cost grows: 1 is in proportion.\n")
-		for _, g := range growths {
-			text.WriteString(g.markdown())
-		}
-	}
-	boots, err := bootRows(filepath.Join(filepath.Dir(results), "boot", "RESULTS.md"))
+	kept, err := readResults(dir)
 	if err != nil {
 		return err
 	}
-	text.WriteString(boots + "\n" + findings)
-	fmt.Print(text.String())
-	err = os.WriteFile(filepath.Join(dir, "RESULTS.md"), []byte(text.String()), 0o644)
-	if whole && results != "" {
-		err = errors.Join(err, os.WriteFile(results, []byte(text.String()), 0o644))
+	text := page(kept)
+	fmt.Print(text)
+	err = os.WriteFile(filepath.Join(dir, "RESULTS.md"), []byte(text), 0o644)
+	if len(kept) == len(rows()) && results != "" {
+		err = errors.Join(err, os.WriteFile(results, []byte(text), 0o644))
 	}
 	return err
 }
 
-// bootRows is the table of booted guests in the results of bench/boot, which boots them for hours and is run apart.
-func bootRows(path string) (string, error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+// page is RESULTS.md.
+func page(kept map[string]result) string {
+	var text strings.Builder
+	text.WriteString("# Ours beside the peers\n\nMade by `make bench`; not edited by hand. [What the rows are](README.md).\n\n")
+	text.WriteString(machines(kept) + doubts(kept))
+	text.WriteString("\n| row | work | ours | peers | ratio | target | verdict | rounds, data | load |\n| --- | --- | ---: | --- | ---: | ---: | --- | --- | ---: |\n")
+	for _, r := range rows() {
+		of, ok := kept[r.name]
+		if !ok {
+			fmt.Fprintf(&text, "| %s | %s | | | | | not measured | | |\n", r.name, r.about)
+		}
+		for _, l := range of.Lines {
+			l.Row += of.label()
+			text.WriteString(l.markdown())
+		}
 	}
-	_, section, found := strings.Cut(string(raw), "\n## Boot ")
-	if err == nil && !found {
-		err = fmt.Errorf("%s has no table of boots", path)
+	text.WriteString("\nThe ratio is ours to the best peer's; a target of ≤ 0.5 asks for half its cost, one of ≥ 4 for four times its speed. Figures are medians. CPU time is that of\nall processes of a program; the load is the machine's one-minute average when the line was done: with much of it, believe CPU time rather than wall.\n")
+	text.WriteString("\n## How cost grows\n\nThe slope is the power of the size by which the cost grows: 1 is in proportion, 0 is a cost that does not grow. Three rounds, unless the largest size is\nthe row's own.\n")
+	for _, r := range rows() {
+		for _, g := range kept[r.name].Growths {
+			text.WriteString(g.markdown(kept[r.name].label()))
+		}
 	}
-	if err != nil {
-		return "", err
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
-	return "\n## Boot " + section + "\nOf [bench/boot](boot/RESULTS.md), run apart. Targets: a cold base ≤ 1.5 of a raw file, a whole one ≤ 1.15.\n", nil
+	return text.String() + runs(kept) + "\n" + findings
 }
 
 func (l line) verdict() string {
@@ -156,9 +112,9 @@ func (l line) markdown() string {
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %d, %s | %s |\n", l.Row, l.What, figure(l.Ours, l.Unit), strings.Join(peers, ", "), ratio, target, verdict, l.Rounds, l.Data, l.Load)
 }
 
-func (g growth) markdown() string {
+func (g *growth) markdown(label string) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "\n%s, by %s:\n\n| |", g.What, g.Of)
+	fmt.Fprintf(&text, "\n%s, by %s%s:\n\n| |", g.What, g.Of, label)
 	for _, s := range g.Sizes {
 		fmt.Fprintf(&text, " %s |", figure(s, ""))
 	}
@@ -167,7 +123,7 @@ func (g growth) markdown() string {
 	for n := range g.Costs {
 		names = append(names, n)
 	}
-	sort.Slice(names, func(i, j int) bool { return names[j] != "vitrine" && (names[i] == "vitrine" || names[i] < names[j]) })
+	sort.Slice(names, func(i, j int) bool { return !isOurs(names[j]) && (isOurs(names[i]) || names[i] < names[j]) })
 	for _, n := range names {
 		fmt.Fprintf(&text, "| %s |", n)
 		for _, c := range g.Costs[n] {
@@ -177,6 +133,8 @@ func (g growth) markdown() string {
 	}
 	return text.String()
 }
+
+func isOurs(contender string) bool { return strings.HasPrefix(contender, "vitrine") }
 
 // figure writes a number with three digits that count.
 func figure(v float64, unit string) string {
@@ -190,16 +148,14 @@ func figure(v float64, unit string) string {
 	return text
 }
 
-// machine describes where it ran.
+// machine describes where it runs.
 func machine() string {
-	cpu := field("/proc/cpuinfo", "model name")
-	mem := field("/proc/meminfo", "MemTotal")
-	lines := []string{
-		fmt.Sprintf("* machine: %d × %s, memory %s, %s, %s", runtime.NumCPU(), cpu, mem, output("uname", "-sr"), field("/etc/os-release", "PRETTY_NAME")),
-		"* programs: " + strings.Join([]string{runtime.Version(), output("restic", "version"), "casync " + output("casync", "--version"), output("qemu-img", "--version"), "node " + output("node", "--version")}, "; "),
-		"* date: " + time.Now().UTC().Format("2006-01-02"),
-	}
-	return strings.Join(lines, "\n") + "\n"
+	return fmt.Sprintf("%d × %s, memory %s, %s, %s", runtime.NumCPU(), field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal"), output("uname", "-sr"), field("/etc/os-release", "PRETTY_NAME"))
+}
+
+// programs are the peers, and the Go of ours.
+func programs() string {
+	return strings.Join([]string{runtime.Version(), output("restic", "version"), "casync " + output("casync", "--version"), output("qemu-img", "--version"), "node " + output("node", "--version")}, "; ")
 }
 
 func output(name string, args ...string) string {

@@ -62,3 +62,10 @@ func slope(sizes, costs []float64) float64 {
 
 // since is the time from begin on, in seconds.
 func since(begin time.Time) float64 { return time.Since(begin).Seconds() }
+
+// timed is how long f took, in seconds.
+func timed(f func() error) (float64, error) {
+	begin := time.Now()
+	err := f()
+	return since(begin), err
+}

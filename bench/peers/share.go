@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/uuid"
+
 	"vitrine/internal/arm"
 	"vitrine/internal/client"
 )
@@ -37,24 +39,59 @@ func rowShare(ctx context.Context, b *bench) error {
 	if err := s.prepare(ctx, one, two); err != nil {
 		return err
 	}
+	cs, got, err := s.rounds(ctx, b.rounds)
+	if err != nil {
+		return err
+	}
+	for _, c := range cs {
+		b.compare(line{What: c.name + ", until another tenant's request at another server sees it", Unit: "s", Target: 1, Alone: true, Data: "PostgreSQL, two servers"}, []contender{c}, got, wallOf)
+	}
+	g := b.growth("share and revoke, until seen", "s", "subscriptions that the gallery is shared with already")
+	have := 0
+	for _, n := range []int{60, 240, 960} {
+		if err := s.fill(ctx, one, n-have); err != nil {
+			return err
+		}
+		have = n
+		cs, got, err := s.rounds(ctx, min(3, b.rounds))
+		if err != nil {
+			return err
+		}
+		g.add(float64(n), cs, got, wallOf)
+	}
+	return nil
+}
+
+// fill shares the gallery with subscriptions of nobody.
+func (s *sharing) fill(ctx context.Context, o *ours, n int) error {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = uuid.NewString()
+	}
+	body := map[string]any{"operationType": "Add", "groups": []any{map[string]any{"type": "Subscriptions", "ids": ids}}}
+	if err := s.here.Do(ctx, http.MethodPost, s.gallery+"/share", s.versionSharing, body, nil); err != nil {
+		return err
+	}
+	return o.succeeded(ctx, s.gallery, s.versionSharing)
+}
+
+// rounds share and revoke.
+func (s *sharing) rounds(ctx context.Context, n int) ([]contender, map[string][]sample, error) {
 	cs := []contender{
 		{name: "share", run: func(int) (sample, error) { return s.until(ctx, "Add", true) }},
 		{name: "revoke", run: func(int) (sample, error) { return s.until(ctx, "Remove", false) }},
 	}
 	got := map[string][]sample{}
-	for range b.rounds { // in this order, not in turns
+	for range n { // in this order, not in turns
 		for _, c := range cs {
 			v, err := c.run(0)
 			if err != nil {
-				return err
+				return nil, nil, err
 			}
 			got[c.name] = append(got[c.name], v)
 		}
 	}
-	for _, c := range cs {
-		b.compare(line{What: c.name + ", until another tenant's request at another server sees it", Unit: "s", Target: 1, Alone: true, Data: "PostgreSQL, two servers"}, []contender{c}, got, wallOf)
-	}
-	return nil
+	return cs, got, nil
 }
 
 // sharing is a gallery of one tenant and a consumer of another one.

@@ -103,18 +103,13 @@ func (b *bench) importing(ctx context.Context, disk string) []contender {
 
 // rowImport stores the first image.
 func rowImport(ctx context.Context, b *bench) error {
-	disk, note, err := b.cutDisk(ctx, "a", b.size)
+	m, err := b.grow(ctx, "import", func(ctx context.Context, disk string) ([]contender, error) { return b.importing(ctx, disk), nil })
 	if err != nil {
 		return err
 	}
-	cs := b.importing(ctx, disk)
-	got, err := b.turns(b.rounds, cs)
-	if err != nil {
-		return err
-	}
-	b.compare(line{What: "import raw, CPU time", Unit: "s", Target: 0.5, Data: note}, cs, got, cpuOf)
-	b.compare(line{What: "import raw, wall", Unit: "s", Data: note}, cs, got, wallOf)
-	return b.grow(ctx, "import", func(ctx context.Context, disk string) ([]contender, error) { return b.importing(ctx, disk), nil })
+	b.compare(line{What: "import raw, CPU time", Unit: "s", Target: 0.5, Data: m.note}, m.cs, m.got, cpuOf)
+	b.compare(line{What: "import raw, wall", Unit: "s", Data: m.note}, m.cs, m.got, wallOf)
+	return nil
 }
 
 // rowSpace stores the second image beside the first.
@@ -165,21 +160,13 @@ func (b *bench) both(ctx context.Context, k keeper, disks ...string) (usage, err
 
 // rowExport makes the raw file of a stored image.
 func rowExport(ctx context.Context, b *bench) error {
-	disk, note, err := b.cutDisk(ctx, "a", b.size)
+	m, err := b.grow(ctx, "export", b.exporting)
 	if err != nil {
 		return err
 	}
-	cs, err := b.exporting(ctx, disk)
-	if err != nil {
-		return err
-	}
-	got, err := b.turns(b.rounds, cs)
-	if err != nil {
-		return err
-	}
-	b.compare(line{What: "export to raw, wall", Unit: "s", Target: 1.0, Data: note}, cs, got, wallOf)
-	b.compare(line{What: "export to raw, CPU time", Unit: "s", Data: note}, cs, got, cpuOf)
-	return b.grow(ctx, "export", b.exporting)
+	b.compare(line{What: "export to raw, wall", Unit: "s", Target: 1.0, Data: m.note}, m.cs, m.got, wallOf)
+	b.compare(line{What: "export to raw, CPU time", Unit: "s", Data: m.note}, m.cs, m.got, cpuOf)
+	return nil
 }
 
 // exporting puts the disk into everything that it is then taken out of.
