@@ -142,8 +142,10 @@ func (s *Server) begin(ready string) {
 	}
 	s.kill = func() {
 		s.stop = func() {}
-		_ = serve.Process.Kill() // it may have ended
-		_ = <-ended              // killed, as was asked
+		_ = serve.Process.Kill() // what it says, its end says
+		if err := <-ended; err == nil {
+			s.t.Error("the server had ended by itself")
+		}
 	}
 	s.await(ready, ended)
 	var err error
