@@ -15,6 +15,7 @@ import (
 	"vitrine/internal/image/keyring"
 	"vitrine/internal/image/scrub"
 	"vitrine/internal/image/usage"
+	"vitrine/internal/operator"
 	"vitrine/internal/provider/disk"
 	"vitrine/internal/quota"
 	"vitrine/internal/store"
@@ -105,6 +106,36 @@ func (s stored) Scrub(ctx context.Context, in client.ScrubRequest) (client.Scrub
 		out.Damage = append(out.Damage, client.LostBytes{Object: d.Object, Region: d.Region, Offset: d.Offset, Holders: d.Holders, Fault: d.Fault})
 	}
 	return out, err
+}
+
+// Metrics implements operator.Images: how scrubs fare.
+func (s stored) Metrics(ctx context.Context) ([]operator.Metric, error) {
+	last, _, err := s.a.rooms.scrubber.Status(ctx)
+	t, running, ended := s.a.rooms.scrubber.Totals(), 0.0, 0.0
+	switch {
+	case !last.Ended.IsZero():
+		ended = float64(last.Ended.Unix())
+	case !last.Started.IsZero():
+		running = 1
+	}
+	counter := func(name, help string, n float64) operator.Metric {
+		return operator.Metric{Name: "vitrine_scrub_" + name + "_total", Help: help, Counter: true, Value: n}
+	}
+	return []operator.Metric{
+		{Name: "vitrine_scrub_running", Help: "1 while stored image bytes are being verified.", Value: running},
+		{Name: "vitrine_scrub_last_end_seconds", Help: "When the last whole scrub ended, in Unix time; 0 while one runs or before the first.", Value: ended},
+		{Name: "vitrine_scrub_damaged", Help: "Places in disks that the scrub under way, or else the last one, found lost.", Value: float64(last.Damaged)},
+		{Name: "vitrine_scrub_rate_limit_bytes", Help: "Bytes a second that a scrub reads at most; 0: no limit.", Value: float64(max(s.a.cfg.ScrubRate, 0)) * (1 << 20)},
+		counter("begun", "Scrubs begun.", float64(t.Begun)),
+		counter("ended", "Scrubs that ran to their end.", float64(t.Ended)),
+		counter("seconds", "How long those took together.", t.Took.Seconds()),
+		counter("manifests", "Manifests verified.", float64(t.Manifests)),
+		counter("chunks", "Chunks verified.", float64(t.Chunks)),
+		counter("read_bytes", "Stored bytes read.", float64(t.Bytes)),
+		counter("mended", "Objects replaced by another region's sound copy.", float64(t.Mended)),
+		counter("resealed", "Objects encrypted with the present key that were not.", float64(t.Resealed)),
+		counter("damage_found", "Places in disks found lost, each time they were.", float64(t.Damaged)),
+	}, err
 }
 
 func (s stored) Keys(ctx context.Context, tenant string) ([]client.TenantKey, error) {

@@ -113,6 +113,18 @@ func TestStoredBytes(t *testing.T) {
 	if again, err := s.Scrub(t.Context(), client.ScrubRequest{Reseal: true}); err != nil || again.Resealed != r.Manifests+r.Chunks {
 		t.Errorf("%+v, %v", again, err)
 	}
+	metrics, err := s.Metrics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]float64{}
+	for _, m := range metrics {
+		seen[m.Name] = m.Value
+	}
+	if seen["vitrine_scrub_ended_total"] != 2 || seen["vitrine_scrub_chunks_total"] != float64(2*r.Chunks) || seen["vitrine_scrub_resealed_total"] != float64(r.Manifests+r.Chunks) ||
+		seen["vitrine_scrub_last_end_seconds"] == 0 || seen["vitrine_scrub_running"] != 0 {
+		t.Errorf("%v", seen)
+	}
 	if p, err := s.Plan(t.Context(), time.Hour); err != nil || p.Objects != 0 || p.Kept == 0 {
 		t.Errorf("%+v, %v", p, err)
 	}

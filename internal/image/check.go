@@ -49,7 +49,7 @@ func (r *Reader) Check(ctx context.Context, e chunk.Entry, reseal bool) (Checked
 	}
 	object := chunk.Object(r.m.Domain, e.ID)
 	c.Resealed, err = r.store.reseal(ctx, r.bucket, r.m.Domain, object, frame, func() ([]byte, error) {
-		return r.decode(ctx, e, nil, bytes.Clone(frame))
+		return r.prove(ctx, e, nil, bytes.Clone(frame))
 	})
 	return c, err
 }

@@ -102,7 +102,7 @@ func (r *Reader) mend(ctx context.Context, e chunk.Entry, dst []byte, fault *Cor
 		if err != nil {
 			continue // that one is no help
 		}
-		plain, err := r.decode(ctx, e, dst, bytes.Clone(frame))
+		plain, err := r.prove(ctx, e, dst, bytes.Clone(frame))
 		if err != nil {
 			continue
 		}

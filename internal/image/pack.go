@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 const (
 	segment    = 4 << 20   // what one worker gets at a time; memory in use is about Workers+2 of them
 	batchBytes = 256 << 20 // stored bytes between two waits for the disk
+	copyBytes  = 32 << 20  // the same of a replication, which should not have to fetch much again after a crash
 	packTries  = 5         // runs of one Pack, each repeated because a collection deleted something meanwhile
 )
 
@@ -110,6 +112,7 @@ type packer struct {
 	batching sync.RWMutex // held for reading while a put uses batch
 	batch    blob.Batch
 	batched  int64 // stored bytes in batch; guarded by mu
+	most     int64 // of them; 0: batchBytes
 
 	mu      sync.Mutex
 	seen    map[digest.Digest]struct{} // chunks that this run has taken care of
@@ -210,7 +213,7 @@ func (p *packer) put(ctx context.Context, key string, frame []byte) error {
 	}
 	p.mu.Lock()
 	p.batched += int64(len(frame))
-	full := p.batched >= batchBytes
+	full := p.batched >= cmp.Or(p.most, batchBytes)
 	if full {
 		p.batched = 0
 	}

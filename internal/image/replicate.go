@@ -27,7 +27,7 @@ func (s *Store) Replicate(ctx context.Context, ref Ref, from, to string, progres
 	}
 	_, err = s.write(ctx, place{to, ref.Domain}, b, func(ctx context.Context, _ *chunk.Key) (*chunk.Manifest, error) {
 		c := copier{Store: s, src: src, progress: progress}
-		c.dst.codec, c.dst.bucket, c.dst.domain = s.codec, b, ref.Domain
+		c.dst.codec, c.dst.bucket, c.dst.domain, c.dst.most = s.codec, b, ref.Domain, copyBytes
 		if err := c.run(ctx); err != nil {
 			return nil, fmt.Errorf("replicate %s to %s: %w", ref, to, err)
 		}
@@ -103,7 +103,7 @@ func (r *Reader) sound(ctx context.Context, e chunk.Entry) (frame []byte, mended
 	object := chunk.Object(r.m.Domain, e.ID)
 	frame, err = r.bucket.Get(ctx, object)
 	if err == nil {
-		_, err = r.decode(ctx, e, nil, bytes.Clone(frame))
+		_, err = r.prove(ctx, e, nil, bytes.Clone(frame))
 	}
 	if err == nil || !damage(err) {
 		return frame, false, err

@@ -364,6 +364,31 @@ func (k *keeper) Shred(_ context.Context, tenant string, force bool) (client.Shr
 	return client.ShreddedTenant{TenantID: tenant}, nil
 }
 
+func (k *keeper) Metrics(context.Context) ([]operator.Metric, error) {
+	return []operator.Metric{{Name: "a_total", Help: "Counted.", Counter: true, Value: 12345678901}, {Name: "b", Help: "Now.", Value: 0.5}}, nil
+}
+
+// Monitoring reads numbers in Prometheus' form, through the socket.
+func TestMetrics(t *testing.T) {
+	w := newWorld(t)
+	w.refused(501, "NotImplemented", "/v1/metrics", nil)
+	w = newWorld(t, func(c *operator.Config) { c.Images = &keeper{} })
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", w.socket)
+	}
+	h := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	resp, err := h.Get("http://operator/v1/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	const want = "# HELP a_total Counted.\n# TYPE a_total counter\na_total 12345678901\n# HELP b Now.\n# TYPE b gauge\nb 0.5\n"
+	if err != nil || string(raw) != want || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Errorf("%v\n%s", err, raw)
+	}
+}
+
 func TestTenantsOfImages(t *testing.T) {
 	k := &keeper{}
 	w := newWorld(t, func(c *operator.Config) { c.Images = k })

@@ -9,6 +9,8 @@ import (
 
 	"vitrine/internal/arm"
 	"vitrine/internal/client"
+	"vitrine/internal/control"
+	"vitrine/internal/web"
 )
 
 // Images is what the operator may do to stored image bytes. Tenants are given by ID; empty: all.
@@ -16,6 +18,7 @@ type Images interface {
 	Plan(ctx context.Context, grace time.Duration) (client.CollectPlan, error)
 	Usage(ctx context.Context, tenant string) (client.ImageBytes, error)
 	Scrub(ctx context.Context, in client.ScrubRequest) (client.Scrubbed, error)
+	Metrics(ctx context.Context) ([]Metric, error)
 	Keys(ctx context.Context, tenant string) ([]client.TenantKey, error)
 	Rotate(ctx context.Context, tenant string) ([]client.TenantKey, error)
 	Rewrap(ctx context.Context) (client.Rewrapped, error)
@@ -34,6 +37,7 @@ func (d *door) images(mux *http.ServeMux) {
 	mux.Handle("POST /v1/images/scrub", act(d, "image scrub", func(ctx context.Context, in client.ScrubRequest) (any, error) {
 		return given(d, func() (any, error) { return d.Images.Scrub(ctx, in) })
 	}))
+	mux.Handle("GET /v1/metrics", web.Handler(control.Hide, d.metrics))
 	mux.Handle("POST /v1/keys", ofTenant(d, func(ctx context.Context, tenant string) (any, error) { return d.Images.Keys(ctx, tenant) }))
 	mux.Handle("POST /v1/keys/rotate", act(d, "key rotate", func(ctx context.Context, in client.TenantQuery) (any, error) {
 		return given(d, func() (any, error) {

@@ -30,9 +30,9 @@ type world struct {
 	n      int
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, args ...string) *world {
 	t.Helper()
-	w := &world{t: t, server: harness.Start(t, harness.Config{}), dir: t.TempDir()}
+	w := &world{t: t, server: harness.Start(t, harness.Config{Args: args}), dir: t.TempDir()}
 	w.server.Vitrine(t, &w.tenant, "tenant", "create", "contoso")
 	return w
 }

@@ -84,6 +84,7 @@ type Server struct {
 	where     client.Server
 	launch    func() *exec.Cmd
 	stop      func() // ends it and waits
+	kill      func() // at once, and waits
 }
 
 // Config is how a server is started.
@@ -139,6 +140,11 @@ func (s *Server) begin(ready string) {
 			}
 		}
 	}
+	s.kill = func() {
+		s.stop = func() {}
+		_ = serve.Process.Kill() // it may have ended
+		_ = <-ended              // killed, as was asked
+	}
 	s.await(ready, ended)
 	var err error
 	if s.where, err = client.ReadServer(s.data); err != nil {
@@ -149,8 +155,21 @@ func (s *Server) begin(ready string) {
 // Restart ends the server and starts it again on the same data.
 func (s *Server) Restart() {
 	s.t.Helper()
-	ready := filepath.Join(s.dir, "ready")
 	s.stop()
+	s.again()
+}
+
+// Kill ends the server with SIGKILL; between may look at what it left, then it is started again on the same data.
+func (s *Server) Kill(between func()) {
+	s.t.Helper()
+	s.kill()
+	between()
+	s.again()
+}
+
+func (s *Server) again() {
+	s.t.Helper()
+	ready := filepath.Join(s.dir, "ready")
 	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -31,7 +32,7 @@ type Codec struct {
 const Slack = 16
 
 // maxFrame is what the largest frame of a chunk has, and room.
-const maxFrame = Max + 64
+const maxFrame = Max + 96
 
 // Memory gives room for one frame, or for one chunk and Slack; its length is 0. Whoever does not need it any more gives it to Free.
 func (c *Codec) Memory() *[]byte {
@@ -48,10 +49,10 @@ func (c *Codec) Free(m *[]byte) { c.spare.Put(m) }
 // NewCodec makes one that so many goroutines can use at a time. Close it.
 func NewCodec(workers int) (*Codec, error) {
 	enc, err1 := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(workers),
-		zstd.WithEncoderCRC(false),              // the digest says more
+		zstd.WithEncoderCRC(true),               // for readers that do not compute the id: see Codec.Chunk
 		zstd.WithAllLitEntropyCompression(true), // machine code has few matches, but letters that are more frequent than others
 		zstd.WithWindowSize(Max))
-	small, err2 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderMaxMemory(Max))
+	small, err2 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderMaxMemory(Max), zstd.IgnoreChecksum(false))
 	large, err3 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxManifest))
 	return &Codec{enc: enc, small: small, large: large}, errors.Join(err1, err2, err3)
 }
@@ -63,48 +64,55 @@ func (c *Codec) Close() error {
 	return c.enc.Close()
 }
 
-// Encode writes the frame of plain into dst[:0]; with a key it is encrypted, for object and no other name.
+// Encode writes the frame of plain into dst[:0]; with a key it is encrypted, for object and no other name. Inside a sealed one is always a
+// zstd frame, which has a checksum, also where that saves nothing: some 20 bytes.
 func (c *Codec) Encode(dst, plain []byte, object string, key *Key) []byte {
-	if key == nil {
-		return c.compress(dst[:0], plain)
+	if key != nil {
+		var head [sealedLen]byte
+		return key.seal(c.enc.EncodeAll(plain, append(append(dst[:0], head[:]...), frameZstd)), object)
 	}
-	var head [sealedLen]byte
-	return key.seal(c.compress(append(dst[:0], head[:]...), plain), object)
-}
-
-// compress appends a frame that is not encrypted.
-func (c *Codec) compress(dst, plain []byte) []byte {
-	at := len(dst)
-	dst = c.enc.EncodeAll(plain, append(dst, frameZstd))
-	if len(dst)-at > len(plain) {
-		dst = append(append(dst[:at], frameStored), plain...)
+	dst = c.enc.EncodeAll(plain, append(dst[:0], frameZstd))
+	if len(dst) > len(plain) {
+		dst = append(append(dst[:0], frameStored), plain...)
 	}
 	return dst
 }
 
-// Chunk appends what is in the frame of a chunk to dst[:0]; a sealed frame is destroyed by that. The caller verifies
-// the result against the chunk's id.
-func (c *Codec) Chunk(dst, frame []byte, object string, keys Keys) ([]byte, error) {
+// Chunk appends what is in the frame of a chunk to dst[:0]; a sealed frame is destroyed by that. Whoever is to write the result anywhere
+// verifies it against the chunk's id. Whoever only reads may take it as it is if it is proven: it was sealed for that object, and is what
+// was compressed then, by its checksum.
+func (c *Codec) Chunk(dst, frame []byte, object string, keys Keys) (plain []byte, proven bool, err error) {
 	return unframe(c.small, dst, frame, object, keys)
 }
 
-// Manifest is Chunk for the frame of a manifest.
+// Manifest gives what is in the frame of a manifest, which is destroyed by that. The caller verifies it against the manifest's id.
 func (c *Codec) Manifest(frame []byte, object string, keys Keys) ([]byte, error) {
-	return unframe(c.large, nil, frame, object, keys)
+	plain, _, err := unframe(c.large, nil, frame, object, keys)
+	return plain, err
 }
 
-func unframe(dec *zstd.Decoder, dst, frame []byte, object string, keys Keys) ([]byte, error) {
-	if id := SealedWith(frame); id != "" {
+func unframe(dec *zstd.Decoder, dst, frame []byte, object string, keys Keys) (plain []byte, proven bool, err error) {
+	id := SealedWith(frame)
+	if id != "" {
 		key, err := keys(id)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if frame, err = key.open(frame[sealedLen:sealedLen], frame, object); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return decode(dec, dst, frame)
+	proven = id != "" && checksummed(frame)
+	plain, err = decode(dec, dst, frame)
+	return plain, proven && err == nil, err
 }
+
+// checksummed says whether a frame that is not sealed is zstd with a checksum of the content (RFC 8878, 3.1.1.1.1.5), which its decoder verifies.
+func checksummed(frame []byte) bool {
+	return len(frame) > 5 && frame[0] == frameZstd && binary.LittleEndian.Uint32(frame[1:]) == zstdMagic && frame[5]&(1<<2) != 0
+}
+
+const zstdMagic = 0xFD2FB528
 
 // decode appends to dst[:0] what is in a frame that is not encrypted, or not any more.
 func decode(dec *zstd.Decoder, dst, frame []byte) ([]byte, error) {

@@ -133,31 +133,69 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// A frame that was sealed once must open for ever, in its own place alone.
+// A frame that was sealed once must open for ever, in its own place alone: those without a checksum, which were written first, too.
 func TestGoldenFrame(t *testing.T) {
 	c, key, plain := newTestCodec(t), goldenKey(t), goldenDisk()[:Block]
 	object := Object(dom, key.Name(plain))
-	path := filepath.Join("testdata", "frame.v2.hex")
-	if *update {
-		if err := os.WriteFile(path, []byte(hex.EncodeToString(c.Encode(nil, plain, object, key))), 0o644); err != nil {
+	keys := func(string) (*Key, error) { return key, nil }
+	for name, sum := range map[string]bool{"frame.v2.hex": false, "frame.v2-checksum.hex": true} {
+		path := filepath.Join("testdata", name)
+		if *update && sum {
+			if err := os.WriteFile(path, []byte(hex.EncodeToString(c.Encode(nil, plain, object, key))), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
 			t.Fatal(err)
 		}
+		frame, err := hex.DecodeString(string(bytes.TrimSpace(text)))
+		if err != nil || SealedWith(frame) != key.ID() || key.ID() != "1d3da37b141ccf47" {
+			t.Fatalf("%s: %v, sealed with %s, the key is %s", name, err, SealedWith(frame), key.ID())
+		}
+		if _, _, err := c.Chunk(nil, bytes.Clone(frame), Object(dom+"2", key.Name(plain)), keys); err == nil {
+			t.Errorf("%s opens under another name", name)
+		}
+		back, proven, err := c.Chunk(nil, frame, object, keys)
+		if err != nil || !bytes.Equal(back, plain) || proven != sum {
+			t.Errorf("%s: proven %v, %v", name, proven, err)
+		}
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
+}
+
+// What is not sealed, or has no checksum, proves nothing; of what is both, the checksum counts: it stands for a fault of the decoder.
+func TestProven(t *testing.T) {
+	c, key, old := newTestCodec(t), goldenKey(t), newTestCodec(t)
+	var err error
+	if old.enc, err = zstd.NewWriter(nil, zstd.WithEncoderCRC(false)); err != nil {
 		t.Fatal(err)
 	}
-	frame, err := hex.DecodeString(string(bytes.TrimSpace(text)))
-	if err != nil || SealedWith(frame) != key.ID() || key.ID() != "1d3da37b141ccf47" {
-		t.Fatalf("%v, sealed with %s, the key is %s", err, SealedWith(frame), key.ID())
-	}
-	keys := func(string) (*Key, error) { return key, nil }
-	if _, err := c.Chunk(nil, bytes.Clone(frame), Object(dom+"2", key.Name(plain)), keys); err == nil {
-		t.Error("it opens under another name")
-	}
-	back, err := c.Chunk(nil, frame, object, keys)
-	if err != nil || !bytes.Equal(back, plain) || key.Verify(key.Name(plain), back) != nil {
-		t.Errorf("open: %v", err)
+	text, noise := bytes.Repeat([]byte("attack at dawn! "), 4096), make([]byte, Max)
+	rand.NewChaCha8([32]byte{1}).Read(noise)
+	sealed := func(inner []byte) []byte { return key.seal(append(make([]byte, sealedLen), inner...), "o") }
+	sum := c.Encode(nil, text, "o", nil)
+	other := bytes.Clone(sum)
+	other[len(other)-1] ^= 1
+	for name, x := range map[string]struct {
+		frame, plain  []byte
+		opens, proven bool
+	}{
+		"new":                            {c.Encode(nil, text, "o", key), text, true, true},
+		"new, of noise":                  {c.Encode(nil, noise, "o", key), noise, true, true},
+		"new, one byte":                  {c.Encode(nil, text[:1], "o", key), text[:1], true, true},
+		"new, not sealed":                {c.Encode(nil, text, "o", nil), text, true, false},
+		"noise, not sealed":              {c.Encode(nil, noise, "o", nil), noise, true, false},
+		"before checksums":               {old.Encode(nil, text, "o", key), text, true, false},
+		"stored inside a seal":           {sealed(append([]byte{frameStored}, noise...)), noise, true, false},
+		"the checksum of something else": {sealed(other), nil, false, false},
+	} {
+		if len(x.frame) > maxFrame {
+			t.Errorf("%s: a frame of %d bytes", name, len(x.frame))
+		}
+		plain, proven, err := c.Chunk(nil, bytes.Clone(x.frame), "o", func(string) (*Key, error) { return key, nil })
+		if (err == nil) != x.opens || proven != x.proven || x.opens && !bytes.Equal(plain, x.plain) {
+			t.Errorf("%s: proven %v, %v", name, proven, err)
+		}
 	}
 }
 
@@ -200,18 +238,17 @@ func TestSealedFrame(t *testing.T) {
 	for bit := range len(frame) * 8 {
 		bad := bytes.Clone(frame)
 		bad[bit/8] ^= 1 << (bit % 8)
-		back, err := c.Chunk(nil, bad, object, keys)
-		if err == nil && key.Verify(key.Name(plain), back) == nil {
+		if back, proven, err := c.Chunk(nil, bad, object, keys); err == nil && (proven || key.Verify(key.Name(plain), back) == nil) {
 			t.Fatalf("bit %d does not count", bit)
 		}
 	}
 	for n := range frame {
-		if _, err := c.Chunk(nil, bytes.Clone(frame[:n]), object, keys); err == nil {
+		if _, _, err := c.Chunk(nil, bytes.Clone(frame[:n]), object, keys); err == nil {
 			t.Fatalf("the first %d bytes were taken", n)
 		}
 	}
 	twice := key.seal(append(make([]byte, sealedLen), frame...), object)
-	if _, err := c.Chunk(nil, twice, object, keys); err == nil {
+	if _, _, err := c.Chunk(nil, twice, object, keys); err == nil {
 		t.Error("a frame sealed twice was taken")
 	}
 	var scratch Scratch
@@ -293,7 +330,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(c.Encode(nil, hello, "o", key))
 	f.Add([]byte{frameZstd, 0x28, 0xb5, 0x2f, 0xfd})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		plain, err := c.Chunk(nil, bytes.Clone(b), "o", func(string) (*Key, error) { return key, nil })
+		plain, _, err := c.Chunk(nil, bytes.Clone(b), "o", func(string) (*Key, error) { return key, nil })
 		if err == nil && len(plain) > max(Max, len(b)) {
 			t.Errorf("a frame of %d bytes became %d", len(b), len(plain))
 		}
@@ -327,8 +364,10 @@ func BenchmarkFrame(b *testing.B) {
 			var dst, copied []byte
 			for b.Loop() {
 				copied = append(copied[:0], frame...)
-				dst, _ = c.Chunk(dst, copied, "o", keys)
-				key.Name(dst)
+				var proven bool
+				if dst, proven, _ = c.Chunk(dst, copied, "o", keys); !proven {
+					key.Name(dst)
+				}
 			}
 		})
 	}

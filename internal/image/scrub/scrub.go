@@ -29,6 +29,7 @@ const (
 	key       = "image/scrub"
 	kind      = "image.scrub"
 	maxDamage = 1000 // that a report lists
+	showEvery = 256  // chunks
 )
 
 // Damage is bytes that are lost: no region has them whole.
@@ -68,6 +69,8 @@ type Scrubber struct {
 	busy sync.Mutex
 	mu   sync.Mutex
 	now  *Report // of the scrub under way
+
+	totals Totals
 }
 
 // New makes one.
@@ -87,6 +90,7 @@ type walk struct {
 	limit  *pace.Limiter
 	reseal bool
 	report Report
+	told   Report                  // what of it Status and Totals know
 	done   map[digest.Digest]error // chunks of one region and domain: nil when sound
 }
 
@@ -99,7 +103,9 @@ func (s *Scrubber) Run(ctx context.Context, reseal bool) (Report, error) {
 	defer s.busy.Unlock()
 	w := &walk{Scrubber: s, limit: pace.New(s.Rate), reseal: reseal, report: Report{Started: s.Now().UTC(), Damage: []Damage{}}}
 	w.show()
+	s.tally(func(t *Totals) { t.Begun++ })
 	defer func() {
+		w.show() // also what a scrub did that was cut off
 		s.mu.Lock()
 		s.now = nil
 		s.mu.Unlock()
@@ -119,6 +125,7 @@ func (s *Scrubber) Run(ctx context.Context, reseal bool) (Report, error) {
 		w.show()
 	}
 	w.report.Ended = s.Now().UTC()
+	s.tally(func(t *Totals) { t.Ended, t.Took = t.Ended+1, t.Took+w.report.Ended.Sub(w.report.Started) })
 	s.Log.Info("scrubbed", "manifests", w.report.Manifests, "chunks", w.report.Chunks, "bytes", w.report.Bytes, "mended", w.report.Mended,
 		"resealed", w.report.Resealed, "damaged", w.report.Damaged, "took", w.report.Ended.Sub(w.report.Started))
 	return w.report, s.keep(ctx, w.report)
@@ -142,6 +149,9 @@ func (w *walk) manifest(ctx context.Context, r image.Registered) error {
 			w.done[e.ID] = fault
 			w.report.Chunks++
 			w.count(c)
+			if w.report.Chunks%showEvery == 0 {
+				w.show()
+			}
 		}
 		if fault == nil {
 			continue
@@ -178,13 +188,21 @@ func (w *walk) judge(r image.Registered, offset int64, object string, err error)
 	return nil
 }
 
-// show lets Status see how far it is.
+// tally changes the totals.
+func (s *Scrubber) tally(f func(*Totals)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.totals)
+}
+
+// show lets Status and Totals see how far it is.
 func (w *walk) show() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := w.report
 	r.Damage = slices.Clone(r.Damage)
-	w.now = &r
+	w.totals.add(r, w.told)
+	w.now, w.told = &r, r
 }
 
 func (s *Scrubber) keep(ctx context.Context, r Report) error {

@@ -272,3 +272,35 @@ func TestSlow(t *testing.T) {
 		t.Errorf("a scrub that was cut off is kept as done: %v", err)
 	}
 }
+
+// Totals grow with each scrub, also by what one did that was cut off, and by damage each time it is found.
+func TestTotals(t *testing.T) {
+	w := newWorld(t, true, 0)
+	ref := w.publish(t, noise(6, 1<<20), "/v", "eastus")
+	first := w.run(t, false)
+	w.run(t, false)
+	got := w.Totals()
+	if got.Begun != 2 || got.Ended != 2 || got.Chunks != 2*int64(first.Chunks) || got.Bytes != 2*first.Bytes || got.Manifests != 2 || got.Damaged != 0 {
+		t.Errorf("%+v after two of %+v", got, first)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.Run(ctx, false); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if got := w.Totals(); got.Begun != 3 || got.Ended != 2 {
+		t.Errorf("%+v after one that was cut off", got)
+	}
+	for info, err := range w.buckets["eastus"].All(t.Context(), "chunks/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.buckets["eastus"].Replace(t.Context(), info.Key, []byte("rot")); err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	if r := w.run(t, false); r.Damaged != 1 || w.Totals().Damaged != 1 {
+		t.Errorf("%s: %+v, %+v", ref.ID, r, w.Totals())
+	}
+}

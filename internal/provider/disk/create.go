@@ -38,7 +38,7 @@ func (p *Provider) create(w *control.Write[Properties], in *writeInput) error {
 	if err != nil || props.Manifest == nil {
 		return err
 	}
-	return p.Images.Pin(w.Tx, *props.Manifest, w.New.Location, w.New.ID)
+	return p.pin(w.Tx, *props.Manifest, w.New)
 }
 
 // asSnapshot sets the members that only snapshots have. Whether it is incremental is recorded: equal chunks are stored once in
@@ -246,4 +246,13 @@ func readable(r *resource) error {
 		return refused("The disk '%s' is attached to the running virtual machine '%s'. Deallocate the virtual machine or detach the disk first.", r.Name, r.ManagedBy)
 	}
 	return nil
+}
+
+// pin keeps a new disk's content. What its source names may be gone though the source is there: its tenant's key was shredded.
+func (p *Provider) pin(tx store.Tx, ref image.Ref, d *resource) error {
+	err := p.Images.Pin(tx, ref, d.Location, d.ID)
+	if errors.Is(err, image.ErrNotFound) {
+		return refused("The bytes that the %s '%s' would be made of are not there any more; whoever runs this installation has destroyed them.", noun(d), d.Name).Because(err)
+	}
+	return err
 }

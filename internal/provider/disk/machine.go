@@ -100,7 +100,7 @@ func (p *Provider) bring(tx store.Tx, d *resource, n NewDisk) error {
 		}
 		d.Properties.Capabilities = &Capabilities{Architecture: architecture}
 	}
-	return p.Images.Pin(tx, ref, d.Location, d.ID)
+	return p.pin(tx, ref, d)
 }
 
 // Info is what a machine needs to know of a disk.

@@ -63,7 +63,8 @@ func (p *Provider) clean(ctx context.Context, q store.Query) error {
 // young is how old a file without a disk must be before it is taken for a leftover: its disk may be about to be written.
 const young = time.Hour
 
-// Sweep removes what a crash or time left behind: grants that have expired, overlays and uploads of disks that are gone.
+// Sweep removes what a crash or time left behind: grants that have expired, overlays and uploads of disks that are
+// gone, uploads that were given up.
 func (p *Provider) Sweep(ctx context.Context) error {
 	return errors.Join(p.sweepGrants(ctx), p.clean(ctx, store.Query{Kind: leftoverKind}), p.sweepFiles(ctx))
 }
@@ -106,7 +107,7 @@ func (p *Provider) sweepCopies() (err error) {
 }
 
 func (p *Provider) sweepFiles(ctx context.Context) error {
-	live := map[string]bool{}
+	live := map[string]string{} // the disk by its unique ID
 	err := p.store.View(ctx, func(tx store.Tx) error {
 		clear(live)
 		for _, typ := range []string{Type, SnapshotType} {
@@ -115,7 +116,7 @@ func (p *Provider) sweepFiles(ctx context.Context) error {
 				return err
 			}
 			for _, d := range all {
-				live[d.Properties.UniqueID] = true
+				live[d.Properties.UniqueID] = d.ID
 			}
 		}
 		return nil
@@ -125,8 +126,13 @@ func (p *Provider) sweepFiles(ctx context.Context) error {
 	}
 	uploads, err := p.Images.Uploads()
 	for _, u := range uploads {
-		if !strings.HasPrefix(u.ID, image.KeptPrefix) && !live[u.ID] && p.Now().Sub(u.Modified) > young {
+		disk, age := live[u.ID], p.Now().Sub(u.Modified)
+		switch {
+		case strings.HasPrefix(u.ID, image.KeptPrefix) || age <= young:
+		case disk == "":
 			err = errors.Join(err, p.Images.RemoveUpload(u.ID))
+		case age > abandoned:
+			err = errors.Join(err, p.abandon(ctx, disk, u.ID))
 		}
 	}
 	err = errors.Join(err, p.sweepCopies())
@@ -136,7 +142,7 @@ func (p *Provider) sweepFiles(ctx context.Context) error {
 	}
 	for _, f := range folders {
 		st, gone := f.Info()
-		if gone == nil && !live[f.Name()] && p.Now().Sub(st.ModTime()) > young {
+		if gone == nil && live[f.Name()] == "" && p.Now().Sub(st.ModTime()) > young {
 			err = errors.Join(err, os.RemoveAll(p.overlayDir(f.Name())))
 		}
 	}
