@@ -198,17 +198,17 @@ func (a *App) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var group sync.WaitGroup
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	group.Go(func() { failed <- a.edge.Serve(ctx, a.proxy) })
 	group.Go(func() { failed <- a.operate(ctx) })
+	if err := a.announce(); err != nil { // before what tends, whose first rounds would be waited for
+		failed <- err
+	}
 	group.Go(func() { a.audit.Run(ctx) })
 	group.Go(func() { a.every(ctx, time.Hour, "signing keys", a.tokens.Tend) })
 	if a.host {
 		group.Go(func() { a.every(ctx, time.Hour, "deleted directory objects", a.directory.Sweep) })
 		a.tend(ctx, &group)
-	}
-	if err := a.announce(); err != nil {
-		failed <- err
 	}
 	debug.FreeOSMemory() // what only the start needed
 	err := <-failed      // the first end: a failure, or nil since ctx ended
@@ -247,7 +247,7 @@ func (a *App) announce() error {
 		if path == "" {
 			continue
 		}
-		if err := proc.WriteState(path, a.server); err != nil {
+		if err := proc.WritePassing(path, a.server); err != nil {
 			return err
 		}
 	}

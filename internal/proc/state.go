@@ -9,12 +9,17 @@ import (
 )
 
 // WriteState replaces a JSON file as a whole, so that neither a reader nor a crash ever meets half of it.
-func WriteState(path string, v any) error {
+func WriteState(path string, v any) error { return writeJSON(path, v, Replace) }
+
+// WritePassing is WriteState for what means nothing any more once the host has stopped: it does not wait for the disk.
+func WritePassing(path string, v any) error { return writeJSON(path, v, replace) }
+
+func writeJSON(path string, v any, as func(string, func(*os.File) error) error) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	return Replace(path, func(f *os.File) error {
+	return as(path, func(f *os.File) error {
 		_, err := f.Write(b)
 		return err
 	})
@@ -22,11 +27,15 @@ func WriteState(path string, v any) error {
 
 // Replace writes a file under another name and moves it into place.
 func Replace(path string, write func(*os.File) error) error {
+	return replace(path, func(f *os.File) error { return errors.Join(write(f), f.Sync()) })
+}
+
+func replace(path string, write func(*os.File) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
-	err = errors.Join(write(f), f.Sync(), f.Close())
+	err = errors.Join(write(f), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

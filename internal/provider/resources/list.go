@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
@@ -144,7 +145,9 @@ type resourceFilter struct {
 }
 
 // filterTerm is "field eq 'value'", and the word before the next one.
-var filterTerm = regexp.MustCompile(`(?i)^([a-z]+)\s+eq\s+'((?:[^']|'')*)'(?:$|\s+and\s+)`)
+var filterTerm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)^([a-z]+)\s+eq\s+'((?:[^']|'')*)'(?:$|\s+and\s+)`)
+})
 
 // parseResourceFilter knows terms joined by and, each field once; any other filter is refused by name.
 func parseResourceFilter(text string) (resourceFilter, error) {
@@ -154,7 +157,7 @@ func parseResourceFilter(text string) (resourceFilter, error) {
 		"tagname": &f.tag, "tagvalue": &value}
 	invalid := arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", text)
 	for rest := strings.TrimSpace(text); rest != ""; {
-		term := filterTerm.FindStringSubmatch(rest)
+		term := filterTerm().FindStringSubmatch(rest)
 		if term == nil {
 			return f, invalid
 		}
