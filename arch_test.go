@@ -17,7 +17,7 @@ import (
 
 // layers places every package of internal/. A package imports what is lower. Within layer 2 the fraction is the step.
 var layers = map[string]float64{
-	"arm": 0, "arm/armjson": 0.1, "digest": 0, "web": 0, "seal": 0, "proc": 0, "proc/sandbox": 0.1,
+	"pattern": -0.1, "arm": 0, "arm/armjson": 0.1, "digest": 0, "web": 0, "seal": 0, "proc": 0, "proc/sandbox": 0.1,
 	"store": 1, "store/memstore": 1.1, "store/sqlstore": 1.1, "store/storetest": 1.2, "store/storetest/pgtest": 1.1,
 	"blob": 1, "blob/memblob": 1.1, "blob/fileblob": 1.1, "blob/blobtest": 1.2, "blob/s3blob": 1.1, "blob/s3blob/s3test": 1.2,
 	"vm": 1, "vm/seed": 1, "vm/fakevm": 1.1, "vm/qemu": 1.1, "vm/netstack": 1.1, "vm/vmtest": 1.2,

@@ -1,10 +1,9 @@
 package arm
 
 import (
-	"regexp"
 	"strings"
-	"sync"
 	"unicode/utf8"
+	"vitrine/internal/pattern"
 )
 
 // ID names a resource. The zero ID is the tenant root "/". Case is kept as given; Key compares.
@@ -27,14 +26,12 @@ type Path struct {
 const maxPath = 1400 // bytes, also in lower case: an ID must fit into a key of the store
 
 var (
-	guid = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-	})
-	segment = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[^\x00-\x1f\x7f/\\?#%&<>]{1,260}$`) })
+	guid    = pattern.New(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+	segment = pattern.New(`^[^\x00-\x1f\x7f/\\?#%&<>]{1,260}$`)
 )
 
 // IsGUID reports whether s has the form of a GUID.
-func IsGUID(s string) bool { return guid().MatchString(s) }
+func IsGUID(s string) bool { return guid.MatchString(s) }
 
 // ParseID reads a complete resource ID; it refuses one with a tail.
 func ParseID(s string) (ID, error) {
@@ -62,7 +59,7 @@ func ParsePath(s string) (Path, error) {
 		if p == "" {
 			continue
 		}
-		if !segment().MatchString(p) || p == "." || p == ".." {
+		if !segment.MatchString(p) || p == "." || p == ".." {
 			return Path{}, Errorf(400, "InvalidRequestUri", "The request URI has the segment '%s', which is not a name.", printable(p))
 		}
 		parts = append(parts, p)

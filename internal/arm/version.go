@@ -3,17 +3,16 @@ package arm
 import (
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+	"vitrine/internal/pattern"
 )
 
 // Version is an api-version: "YYYY-MM-DD" with an optional "-preview".
 type Version string
 
-var versionForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-[a-z]+)?$`) })
+var versionForm = pattern.New(`^\d{4}-\d{2}-\d{2}(-[a-z]+)?$`)
 
 // VersionOf takes the api-version from a query. Any well-formed one is accepted, since clients of every age are
 // welcome; a type picks its dialect by date. The name is matched without case, as ARM does.
@@ -27,7 +26,7 @@ func VersionOf(q url.Values) (Version, error) {
 	if value == "" {
 		return "", Errorf(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
 	}
-	if !versionForm().MatchString(value) {
+	if !versionForm.MatchString(value) {
 		return "", invalidVersion(value)
 	}
 	if _, err := time.Parse(time.DateOnly, value[:10]); err != nil {

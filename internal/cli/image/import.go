@@ -91,7 +91,7 @@ func (s *importSpec) check() error {
 	if err != nil {
 		return fmt.Errorf("--version-id: %w", err)
 	}
-	if s.sha256 != "" && !hexSum().MatchString(s.sha256) {
+	if s.sha256 != "" && !hexSum.MatchString(s.sha256) {
 		return errors.New("--sha256 is 64 hexadecimal digits")
 	}
 	if s.limits.Size < 1<<20 || s.limits.Time <= 0 {

@@ -3,10 +3,9 @@ package image
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
+	"vitrine/internal/pattern"
 
 	"github.com/google/uuid"
 
@@ -26,13 +25,11 @@ func parseVersion(text string) (arm.ID, error) {
 
 // The names of the server, which would refuse others only after the upload.
 var (
-	groupNames      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`) })
-	galleryNames    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$`) })
-	definitionNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$`) })
-	hexSum          = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Fa-f]{64}$`) })
-	versionNames    = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})$`)
-	})
+	groupNames      = pattern.New(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
+	galleryNames    = pattern.New(`^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$`)
+	definitionNames = pattern.New(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$`)
+	hexSum          = pattern.New(`^[0-9A-Fa-f]{64}$`)
+	versionNames    = pattern.New(`^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})$`)
 )
 
 // checkNames refuses an ID with a name that the server would not take.
@@ -41,11 +38,11 @@ func checkNames(id arm.ID) error {
 	switch {
 	case err != nil || len(id.Subscription) != 36:
 		return fmt.Errorf("%q is not the ID of a subscription, such as 00000000-0000-0000-0000-000000000000", id.Subscription)
-	case !groupNames().MatchString(id.ResourceGroup):
+	case !groupNames.MatchString(id.ResourceGroup):
 		return fmt.Errorf("%q is not the name of a resource group: up to 90 letters, digits, '_', '-', '.', '(' and ')', the last one not a period", id.ResourceGroup)
-	case !galleryNames().MatchString(id.Names[0]):
+	case !galleryNames.MatchString(id.Names[0]):
 		return fmt.Errorf("%q is not the name of a gallery: up to 80 letters, digits, '_' and '.', the first and the last one a letter or digit", id.Names[0])
-	case !definitionNames().MatchString(id.Names[1]):
+	case !definitionNames.MatchString(id.Names[1]):
 		return fmt.Errorf("%q is not the name of an image definition: up to 80 letters, digits, '_', '-' and '.', the first one a letter or digit", id.Names[1])
 	case !versionName(id.Names[2]):
 		return fmt.Errorf("%q is not the name of an image version: three numbers up to 2147483647, such as 1.0.0", id.Names[2])
@@ -54,7 +51,7 @@ func checkNames(id arm.ID) error {
 }
 
 func versionName(name string) bool {
-	parts := versionNames().FindStringSubmatch(name)
+	parts := versionNames.FindStringSubmatch(name)
 	for _, p := range parts {
 		if p == name {
 			continue

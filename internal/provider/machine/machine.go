@@ -2,10 +2,10 @@ package machine
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
+	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
@@ -68,10 +68,10 @@ func dialect(m *resource, v arm.Version) {
 
 // nameForm: Azure's rule for Linux machines, without the characters that it refuses
 // (learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules, Microsoft.Compute).
-var nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?$`) })
+var nameForm = pattern.New(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?$`)
 
 func checkName(name string) *arm.Error {
-	if nameForm().MatchString(name) && !strings.Contains(name, "..") {
+	if nameForm.MatchString(name) && !strings.Contains(name, "..") {
 		return nil
 	}
 	return arm.Errorf(400, "InvalidParameter", "The entity name 'name' in resource '%.80s' is invalid according to its validation rule: ^[^_\\W][\\w-._]{0,79}(?<![-.])$, with at most 64 characters.", name).At("name")

@@ -3,9 +3,8 @@ package machine
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
-	"sync"
+	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/provider/machine/size"
@@ -103,10 +102,10 @@ func validateNetwork(n *NetworkProfile) (faults []*arm.Error) {
 }
 
 // diskForm is the name rule of Microsoft.Compute/disks, whose documents a machine writes under names of the client's choice.
-var diskForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`) })
+var diskForm = pattern.New(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
 
 func checkDiskName(target, name string) []*arm.Error {
-	if name == "" || diskForm().MatchString(name) {
+	if name == "" || diskForm.MatchString(name) {
 		return nil
 	}
 	return []*arm.Error{invalid(target, "The entity name '%s' is invalid according to its validation rule: %s.", target, `^[^_\W][\w-._]{0,79}(?<![-.])$`)}

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"regexp"
 	"strings"
 	"sync"
+	"vitrine/internal/pattern"
 
 	"github.com/google/uuid"
 
@@ -59,10 +59,10 @@ func async() control.Async {
 	return control.Async{First: arm.Updating, Family: "operations", Brief: true}
 }
 
-var nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`) })
+var nameForm = pattern.New(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
 
 func checkName(name string) *arm.Error {
-	if nameForm().MatchString(name) {
+	if nameForm.MatchString(name) {
 		return nil
 	}
 	return arm.Errorf(400, "InvalidResourceName", "Resource name %s is invalid. The name can be up to 80 characters long. It must begin with a word character, and it must end with a word character or with '_'. The name may contain word characters or '.', '-', '_'.", name)

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
-	"sync"
 	"time"
+	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -63,10 +62,10 @@ func Register(c *control.Control, cfg Config) *Provider {
 	return p
 }
 
-var groupForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`) })
+var groupForm = pattern.New(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
 
 func groupName(name string) *arm.Error {
-	if groupForm().MatchString(name) {
+	if groupForm.MatchString(name) {
 		return nil
 	}
 	return arm.Errorf(400, "InvalidResourceGroup", "The provided resource group name '%s' has these invalid characters: it may have up to 90 letters, digits, '_', '-', '.', '(' and ')' and may not end with a period.", name)

@@ -4,10 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
+	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
@@ -145,9 +144,7 @@ type resourceFilter struct {
 }
 
 // filterTerm is "field eq 'value'", and the word before the next one.
-var filterTerm = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)^([a-z]+)\s+eq\s+'((?:[^']|'')*)'(?:$|\s+and\s+)`)
-})
+var filterTerm = pattern.New(`(?i)^([a-z]+)\s+eq\s+'((?:[^']|'')*)'(?:$|\s+and\s+)`)
 
 // parseResourceFilter knows terms joined by and, each field once; any other filter is refused by name.
 func parseResourceFilter(text string) (resourceFilter, error) {
@@ -157,7 +154,7 @@ func parseResourceFilter(text string) (resourceFilter, error) {
 		"tagname": &f.tag, "tagvalue": &value}
 	invalid := arm.Errorf(400, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", text)
 	for rest := strings.TrimSpace(text); rest != ""; {
-		term := filterTerm().FindStringSubmatch(rest)
+		term := filterTerm.FindStringSubmatch(rest)
 		if term == nil {
 			return f, invalid
 		}

@@ -3,23 +3,22 @@ package catalog
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"strings"
-	"sync"
 	"time"
+	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
 )
 
 var (
-	definitionNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$`) })
-	identifiers     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.-]+$`) })
+	definitionNames = pattern.New(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$`)
+	identifiers     = pattern.New(`^[A-Za-z0-9_.-]+$`)
 )
 
 // DefinitionName is the rule for names.
 func DefinitionName(n string) *arm.Error {
-	if definitionNames().MatchString(n) && !strings.HasSuffix(n, ".") && !strings.HasSuffix(n, "-") {
+	if definitionNames.MatchString(n) && !strings.HasSuffix(n, ".") && !strings.HasSuffix(n, "-") {
 		return nil
 	}
 	return Invalid("galleryImageName", "The entity name 'galleryImageName' is invalid according to its validation rule: ^[^_\\W][\\w-._]{0,79}(?<![-.])$.")
@@ -66,7 +65,7 @@ func checkIdentifier(i *Identifier) []*arm.Error {
 		name, value string
 		most        int
 	}{{"publisher", i.Publisher, 128}, {"offer", i.Offer, 64}, {"sku", i.SKU, 64}} {
-		if len(part.value) > part.most || !identifiers().MatchString(part.value) || strings.HasSuffix(part.value, ".") {
+		if len(part.value) > part.most || !identifiers.MatchString(part.value) || strings.HasSuffix(part.value, ".") {
 			target := "galleryImage.properties.identifier." + part.name
 			faults = append(faults, Invalid(target, "The value of asset name '%s' is not valid: '%.140s'. It may have at most %d characters: alphanumerics, hyphens, periods and underscores; it must not end with a period.", target, part.value, part.most))
 		}

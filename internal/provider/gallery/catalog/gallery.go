@@ -1,18 +1,17 @@
 package catalog
 
 import (
-	"regexp"
 	"strings"
-	"sync"
+	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 )
 
-var galleryNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$`) })
+var galleryNames = pattern.New(`^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$`)
 
 // GalleryName is the rule for names: no dashes, unlike the names below (gallery.md 19).
 func GalleryName(n string) *arm.Error {
-	if galleryNames().MatchString(n) {
+	if galleryNames.MatchString(n) {
 		return nil
 	}
 	return Invalid("galleryName", "The entity name 'galleryName' is invalid according to its validation rule: ^[^_\\W][\\w._]{0,79}(?<![-.])$. Gallery name may contain only alphanumeric characters, underscores and periods, must start and end with an alphanumeric character, and may have at most 80 characters.")

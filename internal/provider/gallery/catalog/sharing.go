@@ -2,9 +2,8 @@ package catalog
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
-	"sync"
+	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -138,7 +137,7 @@ func UseTerms(id string) []string {
 // UseTerm is the index term of what was made from a gallery, by its unique or its public name.
 func UseTerm(name string) string { return "uses:" + strings.ToLower(name) }
 
-var prefixes = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?$`) })
+var prefixes = pattern.New(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?$`)
 
 // maxPublisher bounds what a gallery says of its publisher; the bound is ours.
 const maxPublisher = 2048
@@ -154,7 +153,7 @@ func checkSharing(s *SharingProfile) []*arm.Error {
 		return nil
 	}
 	var faults []*arm.Error
-	if c.Prefix != "" && !prefixes().MatchString(c.Prefix) {
+	if c.Prefix != "" && !prefixes.MatchString(c.Prefix) {
 		faults = append(faults, Invalid(at+".publicNamePrefix", "The value '%.80s' of parameter 'publicNamePrefix' is not valid. It may have at most 64 characters: alphanumerics, hyphens, periods and underscores; it must start and end with an alphanumeric character.", c.Prefix))
 	}
 	if u, err := url.Parse(c.PublisherURI); c.PublisherURI != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {

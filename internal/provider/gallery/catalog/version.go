@@ -1,17 +1,14 @@
 package catalog
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
+	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 )
 
-var versionNames = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})$`)
-})
+var versionNames = pattern.New(`^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})$`)
 
 // VersionName is the rule for names: three numbers.
 func VersionName(n string) *arm.Error {
@@ -23,7 +20,7 @@ func VersionName(n string) *arm.Error {
 
 // ParseVersion reads a name as numbers, by which versions are ordered.
 func ParseVersion(n string) (v [3]int32, ok bool) {
-	m := versionNames().FindStringSubmatch(n)
+	m := versionNames.FindStringSubmatch(n)
 	if m == nil {
 		return v, false
 	}

@@ -2,9 +2,8 @@ package foreign
 
 import (
 	"errors"
-	"regexp"
 	"strings"
-	"sync"
+	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
@@ -14,9 +13,7 @@ import (
 )
 
 // ids is the form of a consumer's ID (gallery.md 14): without a version it means the latest one.
-var ids = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)^/(shared|community)galleries/([a-z0-9][a-z0-9_.-]{0,159})/images/([a-z0-9][a-z0-9_.-]{0,79})(?:/versions/(latest|[0-9.]{5,32}))?$`)
-})
+var ids = pattern.New(`(?i)^/(shared|community)galleries/([a-z0-9][a-z0-9_.-]{0,159})/images/([a-z0-9][a-z0-9_.-]{0,79})(?:/versions/(latest|[0-9.]{5,32}))?$`)
 
 // parsed is a consumer's ID in its parts; version is empty for the latest.
 type parsed struct {
@@ -25,7 +22,7 @@ type parsed struct {
 }
 
 func parse(id string) (parsed, bool) {
-	m := ids().FindStringSubmatch(id)
+	m := ids.FindStringSubmatch(id)
 	if m == nil {
 		return parsed{}, false
 	}

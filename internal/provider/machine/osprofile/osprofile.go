@@ -8,8 +8,8 @@ import (
 	"encoding/base64"
 	"regexp"
 	"strings"
-	"sync"
 	"unicode"
+	"vitrine/internal/pattern"
 
 	"golang.org/x/crypto/ssh"
 
@@ -42,16 +42,16 @@ func Check(o *Profile, system, state string) (faults []*arm.Error) {
 }
 
 var (
-	computerForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$`) })
+	computerForm = pattern.New(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$`)
 	digits       = regexp.MustCompile(`^[0-9]+$`)
-	userForm     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`) })
+	userForm     = pattern.New(`^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`)
 )
 
 func checkComputer(name string) []*arm.Error {
 	switch {
 	case name == "":
 		return []*arm.Error{required("osProfile.computerName")}
-	case !computerForm().MatchString(name) || strings.Contains(name, "..") || digits.MatchString(name):
+	case !computerForm.MatchString(name) || strings.Contains(name, "..") || digits.MatchString(name):
 		return []*arm.Error{invalid("computerName", "Linux host name cannot exceed 64 characters in length, cannot be entirely numeric, or contain the following characters: ` ~ ! @ # $ %% ^ & * ( ) = + _ [ ] { } \\ | ; : ' \" , < > / ?.")}
 	}
 	return nil
@@ -64,7 +64,7 @@ func checkUser(name string) []*arm.Error {
 	switch {
 	case name == "":
 		return []*arm.Error{required("osProfile.adminUsername")}
-	case strings.Contains(forbidden, " "+strings.ToLower(name)+" ") || !userForm().MatchString(name) || strings.HasSuffix(name, "."):
+	case strings.Contains(forbidden, " "+strings.ToLower(name)+" ") || !userForm.MatchString(name) || strings.HasSuffix(name, "."):
 		return []*arm.Error{invalid("adminUsername", "The Admin Username specified is not allowed.")}
 	}
 	return nil
