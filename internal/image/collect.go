@@ -102,10 +102,10 @@ func (s *Store) collect(ctx context.Context, region string, c collection) (Repor
 			return r, fmt.Errorf("collect %s/%s: %w", region, domain, err)
 		}
 	}
-	if err := tidy(ctx, b, c, &r); err != nil {
-		return r, fmt.Errorf("collect %s: %w", region, err)
+	if err = tidy(ctx, b, c, &r); err != nil { // bases may be what takes the room
+		err = fmt.Errorf("collect %s: %w", region, err)
 	}
-	err = s.collectBases(ctx, region, c, &r)
+	err = errors.Join(err, s.collectBases(ctx, region, c, &r))
 	return r, err
 }
 

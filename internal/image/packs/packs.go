@@ -157,8 +157,11 @@ func (d *driver) Replace(ctx context.Context, key string, data []byte) error {
 	if !ok {
 		return d.Bucket.Replace(ctx, key, data)
 	}
-	_, err := d.place(domain).store(ctx, one(id, data), true)
-	return err
+	p := d.place(domain)
+	if _, err := p.store(ctx, one(id, data), true); err != nil || !p.loose() {
+		return err
+	}
+	return d.Bucket.Delete(ctx, key) // what it replaces may lie open, or be damaged
 }
 
 func (d *driver) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
@@ -183,6 +186,11 @@ func (d *driver) Fill(ctx context.Context, key string, offset, length int64, dst
 		}
 		at, ok := p.find(id)
 		switch {
+		case !ok && try == 0 && p.loose(): // most of an old folder's chunks lie so: no look at the records for each
+			if data, err := below(ctx, d.Bucket, key, offset, length, dst); !errors.Is(err, blob.ErrNotFound) {
+				return data, err
+			}
+			continue
 		case !ok && try == 0:
 			continue
 		case !ok && p.loose():

@@ -29,15 +29,24 @@ func (d *driver) Tidy(ctx context.Context, prefix string, before time.Time, dry 
 		return nil, err
 	}
 	var all []blob.Tidied
+	var faults []error
 	for _, domain := range domains {
 		t := tidier{place: d.place(domain), before: before, dry: dry}
 		err := t.run(ctx)
 		all = append(all, t.report...)
 		if err != nil {
-			return all, fmt.Errorf("tidy packs of %s: %w", domain, err)
+			faults = append(faults, fmt.Errorf("tidy packs of %s: %w", domain, err))
+		}
+		if hopeless(ctx, err) {
+			break
 		}
 	}
-	return all, nil
+	return all, errors.Join(faults...)
+}
+
+// hopeless says whether what failed will fail everywhere: a full disk and a pack that cannot be read will not.
+func hopeless(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, blob.ErrAway)
 }
 
 // packed lists the domains that have records, or packs alone.
@@ -62,6 +71,7 @@ type tidier struct {
 	before time.Time
 	dry    bool
 	report []blob.Tidied
+	faults []error // of packs that were passed over
 }
 
 // victim is a pack that is to go, with what lives in it.
@@ -76,7 +86,7 @@ func (t *tidier) run(ctx context.Context) error {
 	if err := t.refresh(ctx); err != nil {
 		return err
 	}
-	if err := t.orphans(ctx); err != nil { // it makes room, which the rest may need
+	if err := errors.Join(t.shadows(ctx), t.orphans(ctx)); err != nil { // it makes room, which the rest may need
 		return err
 	}
 	victims := t.choose()
@@ -87,17 +97,50 @@ func (t *tidier) run(ctx context.Context) error {
 		victims = t.choose()
 	}
 	for len(victims) > 0 {
-		n, bytes := 0, int64(0)
-		for n < len(victims) && n < recordPage && (n == 0 || bytes+victims[n].live <= int64(t.d.Target)) {
-			bytes += victims[n].live
-			n++
+		n := t.group(victims)
+		err := t.rewrite(blob.Freeing(ctx), victims[:n])
+		if blob.IsFull(err) { // there may be room for less
+			for _, v := range victims[:n] {
+				t.faults = append(t.faults, t.rewrite(blob.Freeing(ctx), []victim{v}))
+			}
+			err = nil
 		}
-		if err := t.rewrite(blob.Freeing(ctx), victims[:n]); err != nil {
-			return err
+		if t.faults = append(t.faults, err); hopeless(ctx, err) {
+			break
 		}
 		victims = victims[n:]
 	}
-	return nil
+	return errors.Join(t.faults...)
+}
+
+// group is how many of the first victims go together. Those in which nothing lives go by themselves: that needs no room.
+func (t *tidier) group(victims []victim) (n int) {
+	dead := victims[0].live == 0
+	for bytes := int64(0); n < len(victims) && n < recordPage && dead == (victims[n].live == 0); n++ {
+		if bytes += victims[n].live; n > 0 && bytes > int64(t.d.Target) {
+			break
+		}
+	}
+	return n
+}
+
+// shadows deletes chunks that are objects of their own and in a pack too: who replaced them died before.
+func (t *tidier) shadows(ctx context.Context) error {
+	if !t.loose() || t.dry {
+		return nil
+	}
+	var keys []string
+	for i, err := range t.d.Bucket.All(ctx, chunkPrefix+t.domain+"/") {
+		if err != nil {
+			return err
+		}
+		if _, id, ok := parse(i.Key); ok {
+			if _, packed := t.find(id); packed {
+				keys = append(keys, i.Key)
+			}
+		}
+	}
+	return t.d.Bucket.DeleteMany(ctx, keys)
 }
 
 // choose lists the packs to rewrite, those of which least lives first.
@@ -156,8 +199,12 @@ func (t *tidier) rewrite(ctx context.Context, group []victim) error {
 		if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrRange) {
 			continue // damaged: what of it is needed, a scrub or a reader mends
 		}
-		if err != nil {
+		if hopeless(ctx, err) {
 			return err
+		}
+		if err != nil { // the others go all the same
+			t.faults = append(t.faults, err)
+			continue
 		}
 		for _, at := range v.spots {
 			from[at.id] = v.key

@@ -145,10 +145,10 @@ func (s *Store) RemoveUpload(id string) error {
 	if err := chunk.CheckName("upload", id); err != nil {
 		return err
 	}
-	s.gates.forget(id)
 	if err := os.Remove(s.uploadPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	s.gates.forget(id) // not before: one who comes between would write to a file that goes
 	return nil
 }
 

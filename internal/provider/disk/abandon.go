@@ -29,6 +29,9 @@ func (p *Provider) abandon(ctx context.Context, disk, file string) error {
 	end := u.Shut() // who is granted access now comes again when this has ended
 	given := false
 	defer func() { end(!given) }()
+	if written, err := u.Modified(); err != nil || p.Now().Sub(written) <= abandoned {
+		return err // somebody did, since the list was made
+	}
 	err = p.store.Update(ctx, func(tx store.Tx) error {
 		given = false
 		d, err := control.Find[Properties](tx, disk)
