@@ -110,21 +110,22 @@ func (s stored) Scrub(ctx context.Context, in client.ScrubRequest) (client.Scrub
 
 // Metrics implements operator.Images: how scrubs fare.
 func (s stored) Metrics(ctx context.Context) ([]operator.Metric, error) {
-	last, _, err := s.a.rooms.scrubber.Status(ctx)
+	now, some, err1 := s.a.rooms.scrubber.Status(ctx)
+	last, before, err2 := s.a.rooms.scrubber.Last(ctx)
 	t, running, ended := s.a.rooms.scrubber.Totals(), 0.0, 0.0
-	switch {
-	case !last.Ended.IsZero():
-		ended = float64(last.Ended.Unix())
-	case !last.Started.IsZero():
+	if some && now.Ended.IsZero() {
 		running = 1
+	}
+	if before { // what alerts look at: it must not be as if nothing had ever ended while the next one runs
+		ended = float64(last.Ended.Unix())
 	}
 	counter := func(name, help string, n float64) operator.Metric {
 		return operator.Metric{Name: "vitrine_scrub_" + name + "_total", Help: help, Counter: true, Value: n}
 	}
 	return []operator.Metric{
 		{Name: "vitrine_scrub_running", Help: "1 while stored image bytes are being verified.", Value: running},
-		{Name: "vitrine_scrub_last_end_seconds", Help: "When the last whole scrub ended, in Unix time; 0 while one runs or before the first.", Value: ended},
-		{Name: "vitrine_scrub_damaged", Help: "Places in disks that the scrub under way, or else the last one, found lost.", Value: float64(last.Damaged)},
+		{Name: "vitrine_scrub_last_end_seconds", Help: "When the last whole scrub ended, in Unix time; 0 before the first.", Value: ended},
+		{Name: "vitrine_scrub_damaged", Help: "Places in disks that the last whole scrub found lost.", Value: float64(last.Damaged)},
 		{Name: "vitrine_scrub_rate_limit_bytes", Help: "Bytes a second that a scrub reads at most; 0: no limit.", Value: float64(max(s.a.cfg.ScrubRate, 0)) * (1 << 20)},
 		counter("begun", "Scrubs begun.", float64(t.Begun)),
 		counter("ended", "Scrubs that ran to their end.", float64(t.Ended)),
@@ -135,7 +136,7 @@ func (s stored) Metrics(ctx context.Context) ([]operator.Metric, error) {
 		counter("mended", "Objects replaced by another region's sound copy.", float64(t.Mended)),
 		counter("resealed", "Objects encrypted with the present key that were not.", float64(t.Resealed)),
 		counter("damage_found", "Places in disks found lost, each time they were.", float64(t.Damaged)),
-	}, err
+	}, errors.Join(err1, err2)
 }
 
 func (s stored) Keys(ctx context.Context, tenant string) ([]client.TenantKey, error) {

@@ -3,6 +3,7 @@ package arm
 import (
 	"strings"
 	"unicode/utf8"
+
 	"vitrine/internal/pattern"
 )
 

@@ -41,17 +41,22 @@ func (w *world) sealedByHand(t *testing.T, object string, plain []byte, sum bool
 	return gcm.Seal(head, nonce, enc.EncodeAll(plain, []byte{1}), []byte(object))
 }
 
-// A change of any stored byte is found when it is read, whether the frame has a checksum or is from before there were any.
-func TestEveryByteCounts(t *testing.T) {
-	w := newWorld(t)
-	want := bytes.Repeat([]byte("the quick brown fox jumps "), chunk.Block)[:chunk.Block]
-	ref := w.pack(t, "eastus", want)
+// firstChunk opens a disk and gives its first entry and the name of that chunk's object.
+func (w *world) firstChunk(t *testing.T, ref Ref) (*Reader, chunk.Entry, string) {
+	t.Helper()
 	r, err := w.Open(t.Context(), "eastus", ref)
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := r.All()[0]
-	object := chunk.Object(dom, e.ID)
+	return r, e, chunk.Object(dom, e.ID)
+}
+
+// A change of any stored byte is found when it is read, whether the frame has a checksum or is from before there were any.
+func TestEveryByteCounts(t *testing.T) {
+	w := newWorld(t)
+	want := bytes.Repeat([]byte("the quick brown fox jumps "), chunk.Block)[:chunk.Block]
+	r, e, object := w.firstChunk(t, w.pack(t, "eastus", want))
 	for _, sum := range []bool{true, false} {
 		good := w.sealedByHand(t, object, want, sum)
 		for at := range good {
@@ -74,12 +79,7 @@ func TestSealedAroundOtherContent(t *testing.T) {
 	w := newWorld(t)
 	want := disk(9, 1<<20)
 	ref := w.pack(t, "eastus", want)
-	r, err := w.Open(t.Context(), "eastus", ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := r.All()[0]
-	object := chunk.Object(dom, e.ID)
+	r, e, object := w.firstChunk(t, ref)
 	good, err := w.buckets["eastus"].Get(t.Context(), object)
 	if err != nil {
 		t.Fatal(err)

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"vitrine/internal/pattern"
 
 	"github.com/google/uuid"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/pattern"
 )
 
 const versionType = "Microsoft.Compute/galleries/images/versions"

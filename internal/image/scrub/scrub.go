@@ -228,6 +228,11 @@ func (s *Scrubber) Status(ctx context.Context) (r Report, ok bool, err error) {
 	if now != nil {
 		return *now, true, nil
 	}
+	return s.Last(ctx)
+}
+
+// Last gives the report of the last scrub that ran to its end, also while another runs; ok: there is one.
+func (s *Scrubber) Last(ctx context.Context) (r Report, ok bool, err error) {
 	err = s.Store.View(ctx, func(tx store.Tx) error {
 		d, err := tx.Get(key)
 		if errors.Is(err, store.ErrNotFound) {

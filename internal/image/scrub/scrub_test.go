@@ -251,6 +251,9 @@ func TestReseal(t *testing.T) {
 func TestSlow(t *testing.T) {
 	w := newWorld(t, true, 1)
 	w.publish(t, noise(5, 1<<20), "/v", "eastus")
+	w.Rate = 0
+	before := w.run(t, false)
+	w.Rate = 1
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { _, err := w.Run(ctx, false); done <- err }()
@@ -264,12 +267,15 @@ func TestSlow(t *testing.T) {
 	if _, err := w.Run(t.Context(), false); !errors.Is(err, scrub.ErrBusy) {
 		t.Errorf("a second one: %v", err)
 	}
+	if last, ok, err := w.Last(t.Context()); err != nil || !ok || !last.Ended.Equal(before.Ended) {
+		t.Errorf("while it runs the last one is %+v, %v", last, err)
+	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "scrub") {
 		t.Error(err)
 	}
-	if _, ok, err := w.Status(t.Context()); ok || err != nil {
-		t.Errorf("a scrub that was cut off is kept as done: %v", err)
+	if r, ok, err := w.Status(t.Context()); !ok || err != nil || !r.Started.Equal(before.Started) {
+		t.Errorf("a scrub that was cut off is kept as done: %+v, %v", r, err)
 	}
 }
 

@@ -5,10 +5,10 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/pattern"
 	"vitrine/internal/provider/machine/seedfile"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"

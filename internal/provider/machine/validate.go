@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/provider/machine/size"
+	"vitrine/internal/provider/source"
 )
 
 // validate finds every fault that needs no look at other resources.
@@ -101,11 +101,9 @@ func validateNetwork(n *NetworkProfile) (faults []*arm.Error) {
 	return faults
 }
 
-// diskForm is the name rule of Microsoft.Compute/disks, whose documents a machine writes under names of the client's choice.
-var diskForm = pattern.New(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
-
+// checkDiskName: a machine writes disks under names of the client's choice.
 func checkDiskName(target, name string) []*arm.Error {
-	if name == "" || diskForm.MatchString(name) {
+	if name == "" || source.CheckName(name) == nil {
 		return nil
 	}
 	return []*arm.Error{invalid(target, "The entity name '%s' is invalid according to its validation rule: %s.", target, `^[^_\W][\w-._]{0,79}(?<![-.])$`)}

@@ -7,12 +7,12 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"vitrine/internal/pattern"
 
 	"github.com/google/uuid"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
+	"vitrine/internal/pattern"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 	"vitrine/internal/vm"

@@ -10,7 +10,6 @@ import (
 	"sort"
 	"strings"
 	"time"
-	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
@@ -18,6 +17,7 @@ import (
 	"vitrine/internal/control"
 	"vitrine/internal/directory"
 	"vitrine/internal/operation"
+	"vitrine/internal/pattern"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )

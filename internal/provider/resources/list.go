@@ -6,11 +6,11 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/control"
 	"vitrine/internal/control/paging"
+	"vitrine/internal/pattern"
 	"vitrine/internal/rbac"
 	"vitrine/internal/store"
 )

@@ -1,9 +1,8 @@
 package source
 
 import (
-	"vitrine/internal/pattern"
-
 	"vitrine/internal/arm"
+	"vitrine/internal/pattern"
 )
 
 var names = pattern.New(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)

@@ -1,8 +1,8 @@
 // Package source has the words in which one resource tells what another may be made from it: a disk, a snapshot, a managed image
 // or a virtual machine as the source of a disk, a snapshot, an image or an image version.
 //
-// It owns the words, and the rule for the names of all of them; no more. Providers of sources speak them, providers that need sources ask by the interface Sources, and the
-// assembly stands in between. It reads and keeps nothing.
+// It owns the words, and the rule for the names of all of them; no more. Providers of sources speak them, providers that need sources ask
+// by the interface Sources, and the assembly stands in between. It reads and keeps nothing.
 //
 //	request ─ Source(tx, id) ─▶ what there is, and which manifests are known        (in the request's transaction)
 //	operation ─ Freeze(ctx, id, uniqueID) ─▶ the manifest of a disk on which a machine ran    (in a step; the caller pins it)

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/pattern"
 )
 
 var (

@@ -2,9 +2,9 @@ package catalog
 
 import (
 	"strings"
-	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/pattern"
 )
 
 var galleryNames = pattern.New(`^[A-Za-z0-9]([A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$`)

@@ -3,10 +3,10 @@ package catalog
 import (
 	"net/url"
 	"strings"
-	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/arm/armjson"
+	"vitrine/internal/pattern"
 )
 
 // With whom a gallery is shared beyond role assignments.

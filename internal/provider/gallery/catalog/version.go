@@ -3,9 +3,9 @@ package catalog
 import (
 	"strconv"
 	"strings"
-	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/pattern"
 )
 
 var versionNames = pattern.New(`^(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})$`)

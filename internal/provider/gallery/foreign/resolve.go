@@ -3,11 +3,11 @@ package foreign
 import (
 	"errors"
 	"strings"
-	"vitrine/internal/pattern"
 
 	"vitrine/internal/arm"
 	"vitrine/internal/authn"
 	"vitrine/internal/control"
+	"vitrine/internal/pattern"
 	"vitrine/internal/provider/gallery/catalog"
 	"vitrine/internal/store"
 )

@@ -9,11 +9,11 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
-	"vitrine/internal/pattern"
 
 	"golang.org/x/crypto/ssh"
 
 	"vitrine/internal/arm"
+	"vitrine/internal/pattern"
 )
 
 // Check finds every fault of a profile for an image of a system (Linux, Windows) in a state (Generalized, Specialized). A
